@@ -1,0 +1,58 @@
+//! What a sandbox shall look like.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// One process, and all that it may see.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SandboxSpec {
+    pub isolation: Isolation,
+    /// An absolute path inside, or a name looked up in the `PATH` of `env`.
+    pub argv: Vec<String>,
+    /// All of the environment; nothing is added.
+    pub env: BTreeMap<String, String>,
+    /// Inside.
+    pub cwd: PathBuf,
+    pub hostname: String,
+    /// The file tree with a private writable layer: the workspace of a step.
+    pub overlay: Option<Overlay>,
+    /// Host paths shown read-only inside, besides the host's tools (`/usr`, `/bin`, `/lib*`, parts of `/etc`).
+    pub read_only: Vec<Bind>,
+    /// Host paths shown writable inside.
+    pub writable: Vec<Bind>,
+    /// Bytes of the private `/tmp`.
+    pub tmp_size: u64,
+    /// Show the host's network instead of an empty one with loopback only.
+    pub host_network: bool,
+    /// Listen on 127.0.0.1 at this port **inside** the sandbox's network and hand the listening socket back out.
+    pub listen: Option<u16>,
+}
+
+/// How far the process is kept apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    /// User, mount, PID, network, IPC and UTS namespaces, no capabilities, no new privileges.
+    Full,
+    /// None but a process group: `--allow-unisolated`, on machines that have no namespaces. With an overlay the lower trees are copied.
+    None,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overlay {
+    /// Read-only trees, lowest first.
+    pub lower: Vec<PathBuf>,
+    /// An empty folder of the caller's for what is written, on the same file system as `work`.
+    pub upper: PathBuf,
+    pub work: PathBuf,
+    /// Where it appears inside.
+    pub target: PathBuf,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bind {
+    pub source: PathBuf,
+    pub target: PathBuf,
+}

@@ -1,0 +1,255 @@
+//! The command line as clap sees it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Pipelines of ephemeral functions, and deploys that shift traffic gradually and roll back by themselves.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, about, max_term_width = 100, arg_required_else_help = true)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Where runs, releases and the journal are kept [default: $XDG_STATE_HOME/tidegate or ~/.local/state/tidegate]
+    #[arg(long, global = true, value_name = "DIR", env = "TIDEGATE_STATE_DIR", hide_env = true)]
+    pub state_dir: Option<PathBuf>,
+    /// Print facts as JSON, one a line
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Colours: `auto` respects NO_COLOR and pipes
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+    /// The repository [default: the one around the current folder]
+    #[arg(long, short = 'C', global = true, value_name = "DIR")]
+    pub repository: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Find errors in pipeline files
+    Check(CheckArguments),
+    /// Show what would run and why; changes nothing
+    Plan(PlanArguments),
+    /// Print the JSON Schema of pipeline files, for editors
+    Schema,
+    /// Run a pipeline on a commit of this repository
+    Run(RunArguments),
+    /// Look at past runs
+    Runs(RunsArguments),
+    /// Deploy a function by hand, with the same rollout as a pipeline's
+    Deploy(DeployArguments),
+    /// Look at rollouts and decide about them
+    Rollout(RolloutArguments),
+    /// Keep functions serving behind the gateway
+    Serve(ServeArguments),
+    /// Scan files for secrets
+    Scan(ScanArguments),
+    /// Say what this machine can isolate and what to do about what is missing
+    Doctor,
+    /// Print completions for a shell
+    Completions(CompletionsArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// Pipeline files [default: .tidegate/*.yaml]
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: CheckFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CheckFormat {
+    Text,
+    Json,
+    Sarif,
+}
+
+#[derive(Debug, Args)]
+pub struct PlanArguments {
+    /// The pipeline file [default: the only one in .tidegate/]
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    #[command(flatten)]
+    pub event: EventArguments,
+}
+
+/// What the pipeline is told about why it runs.
+#[derive(Debug, Clone, Args)]
+pub struct EventArguments {
+    /// A parameter of `on.manual.params`
+    #[arg(long = "param", value_name = "KEY=VALUE")]
+    pub params: Vec<String>,
+    /// Pretend that this event happened instead of a manual start
+    #[arg(long, value_name = "KIND", default_value = "manual")]
+    pub on: EventKindArgument,
+    /// Run the working tree as it is, uncommitted changes included, instead of the commit
+    #[arg(long)]
+    pub worktree: bool,
+    /// Only this step and what it needs
+    #[arg(long = "step", value_name = "STEP")]
+    pub steps: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EventKindArgument {
+    Manual,
+    Push,
+    PullRequest,
+    Schedule,
+}
+
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// The pipeline file [default: the only one in .tidegate/]
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    #[command(flatten)]
+    pub event: EventArguments,
+    #[command(flatten)]
+    pub isolation: IsolationArguments,
+    #[command(flatten)]
+    pub gateway: GatewayArguments,
+    /// Invocations at once [default: the number of processors]
+    #[arg(long, value_name = "N")]
+    pub parallel: Option<usize>,
+    /// Keep serving the deployed functions after the run until Ctrl-C
+    #[arg(long)]
+    pub keep_serving: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct IsolationArguments {
+    /// What runs the steps
+    #[arg(long, value_name = "EXECUTOR", default_value = "sandbox")]
+    pub executor: ExecutorArgument,
+    /// Run steps and functions without isolation where the machine has none
+    #[arg(long)]
+    pub allow_unisolated: bool,
+    /// Host folders to show read-only in the sandbox besides /usr and the like, and to put on its PATH (their bin folders, where they have one)
+    #[arg(long, value_name = "DIR")]
+    pub host_tools: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExecutorArgument {
+    Sandbox,
+    Container,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct GatewayArguments {
+    /// Where the gateway listens when this command hosts it; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub listen: std::net::SocketAddr,
+}
+
+#[derive(Debug, Args)]
+pub struct RunsArguments {
+    #[command(subcommand)]
+    pub command: RunsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RunsCommand {
+    /// List runs, newest first
+    Ls {
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// One run with its steps
+    Show { run: String },
+    /// The logs of a run, or of one step
+    Logs { run: String, step: Option<String> },
+}
+
+#[derive(Debug, Args)]
+pub struct DeployArguments {
+    /// The function's name in the pipeline file
+    pub function: String,
+    /// The zip to publish
+    #[arg(long, value_name = "FILE")]
+    pub artifact: PathBuf,
+    /// The pipeline file that defines the function [default: the only one in .tidegate/]
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// A parameter of `on.manual.params`
+    #[arg(long = "param", value_name = "KEY=VALUE")]
+    pub params: Vec<String>,
+    #[command(flatten)]
+    pub isolation: IsolationArguments,
+    #[command(flatten)]
+    pub gateway: GatewayArguments,
+}
+
+#[derive(Debug, Args)]
+pub struct RolloutArguments {
+    #[command(subcommand)]
+    pub command: RolloutCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RolloutCommand {
+    /// List rollouts, newest first
+    Ls {
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// One rollout with its stages and the numbers that decided it
+    Show { rollout: String },
+    /// Give the new release all traffic now
+    Promote { rollout: String },
+    /// Stop a rollout that is under way and put back what was there
+    Abort { rollout: String },
+    /// Go back to the release that was stable before this rollout, also after it was promoted
+    Rollback { rollout: String },
+}
+
+#[derive(Debug, Args)]
+pub struct ServeArguments {
+    /// Where the gateway listens
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
+    pub listen: std::net::SocketAddr,
+    #[command(flatten)]
+    pub isolation: IsolationArguments,
+}
+
+#[derive(Debug, Args)]
+pub struct ScanArguments {
+    /// Files and folders
+    #[arg(value_name = "PATH", default_value = ".")]
+    pub paths: Vec<PathBuf>,
+    /// Write the findings as SARIF
+    #[arg(long, value_name = "FILE")]
+    pub sarif: Option<PathBuf>,
+    /// Fail for findings at or above
+    #[arg(long, value_name = "SEVERITY", default_value = "low")]
+    pub fail: SeverityArgument,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SeverityArgument {
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+#[derive(Debug, Args)]
+pub struct CompletionsArguments {
+    pub shell: clap_complete::Shell,
+}

@@ -1,0 +1,52 @@
+//! Floor 5: the command line. Parse, call, print; one file a subcommand.
+
+pub mod args;
+mod check;
+mod completions;
+mod deploy;
+mod doctor;
+pub mod exit;
+mod plan;
+mod rollout;
+mod run;
+mod runs;
+mod scan;
+mod schema;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Arguments, Command};
+use exit::Exit;
+
+/// Runs the program. Reads the process's arguments, as `main` has nothing else to do.
+pub fn run() -> ExitCode {
+    // The sandbox's first process must do its work before any thread exists.
+    if std::env::args_os().nth(1).is_some_and(|first| first == crate::adapters::sandbox::INIT_COMMAND) {
+        return crate::adapters::sandbox::init_main();
+    }
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Success }.into();
+        }
+    };
+    let global = arguments.global;
+    match arguments.command {
+        Command::Check(arguments) => check::run(&global, &arguments),
+        Command::Plan(arguments) => plan::run(&global, &arguments),
+        Command::Schema => schema::run(),
+        Command::Run(arguments) => run::run(&global, &arguments),
+        Command::Runs(arguments) => runs::run(&global, &arguments),
+        Command::Deploy(arguments) => deploy::run(&global, &arguments),
+        Command::Rollout(arguments) => rollout::run(&global, &arguments),
+        Command::Serve(arguments) => serve::run(&global, &arguments),
+        Command::Scan(arguments) => scan::run(&global, &arguments),
+        Command::Doctor => doctor::run(&global),
+        Command::Completions(arguments) => completions::run(&arguments),
+    }
+    .into()
+}

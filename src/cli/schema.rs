@@ -1,0 +1,5 @@
+use super::exit::Exit;
+
+pub fn run() -> Exit {
+    Exit::Infrastructure
+}

@@ -1,0 +1,6 @@
+//! Floor 1: decisions. Pure, synchronous and total.
+//!
+//! `run → plan → spec → template` · `rollout → judge` · `check → spec` · `findings`. Knows nothing of async, files, clocks, randomness, or of any adapter.
+
+pub mod plan;
+pub mod turn;

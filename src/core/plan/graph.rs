@@ -1,0 +1,99 @@
+//! The plan itself: what `Run` executes. Serialisable, as the journal keeps it whole.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::deploy::RolloutPolicy;
+use crate::model::event::Event;
+use crate::model::function::Function;
+use crate::model::id::NodeId;
+use crate::model::invocation::OutputDeclaration;
+use crate::model::limits::{Network, Resources, Retry};
+
+/// A directed acyclic graph of nodes, in an order in which every node stands behind all that it needs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    pub pipeline: String,
+    /// Where the pipeline was read from, relative to the repository.
+    pub file: String,
+    pub event: Event,
+    pub nodes: Vec<Node>,
+}
+
+impl Plan {
+    pub fn node(&self, id: &NodeId) -> Option<&Node> {
+        self.nodes.iter().find(|node| &node.id == id)
+    }
+}
+
+/// One node: a step with one set of matrix values.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    pub id: NodeId,
+    /// The step's name in the file.
+    pub step: String,
+    pub matrix: BTreeMap<String, String>,
+    pub needs: Vec<NodeId>,
+    /// What is left of `if:` once the event is known.
+    pub condition: Condition,
+    pub work: Work,
+    pub timeout: Duration,
+    pub retry: Retry,
+    /// May run again although a start of it is journaled.
+    pub idempotent: bool,
+    /// Invocations of this step at once.
+    pub concurrency: Option<u32>,
+}
+
+/// When a node whose needs have all ended runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Condition {
+    /// No `if`: all that it needs succeeded.
+    NeedsSucceeded,
+    /// The plan already knows that it will not run, and why.
+    Never { because: String },
+    /// A CEL expression over `event`, `params`, `steps.X.outcome`, `steps.X.outputs.Y`, `always()`, `failed()`.
+    /// `even_after_failure`: it looks at outcomes itself, so a failed need does not skip it.
+    Cel { source: String, even_after_failure: bool },
+}
+
+/// What a node does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Work {
+    Invoke(Invoke),
+    Deploy(Box<Deploy>),
+}
+
+/// Run a script once in a sandbox or container.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Invoke {
+    /// Shell, with `${{ … }}` for what only the run knows (outputs of needs); quoted for the shell when filled in.
+    pub script: String,
+    /// Environment values, with `${{ … }}` likewise, filled in plain.
+    pub env: BTreeMap<String, String>,
+    pub outputs: Vec<OutputDeclaration>,
+    pub network: Network,
+    pub resources: Resources,
+    /// `secret-scan` where the step is a reusable one.
+    pub action: Option<String>,
+}
+
+/// Publish an artifact as a function's release and move traffic to it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Deploy {
+    /// Environment values may hold `${{ … }}`.
+    pub function: Function,
+    pub artifact: ArtifactRef,
+    pub policy: RolloutPolicy,
+}
+
+/// An output of a node that is needed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactRef {
+    pub node: NodeId,
+    pub output: String,
+}

@@ -1,0 +1,118 @@
+//! Invocations: what is asked of an executor, and the record of what came of it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::artifact::Artifact;
+use super::id::{InvocationId, NodeId};
+use super::limits::{Network, Resources};
+use super::outcome::Outcome;
+
+/// Everything that an executor needs to run one step once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InvocationSpec {
+    pub id: InvocationId,
+    pub node: NodeId,
+    pub attempt: u32,
+    /// A shell script, run as `sh -eu` runs a file.
+    pub script: String,
+    /// All of the environment that the step declares; the executor adds `CI`, `PATH`, `HOME` and `TIDEGATE_*` and nothing of its own surroundings.
+    pub env: BTreeMap<String, String>,
+    /// Read-only file trees below the private writable layer, lowest first: the commit's snapshot, then the outputs of what the step needs.
+    pub layers: Vec<PathBuf>,
+    pub outputs: Vec<OutputDeclaration>,
+    pub timeout: Duration,
+    pub network: Network,
+    pub resources: Resources,
+    pub limits: CaptureLimits,
+}
+
+/// A file or folder that a step promises to leave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputDeclaration {
+    pub name: String,
+    /// Relative to the workspace; checked not to leave it.
+    pub path: String,
+}
+
+/// How much of what an invocation says and leaves is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaptureLimits {
+    /// Bytes of log kept; what comes after is counted and dropped, with a line that says so.
+    pub log: u64,
+    /// Bytes of all outputs together.
+    pub outputs: u64,
+    /// Bytes of `TIDEGATE_OUTPUT`.
+    pub values: u64,
+}
+
+impl Default for CaptureLimits {
+    fn default() -> Self {
+        Self { log: 64 << 20, outputs: 4 << 30, values: 1 << 20 }
+    }
+}
+
+/// What came of one invocation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InvocationResult {
+    pub outcome: Outcome,
+    pub record: InvocationRecord,
+    /// Declared outputs, stored.
+    pub artifacts: Vec<Artifact>,
+    /// `key=value` lines of `TIDEGATE_OUTPUT`.
+    pub values: BTreeMap<String, String>,
+    /// Where the outputs stand as one more layer for those who need this step.
+    pub layer: Option<PathBuf>,
+}
+
+/// What an invocation cost and how it was kept apart.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InvocationRecord {
+    pub executor: String,
+    /// The protections that were in force, by name (`user-namespace`, `no-network`, …).
+    pub isolation: Vec<String>,
+    pub phases: Phases,
+    pub cpu_user_us: u64,
+    pub cpu_system_us: u64,
+    /// Largest resident set of any of its processes.
+    pub peak_memory_bytes: u64,
+    pub log_bytes: u64,
+    pub log_dropped_bytes: u64,
+    /// What it wrote outside of its outputs, which was thrown away.
+    pub discarded: Discarded,
+}
+
+/// Microseconds spent in each phase of an invocation, in order. Cold start is all before `run`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Phases {
+    /// From the decision to run it until the executor took it.
+    pub queued_us: u64,
+    /// Making the private workspace.
+    pub workspace_us: u64,
+    /// Namespaces, mounts, limits.
+    pub setup_us: u64,
+    /// From the sandbox standing until the step's process had been exec'd.
+    pub exec_us: u64,
+    /// The step itself.
+    pub run_us: u64,
+    /// Outputs, discards, clean-up.
+    pub collect_us: u64,
+}
+
+impl Phases {
+    pub fn cold_start_us(&self) -> u64 {
+        self.queued_us + self.workspace_us + self.setup_us + self.exec_us
+    }
+    pub fn total_us(&self) -> u64 {
+        self.cold_start_us() + self.run_us + self.collect_us
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Discarded {
+    pub files: u64,
+    pub bytes: u64,
+}

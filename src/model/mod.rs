@@ -1,0 +1,18 @@
+//! Floor 0: the words of Tidegate as plain data.
+//!
+//! Knows nothing of async, files, clocks, randomness, or of any floor above.
+
+pub mod artifact;
+pub mod deploy;
+pub mod diagnostic;
+pub mod event;
+pub mod fact;
+pub mod finding;
+pub mod function;
+pub mod id;
+pub mod invocation;
+pub mod limits;
+pub mod outcome;
+pub mod release;
+pub mod time;
+pub mod traffic;
