@@ -1,18 +1,43 @@
 //! The mechanism that keeps a process apart: namespaces, an overlay, no capabilities. Executors run invocations in it, the gateway runs functions in it.
 //!
 //! ```text
-//! tidegate ──exec──▶ tidegate sandbox-init (one a sandbox; its stdin is the lifeline: when tidegate dies, it ends)
-//!                       └─clone: new namespaces─▶ init (PID 1: reaps, dies with its parent) ──▶ the process
+//! tidegate ──exec──▶ tidegate sandbox-init      the helper, one a sandbox; its stdin is the lifeline: when tidegate dies, it kills and ends
+//!                       └─clone: new namespaces─▶ init (PID 1 inside: builds the file tree, drops everything, reaps; dies with the helper)
+//!                                                   └─fork, exec─▶ the process
 //! ```
+//!
+//! - Nothing inside ever has a capability that reaches out: a helper that was started by root becomes an unprivileged user *before* the namespaces exist.
+//! - Nothing inside can talk to init: it can not be traced, and its descriptors can not be opened.
+//! - `Running::wait` returns when the last process of the sandbox is gone and its mounts with it, not before.
+//! - Knows nothing of steps, functions, outputs or time-outs.
 
+mod exec;
+mod filetree;
+mod helper;
+mod host;
+mod init;
+mod launch;
+mod probe;
+mod program;
 mod spec;
+mod sys;
+mod trees;
+mod unisolated;
+mod wire;
 
+pub use helper::init_main;
+pub use host::TOOL_PATH;
+pub use launch::{Ended, Running, SandboxError, spawn};
+pub use probe::{Capability, Verdict, probe};
+pub use program::set_program;
 pub use spec::*;
+pub use trees::outer_uid;
 
-/// The hidden first argument that makes the binary a sandbox's first process.
+/// The hidden first argument that makes the binary a sandbox's helper.
 pub const INIT_COMMAND: &str = "sandbox-init";
 
-/// The sandbox's first process. Called before any thread exists.
-pub fn init_main() -> std::process::ExitCode {
-    std::process::ExitCode::FAILURE
-}
+/// Who the process is inside.
+pub const INNER_UID: u32 = 1000;
+
+/// Where `HOME` may point: made in every sandbox, inside its private `/tmp`.
+pub const INNER_HOME: &str = "/tmp/home";

@@ -1,0 +1,185 @@
+//! The file tree inside, built from detached mounts:
+//!
+//! ```text
+//! /            a small tmpfs, read-only in the end           /workspace   overlay: what is written over the commit and the outputs of needs
+//! /usr, …      the host's tools, read-only                   /tmp         private, of limited size     /dev/shm   likewise
+//! /etc         a few files, most made up                     /proc        fresh: only what runs inside
+//! /dev         null zero full random urandom and links       and what the specification binds
+//! ```
+//!
+//! It is built beside the old root, which is then taken away: what was not put in is not there. `/sys` is not put in.
+
+use std::ffi::{CString, OsStr};
+use std::fs;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::CWD;
+use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags, mount, mount_change, move_mount, unmount};
+use rustix::process::{chdir, pivot_root};
+
+use super::host::Shown;
+use super::spec::SandboxSpec;
+use super::sys;
+use super::trees::{OverlayTrees, Tree, Trees, inside};
+use super::wire::{Failure, Stage};
+
+/// The stage: a tmpfs over the old `/tmp` that holds the new root, and the trees below the overlay while it is mounted.
+const STAGE: &str = "/tmp";
+const NEW: &str = "new";
+
+fn mounting<E: std::fmt::Display>(what: impl std::fmt::Display) -> impl FnOnce(E) -> Failure {
+    Stage::Mounts.because(what)
+}
+
+pub(super) fn build(spec: &SandboxSpec, trees: Trees) -> Result<(), Failure> {
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).map_err(mounting("making mounts private"))?;
+    tmpfs(Path::new(STAGE), "mode=755,size=1m")?;
+    chdir(STAGE).map_err(mounting("entering the stage"))?;
+    fs::create_dir(NEW).map_err(mounting("making the new root"))?;
+    tmpfs(Path::new(NEW), "mode=755,size=16m")?;
+    let new = Path::new(NEW);
+
+    // While the old root is still there: a fresh procfs is only given to those who see a whole one.
+    folder(&new.join("proc"))?;
+    mount("proc", new.join("proc"), "proc", MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC, None)
+        .map_err(Stage::Proc.because("mounting /proc"))?;
+    // From here on no path, not even one that leads through a link of the workspace, can end on the host.
+    enter(Path::new("."))?;
+
+    for tree in &trees.host {
+        attach(tree)?;
+    }
+    for shown in &trees.rest {
+        put(shown)?;
+    }
+    private_folders(spec.tmp_size)?;
+    if let (Some(overlay), Some(trees)) = (&spec.overlay, &trees.overlay) {
+        mount_overlay(trees, &inside(&overlay.target)?)?;
+    }
+    for tree in &trees.binds {
+        attach(tree)?;
+    }
+    folder(&new.join("run"))?;
+    drop(trees);
+
+    chdir(NEW).map_err(mounting("entering the new root"))?;
+    enter(Path::new("."))?;
+    // Nobody may have a user namespace of his own in here: with one come capabilities, and with them most of the kernel.
+    fs::write("/proc/sys/user/max_user_namespaces", "0").map_err(Stage::Privileges.because("forbidding user namespaces inside"))?;
+    let root = rustix::fs::open("/", rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty())
+        .map_err(mounting("opening the root"))?;
+    sys::set_root_read_only(root.as_fd()).map_err(mounting("making the root read-only"))
+}
+
+/// Makes a folder the root, and takes the old root away.
+fn enter(root: &Path) -> Result<(), Failure> {
+    pivot_root(root, root).map_err(mounting("changing the root"))?;
+    unmount(".", UnmountFlags::DETACH).map_err(mounting("taking the old root away"))?;
+    chdir("/").map_err(mounting("entering the root"))
+}
+
+fn tmpfs(at: &Path, options: &str) -> Result<(), Failure> {
+    let options = c_string(options.as_ref())?;
+    mount("tmpfs", at, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(options.as_c_str()))
+        .map_err(mounting(format_args!("mounting a tmpfs at {}", at.display())))
+}
+
+fn c_string(text: &OsStr) -> Result<CString, Failure> {
+    CString::new(text.as_bytes()).map_err(Stage::Specification.because("a path with a zero byte"))
+}
+
+fn folder(path: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(path).map_err(mounting(format_args!("making {}", path.display())))
+}
+
+/// Puts a tree at its place, making the place where there is none.
+fn attach(tree: &Tree) -> Result<(), Failure> {
+    let at = Path::new(NEW).join(&tree.at);
+    if tree.folder {
+        folder(&at)?;
+    } else {
+        at.parent().map_or(Ok(()), folder)?;
+        if !at.exists() {
+            fs::write(&at, "").map_err(mounting(format_args!("making /{}", tree.at.display())))?;
+        }
+    }
+    move_to(tree.mount.as_fd(), &at)
+}
+
+fn move_to(mount: BorrowedFd<'_>, at: &Path) -> Result<(), Failure> {
+    move_mount(mount, "", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(mounting(format_args!("showing {}", at.display())))
+}
+
+fn put(shown: &Shown) -> Result<(), Failure> {
+    let (Shown::Link { at, .. } | Shown::Text { at, .. } | Shown::Tree { at, .. }) = shown;
+    let place = Path::new(NEW).join(at);
+    place.parent().map_or(Ok(()), folder)?;
+    match shown {
+        Shown::Link { to, .. } => symlink(to, &place),
+        Shown::Text { text, .. } => fs::write(&place, text),
+        Shown::Tree { .. } => Ok(()),
+    }
+    .map_err(mounting(format_args!("making /{}", at.display())))
+}
+
+fn private_folders(tmp_size: u64) -> Result<(), Failure> {
+    let new = Path::new(NEW);
+    for (path, options) in [("tmp", format!("mode=1777,size={tmp_size}")), ("dev/shm", format!("mode=1777,size={tmp_size}"))] {
+        folder(&new.join(path))?;
+        tmpfs(&new.join(path), &options)?;
+    }
+    folder(&new.join("tmp/home"))?;
+    for (to, at) in [("/proc/self/fd", "fd"), ("fd/0", "stdin"), ("fd/1", "stdout"), ("fd/2", "stderr")] {
+        let at = new.join("dev").join(at);
+        symlink(to, &at).map_err(mounting(format_args!("making {}", at.display())))?;
+    }
+    Ok(())
+}
+
+/// Mounts the overlay from trees put on the stage for as long as that takes; the overlay keeps what it needs of them.
+fn mount_overlay(trees: &OverlayTrees, target: &Path) -> Result<(), Failure> {
+    let target = Path::new(NEW).join(target);
+    folder(&target)?;
+    let scratch = staged("w", trees.scratch.as_fd())?;
+    if trees.lower.is_empty() {
+        let flags = MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV;
+        return mount(scratch.join(&trees.upper), &target, "", flags, None).map_err(Stage::Overlay.because("showing the workspace"));
+    }
+    let lower = trees.lower.iter().enumerate().map(|(number, mount)| staged(&number.to_string(), mount.as_fd())).collect::<Result<Vec<_>, _>>()?;
+    let mut options = b"userxattr,volatile,lowerdir=".to_vec();
+    for (number, path) in lower.iter().rev().enumerate() {
+        options.extend_from_slice(if number > 0 { b":" } else { b"" });
+        options.extend_from_slice(path.as_os_str().as_bytes());
+    }
+    for (option, path) in [(&b",upperdir="[..], &trees.upper), (&b",workdir="[..], &trees.work)] {
+        options.extend_from_slice(option);
+        escaped(&mut options, scratch.join(path).as_os_str());
+    }
+    if options.len() > 4000 {
+        let why = format!("{} layers are too many for one workspace: let the step need fewer others", trees.lower.len());
+        return Err(Failure { stage: Stage::Overlay, why });
+    }
+    let options = c_string(OsStr::from_bytes(&options))?;
+    mount("overlay", &target, "overlay", MountFlags::NOSUID | MountFlags::NODEV, Some(options.as_c_str()))
+        .map_err(Stage::Overlay.because("mounting the workspace"))
+}
+
+fn staged(name: &str, mount: BorrowedFd<'_>) -> Result<PathBuf, Failure> {
+    let place = PathBuf::from(name);
+    folder(&place)?;
+    move_to(mount, &place)?;
+    Ok(place)
+}
+
+/// An overlay's options part at commas and colons.
+fn escaped(options: &mut Vec<u8>, path: &OsStr) {
+    for byte in path.as_bytes() {
+        if matches!(byte, b',' | b':' | b'\\') {
+            options.push(b'\\');
+        }
+        options.push(*byte);
+    }
+}

@@ -1,0 +1,164 @@
+//! PID 1 of a sandbox. It builds the file tree, gives up everything that it does not need, starts the process, and reaps.
+//! When the process ends, whatever it left behind is killed.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{Mode, OFlags};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal};
+use rustix::thread::{CapabilitySet, CapabilitySets};
+
+use super::spec::SandboxSpec;
+use super::trees::{self, Trees};
+use super::wire::{Failure, Report, Stage, send};
+use super::{INNER_UID, exec, filetree, sys};
+
+/// What init was given by the helper that cloned it.
+pub(super) struct Beginning {
+    pub(super) spec: SandboxSpec,
+    /// Opened already where the helper was root.
+    pub(super) trees: Option<Trees>,
+    /// To tidegate.
+    pub(super) control: OwnedFd,
+    /// Its other end is the helper's: closed means that the helper is dead.
+    pub(super) helper: OwnedFd,
+    /// Who the helper is outside.
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+}
+
+pub(super) fn run(beginning: Beginning) -> ! {
+    let control = match beginning.control.try_clone() {
+        Ok(control) => control,
+        Err(_) => std::process::exit(1),
+    };
+    let code = live(beginning).map_or_else(
+        |failure| {
+            let _ = send(&control, &Report::Failed(failure), None);
+            1
+        },
+        |()| 0,
+    );
+    std::process::exit(code)
+}
+
+fn live(beginning: Beginning) -> Result<(), Failure> {
+    let Beginning { spec, trees, control, helper, uid, gid } = beginning;
+    map_user(uid, gid)?;
+    let trees = trees.map_or_else(|| trees::open(&spec), Ok)?;
+    rustix::system::sethostname(spec.hostname.as_bytes()).map_err(Stage::Namespaces.because("naming the sandbox"))?;
+    filetree::build(&spec, trees)?;
+    let listener = network(&spec)?;
+    give_up_privileges()?;
+    stay_with(&helper)?;
+
+    let told = |error: io::Error| Failure { stage: Stage::Specification, why: format!("tidegate is gone: {error}") };
+    let ready = Report::Ready { at_us: sys::monotonic_us(), isolation: isolation(&spec) };
+    send(&control, &ready, listener.as_ref().map(AsFd::as_fd)).map_err(told)?;
+    drop(listener);
+    let process = exec::start(&spec, &spec.cwd, || Ok(()))?;
+    send(&control, &Report::Started { at_us: sys::monotonic_us() }, None).map_err(told)?;
+    silence().map_err(told)?;
+
+    let ended = reap_until(process).map_err(told)?;
+    let at_us = sys::monotonic_us();
+    sys::kill_everything();
+    while sys::wait(-1).map_err(told)?.is_some() {}
+    send(&control, &Report::Exited { at_us, exit: ended.exit, usage: sys::children_usage() }, None).map_err(told)
+}
+
+/// One user and one group inside, which is who the helper is outside. So a file of anybody else stays out of reach, whatever its mode.
+fn map_user(uid: u32, gid: u32) -> Result<(), Failure> {
+    for (file, text) in [("setgroups", "deny".to_owned()), ("uid_map", format!("{INNER_UID} {uid} 1")), ("gid_map", format!("{INNER_UID} {gid} 1"))] {
+        std::fs::write(format!("/proc/self/{file}"), text).map_err(Stage::UserMap.because(format_args!("writing {file}")))?;
+    }
+    Ok(())
+}
+
+fn network(spec: &SandboxSpec) -> Result<Option<OwnedFd>, Failure> {
+    let because = |what| Stage::Network.because::<io::Error>(what);
+    let socket = || socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None);
+    if !spec.host_network {
+        let any = socket().map_err(|error| because("opening a socket")(error.into()))?;
+        sys::loopback_up(any.as_fd()).map_err(because("switching loopback on"))?;
+    }
+    let Some(port) = spec.listen else { return Ok(None) };
+    let listen = || -> io::Result<OwnedFd> {
+        let listener = socket()?;
+        rustix::net::sockopt::set_socket_reuseaddr(&listener, true)?;
+        rustix::net::bind(&listener, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))?;
+        rustix::net::listen(&listener, 128)?;
+        Ok(listener)
+    };
+    listen().map(Some).map_err(Stage::Network.because(format_args!("listening on 127.0.0.1:{port}")))
+}
+
+/// No capability is left in any set, none can come back by exec, nobody can trace this process, and the caller's keys are out of reach.
+fn give_up_privileges() -> Result<(), Failure> {
+    let because = |what| Stage::Privileges.because::<rustix::io::Errno>(what);
+    rustix::thread::set_no_new_privs(true).map_err(because("refusing new privileges"))?;
+    for number in 0..64 {
+        let one = CapabilitySet::from_bits_retain(1 << number);
+        if rustix::thread::remove_capability_from_bounding_set(one).is_err() {
+            break; // The kernel knows no more of them.
+        }
+    }
+    let _ = rustix::thread::clear_ambient_capability_set();
+    let none = CapabilitySet::empty();
+    let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
+    rustix::thread::set_capabilities(None, sets).map_err(because("dropping capabilities"))?;
+    sys::fresh_keyring();
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(because("refusing to be traced"))
+}
+
+/// Dies with the helper, also when the helper died a moment ago.
+fn stay_with(helper: &OwnedFd) -> Result<(), Failure> {
+    let because = |what| Stage::Privileges.because::<rustix::io::Errno>(what);
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(because("binding to the helper's life"))?;
+    let mut ends = [PollFd::new(helper, PollFlags::IN)];
+    poll(&mut ends, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 })).map_err(because("looking for the helper"))?;
+    if ends[0].revents().is_empty() { Ok(()) } else { Err(Failure { stage: Stage::Privileges, why: "the helper is gone".to_owned() }) }
+}
+
+/// Lets go of the output: it must end when the last process that writes to it does.
+pub(super) fn silence() -> io::Result<()> {
+    let nothing = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    (0..3).try_for_each(|number| sys::redirect(nothing.as_fd(), number))
+}
+
+/// Reaps until this one ends.
+pub(super) fn reap_until(process: i32) -> io::Result<sys::Reaped> {
+    loop {
+        match sys::wait(-1)? {
+            Some(reaped) if reaped.pid == process => return Ok(reaped),
+            Some(_) => {}
+            None => return Err(io::Error::other("the process is not a child")),
+        }
+    }
+}
+
+fn isolation(spec: &SandboxSpec) -> Vec<String> {
+    let mut names = vec![
+        "user-namespace",
+        "mount-namespace",
+        "pid-namespace",
+        "ipc-namespace",
+        "uts-namespace",
+        "read-only-tools",
+        "private-tmp",
+        "no-capabilities",
+        "no-new-privileges",
+        "no-user-namespaces",
+        "private-keyring",
+    ];
+    if !spec.host_network {
+        names.extend(["network-namespace", "no-network"]);
+    }
+    if spec.overlay.is_some() {
+        names.push("overlay-workspace");
+    }
+    names.into_iter().map(str::to_owned).collect()
+}

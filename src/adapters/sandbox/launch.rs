@@ -1,0 +1,204 @@
+//! Tidegate's side of a sandbox: start the helper, hear what becomes of it, and be able to kill it at any time.
+
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
+
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+use tokio::net::unix::pipe::Receiver;
+
+use super::spec::{Isolation, SandboxSpec};
+use super::wire::{self, Failure, Inbox, Report, Stage, Usage};
+use super::{INIT_COMMAND, program, sys};
+use crate::model::outcome::Exit;
+
+/// Why there is no sandbox.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// The program is missing or can not be executed: whoever named it can mend that.
+    #[error("{0}")]
+    Program(String),
+    /// The machine (or its configuration) does not allow what a sandbox needs. `tidegate doctor` says what to do.
+    #[error("the sandbox could not be made ({stage}): {why}")]
+    Setup { stage: &'static str, why: String },
+    #[error("the sandbox's helper could not be started: {0}")]
+    Helper(#[from] io::Error),
+}
+
+impl From<Failure> for SandboxError {
+    fn from(failure: Failure) -> Self {
+        let stage = match failure.stage {
+            Stage::Program => return Self::Program(failure.why),
+            Stage::Specification => "its specification",
+            Stage::Identity => "changing the user",
+            Stage::Namespaces => "namespaces",
+            Stage::UserMap => "the user namespace's map",
+            Stage::Mounts => "mounts",
+            Stage::Overlay => "the overlay",
+            Stage::Proc => "/proc",
+            Stage::Network => "the network",
+            Stage::Privileges => "giving up privileges",
+        };
+        Self::Setup { stage, why: failure.why }
+    }
+}
+
+/// A process in its sandbox. Dropping it kills everything of it.
+#[derive(Debug)]
+pub struct Running {
+    /// What it says, stdout and stderr together in the order of writing. Ends when its last process does.
+    pub output: Receiver,
+    /// Listens inside; non-blocking.
+    pub listener: Option<TcpListener>,
+    /// From the call of `spawn` until the sandbox stood.
+    pub setup_us: u64,
+    /// From then until the process had been exec'd.
+    pub exec_us: u64,
+    /// The protections that are in force, by name.
+    pub isolation: Vec<String>,
+    control: UnixStream,
+    inbox: Inbox,
+    helper: Helper,
+    started_us: u64,
+}
+
+/// How it ended, and what it took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// `Exit::None` when the sandbox was killed from outside by somebody else and nothing is known.
+    pub exit: Exit,
+    pub cpu_user_us: u64,
+    pub cpu_system_us: u64,
+    /// The largest resident set of any of its processes.
+    pub peak_memory_bytes: u64,
+    pub run_us: u64,
+}
+
+/// The helper as a child. It ends by itself once the socket is closed and the sandbox is gone; whoever drops it lets that happen in the background.
+#[derive(Debug)]
+struct Helper(Option<Child>);
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        let Some(mut child) = self.0.take() else { return };
+        if !matches!(child.try_wait(), Ok(Some(_))) {
+            // Only to take the zombie away; it is not killed, as it has a sandbox to kill.
+            let _ = std::thread::Builder::new().name("reaper".to_owned()).spawn(move || child.wait());
+        }
+    }
+}
+
+/// The three things that are made before anything is heard of the helper.
+#[derive(Debug)]
+pub(super) struct Launched {
+    pub(super) control: std::os::unix::net::UnixStream,
+    pub(super) output: OwnedFd,
+    pub(super) helper: Child,
+}
+
+/// Starts the helper and gives it the specification. Blocks no longer than a `posix_spawn` and a write to a socket.
+pub(super) fn launch(spec: &SandboxSpec) -> io::Result<Launched> {
+    let (control, far) = std::os::unix::net::UnixStream::pair()?;
+    let (output, written) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    let mut command = Command::new(program::program());
+    command.arg(INIT_COMMAND).env_clear().stdin(Stdio::from(OwnedFd::from(far))).stdout(written.try_clone()?).stderr(written);
+    let helper = command.spawn()?;
+    drop(command);
+    wire::write_blocking(&control, spec)?;
+    Ok(Launched { control, output, helper })
+}
+
+/// Makes the sandbox and starts its process; returns when that has been exec'd.
+pub async fn spawn(spec: &SandboxSpec) -> Result<Running, SandboxError> {
+    let called_us = sys::monotonic_us();
+    if let (Isolation::None, Some(overlay)) = (spec.isolation, &spec.overlay) {
+        copy_lower(overlay).await?;
+    }
+    let Launched { control, output, helper } = launch(spec)?;
+    control.set_nonblocking(true)?;
+    rustix::io::ioctl_fionbio(&output, true).map_err(io::Error::from)?;
+    let mut running = Running {
+        output: Receiver::from_owned_fd(output)?,
+        listener: None,
+        setup_us: 0,
+        exec_us: 0,
+        isolation: Vec::new(),
+        control: UnixStream::from_std(control)?,
+        inbox: Inbox::default(),
+        helper: Helper(Some(helper)),
+        started_us: 0,
+    };
+    loop {
+        match running.report().await? {
+            Some(Report::Ready { at_us, isolation }) => {
+                running.isolation = isolation;
+                running.setup_us = at_us.saturating_sub(called_us);
+                running.listener = running.inbox.descriptor.take().map(TcpListener::from);
+            }
+            Some(Report::Started { at_us }) => {
+                running.started_us = at_us;
+                running.exec_us = at_us.saturating_sub(called_us + running.setup_us);
+                return Ok(running);
+            }
+            Some(Report::Failed(failure)) => return Err(failure.into()),
+            Some(Report::Exited { .. } | Report::Gone { .. }) => {}
+            None => {
+                return Err(SandboxError::Setup { stage: "its helper", why: "it ended without a word; is the machine out of memory?".to_owned() });
+            }
+        }
+    }
+}
+
+impl Running {
+    /// Waits until nothing of it is left.
+    pub async fn wait(&mut self) -> Ended {
+        let mut ended: Option<(u64, Exit, Usage)> = None;
+        // An error of the socket is its end.
+        while let Ok(Some(report)) = self.report().await {
+            match report {
+                Report::Exited { at_us, exit, usage } => ended = Some((at_us, exit, usage)),
+                // Init's own end says something about the process only when init could not: it was killed.
+                Report::Gone { at_us, exit, usage } => ended = ended.or(Some((at_us, exit, usage))),
+                Report::Ready { .. } | Report::Started { .. } | Report::Failed(_) => {}
+            }
+        }
+        if let Some(mut helper) = self.helper.0.take() {
+            let _ = helper.wait(); // It closed its socket as its last act.
+        }
+        let (at_us, exit, usage) = ended.unwrap_or((sys::monotonic_us(), Exit::None, Usage::default()));
+        Ended {
+            exit,
+            cpu_user_us: usage.user_us,
+            cpu_system_us: usage.system_us,
+            peak_memory_bytes: usage.peak_bytes,
+            run_us: at_us.saturating_sub(self.started_us),
+        }
+    }
+
+    /// Kills everything of it. `wait` then says that it is gone.
+    pub fn kill(&self) {
+        let _ = rustix::net::shutdown(&self.control, rustix::net::Shutdown::Write);
+    }
+
+    /// The next report; `None` when both helper and init have ended.
+    async fn report(&mut self) -> io::Result<Option<Report>> {
+        loop {
+            if let Some(report) = self.inbox.next()? {
+                return Ok(Some(report));
+            }
+            let (control, inbox) = (&self.control, &mut self.inbox);
+            if !control.async_io(Interest::READABLE, || inbox.fill(control)).await? {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+/// Without namespaces there is no overlay: the lower trees are copied.
+async fn copy_lower(overlay: &super::spec::Overlay) -> io::Result<()> {
+    let overlay = overlay.clone();
+    let copied = tokio::task::spawn_blocking(move || overlay.lower.iter().try_for_each(|lower| super::unisolated::copy(lower, &overlay.upper)));
+    copied.await.map_err(io::Error::other)?
+}

@@ -1,0 +1,186 @@
+//! The system calls that no safe crate offers, each as one small function. All `unsafe` of the crate is here.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use rustix::process::Pid;
+
+use super::wire::Usage;
+use crate::model::outcome::Exit;
+
+pub(super) const NEW_USER: i32 = libc::CLONE_NEWUSER;
+pub(super) const NEW_MOUNT: i32 = libc::CLONE_NEWNS;
+pub(super) const NEW_PID: i32 = libc::CLONE_NEWPID;
+pub(super) const NEW_NETWORK: i32 = libc::CLONE_NEWNET;
+pub(super) const NEW_IPC: i32 = libc::CLONE_NEWIPC;
+pub(super) const NEW_UTS: i32 = libc::CLONE_NEWUTS;
+
+pub(super) const READ_ONLY: u64 = 0x1;
+pub(super) const NO_SETUID: u64 = 0x2;
+pub(super) const NO_DEVICES: u64 = 0x4;
+
+fn check(result: i64) -> io::Result<i64> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Microseconds of the clock that all processes of a machine share.
+#[expect(unsafe_code, reason = "clock_gettime fills a plain struct")]
+pub(super) fn monotonic_us() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a live local of the right type.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    let whole = Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0));
+    u64::try_from(whole.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// `fork` with new namespaces. `None` in the child. Only for a process with one thread: the child goes on with everything as it was.
+#[expect(unsafe_code, reason = "clone without a stack of its own is a fork")]
+pub(super) fn fork(namespaces: i32) -> io::Result<Option<Pid>> {
+    let flags = i64::from(namespaces | libc::SIGCHLD);
+    // SAFETY: no CLONE_VM and no stack: the child gets a copy of the memory, as by fork. The callers have no other threads, so no lock is left held.
+    let pid = check(unsafe { libc::syscall(libc::SYS_clone, flags, 0_i64, 0_i64, 0_i64, 0_i64) })?;
+    Ok(i32::try_from(pid).ok().and_then(Pid::from_raw))
+}
+
+/// Sets mount attributes, and takes the mount out of every propagation group.
+#[expect(unsafe_code, reason = "mount_setattr has no wrapper")]
+pub(super) fn set_mount(tree: BorrowedFd<'_>, set: u64) -> io::Result<()> {
+    #[repr(C)]
+    struct MountAttr {
+        set: u64,
+        clear: u64,
+        propagation: u64,
+        user_namespace: u64,
+    }
+    let attributes = MountAttr { set, clear: 0, propagation: libc::MS_PRIVATE, user_namespace: 0 };
+    let flags = i64::from(libc::AT_EMPTY_PATH) | 0x8000; // AT_RECURSIVE
+    // SAFETY: the path is a C string, the struct is the kernel's first version of it and its size is given.
+    check(unsafe { libc::syscall(libc::SYS_mount_setattr, tree.as_raw_fd(), c"".as_ptr(), flags, &raw const attributes, size_of::<MountAttr>()) })?;
+    Ok(())
+}
+
+/// What one wait brought.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reaped {
+    pub(super) pid: i32,
+    pub(super) exit: Exit,
+    pub(super) usage: Usage,
+}
+
+/// Waits for a child: a certain one, or any (`-1`). `None` when there is no child left.
+#[expect(unsafe_code, reason = "only wait4 brings a child's usage")]
+pub(super) fn wait(pid: i32) -> io::Result<Option<Reaped>> {
+    loop {
+        let mut status = 0;
+        // SAFETY: both are plain structs of integers; wait4 fills them.
+        let (pid, usage) = unsafe {
+            let mut usage: libc::rusage = std::mem::zeroed();
+            (libc::wait4(pid, &raw mut status, libc::__WALL, &raw mut usage), usage)
+        };
+        match check(i64::from(pid)) {
+            Ok(_) => return Ok(Some(Reaped { pid, exit: exit_of(status), usage: usage_of(&usage) })),
+            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => return Ok(None),
+            Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn exit_of(status: i32) -> Exit {
+    if libc::WIFEXITED(status) { Exit::Code(libc::WEXITSTATUS(status)) } else { Exit::Signal(libc::WTERMSIG(status)) }
+}
+
+/// What all reaped children took together.
+#[expect(unsafe_code, reason = "getrusage fills a plain struct")]
+pub(super) fn children_usage() -> Usage {
+    // SAFETY: a plain struct of integers, filled by the call.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
+        usage
+    };
+    usage_of(&usage)
+}
+
+fn usage_of(usage: &libc::rusage) -> Usage {
+    let micros = |time: libc::timeval| u64::try_from(time.tv_sec * 1_000_000 + time.tv_usec).unwrap_or(0);
+    Usage { user_us: micros(usage.ru_utime), system_us: micros(usage.ru_stime), peak_bytes: u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024 }
+}
+
+/// Marks every descriptor from 3 on to be closed at exec.
+#[expect(unsafe_code, reason = "close_range has no wrapper")]
+pub(super) fn close_all_at_exec() -> io::Result<()> {
+    // SAFETY: changes flags of descriptors, closes none.
+    check(unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) })?;
+    Ok(())
+}
+
+/// Lets `number` (0, 1 or 2) mean what `from` means.
+#[expect(unsafe_code, reason = "dup2 onto a standard descriptor")]
+pub(super) fn redirect(from: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
+    // SAFETY: nothing in this program owns 0, 1 or 2 as an `OwnedFd` once the helper runs.
+    check(i64::from(unsafe { libc::dup2(from.as_raw_fd(), number) }))?;
+    Ok(())
+}
+
+/// The helper's stdin as a descriptor of its own.
+#[expect(unsafe_code, reason = "fcntl gives a new descriptor")]
+pub(super) fn take_stdin() -> io::Result<OwnedFd> {
+    // SAFETY: the call makes a new descriptor that nobody else owns.
+    let number = check(i64::from(unsafe { libc::fcntl(0, libc::F_DUPFD_CLOEXEC, 3) }))?;
+    // SAFETY: as above.
+    Ok(unsafe { OwnedFd::from_raw_fd(RawFd::try_from(number).unwrap_or(-1)) })
+}
+
+/// Every signal as a fresh process has it. (Rust ignores SIGPIPE; that would be inherited.)
+#[expect(unsafe_code, reason = "signal dispositions have no wrapper")]
+pub(super) fn default_signals() {
+    // SAFETY: SIG_DFL runs no code of ours; the mask is a live local.
+    unsafe {
+        for signal in 1..=64 {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+    }
+}
+
+/// A new, empty session keyring: the caller's keys stay the caller's. Kernels without keyrings have nothing to hide.
+#[expect(unsafe_code, reason = "keyctl has no wrapper")]
+pub(super) fn fresh_keyring() {
+    // SAFETY: KEYCTL_JOIN_SESSION_KEYRING (1) with no name.
+    unsafe { libc::syscall(libc::SYS_keyctl, 1_i64, 0_i64) };
+}
+
+/// Switches the loopback interface of this network namespace on.
+#[expect(unsafe_code, reason = "an ioctl on a socket")]
+pub(super) fn loopback_up(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: a plain struct; zero is a value of all its fields.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    request.ifr_name[0] = i8::try_from(b'l').unwrap_or(0) as libc::c_char;
+    request.ifr_name[1] = i8::try_from(b'o').unwrap_or(0) as libc::c_char;
+    request.ifr_ifru.ifru_flags = i16::try_from(libc::IFF_UP | libc::IFF_RUNNING).unwrap_or(0);
+    // SAFETY: SIOCSIFFLAGS reads the struct that it is given.
+    check(i64::from(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) }))?;
+    Ok(())
+}
+
+/// Kills every process that this one may kill, itself excepted. As PID 1 that is the whole sandbox, and nothing else.
+#[expect(unsafe_code, reason = "kill(-1) has no wrapper")]
+pub(super) fn kill_everything() {
+    // SAFETY: sends a signal; touches no memory.
+    unsafe { libc::kill(-1, libc::SIGKILL) };
+}
+
+/// Makes the root of the file tree read-only, and nothing that is mounted below it.
+#[expect(unsafe_code, reason = "mount_setattr has no wrapper")]
+pub(super) fn set_root_read_only(root: BorrowedFd<'_>) -> io::Result<()> {
+    let attributes: [u64; 4] = [READ_ONLY, 0, 0, 0];
+    // SAFETY: four u64 are the layout of the kernel's struct (set, clear, propagation, user namespace), and the size is given.
+    check(unsafe {
+        libc::syscall(libc::SYS_mount_setattr, root.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH, attributes.as_ptr(), size_of_val(&attributes))
+    })?;
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! Everything of the host that a sandbox shows, opened as detached mounts before its file tree is built.
+//!
+//! A helper that is root opens them as root (its state folder may be closed to everybody else) and then becomes an unprivileged user for good.
+//! An ordinary user's helper opens the same things by the same function, but inside the new namespaces, where it may. From then on there is no difference.
+
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::CWD;
+use rustix::mount::{OpenTreeFlags, open_tree};
+
+use super::host::{self, Shown};
+use super::spec::SandboxSpec;
+use super::sys;
+use super::wire::{Failure, Stage};
+
+/// Who a sandbox's process is outside when root starts it: a user that no system gives to anybody (not a system user, not in a subordinate range).
+const UNPRIVILEGED: u32 = 1_900_000_000;
+
+/// Whom the writable folders of a sandbox must belong to, where that is not the caller itself: files that a step shall be able to change
+/// (scratch folders, the trees below an overlay) must be given to this user.
+pub fn outer_uid() -> Option<u32> {
+    rustix::process::geteuid().is_root().then_some(UNPRIVILEGED)
+}
+
+/// One detached mount and its place inside, relative to the new root.
+#[derive(Debug)]
+pub(super) struct Tree {
+    pub(super) mount: OwnedFd,
+    pub(super) at: PathBuf,
+    pub(super) folder: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Trees {
+    pub(super) host: Vec<Tree>,
+    /// Links and made-up files.
+    pub(super) rest: Vec<Shown>,
+    pub(super) overlay: Option<OverlayTrees>,
+    pub(super) binds: Vec<Tree>,
+}
+
+#[derive(Debug)]
+pub(super) struct OverlayTrees {
+    /// Lowest first.
+    pub(super) lower: Vec<OwnedFd>,
+    /// The folder that holds both `upper` and `work`: an overlay wants them on one mount.
+    pub(super) scratch: OwnedFd,
+    pub(super) upper: PathBuf,
+    pub(super) work: PathBuf,
+}
+
+const TOOL: u64 = sys::READ_ONLY | sys::NO_SETUID | sys::NO_DEVICES;
+const WRITABLE: u64 = sys::NO_SETUID | sys::NO_DEVICES;
+
+pub(super) fn open(spec: &SandboxSpec) -> Result<Trees, Failure> {
+    let mut trees = Trees { host: Vec::new(), rest: Vec::new(), overlay: None, binds: Vec::new() };
+    for shown in host::shown(&spec.hostname, spec.host_network) {
+        match shown {
+            Shown::Tree { source, at } => trees.host.push(tree(&source, at, TOOL)?),
+            other => trees.rest.push(other),
+        }
+    }
+    for device in host::DEVICES {
+        let source = Path::new(device);
+        trees.host.push(tree(source, inside(source)?, sys::NO_SETUID)?);
+    }
+    trees.overlay = spec.overlay.as_ref().map(open_overlay).transpose()?;
+    for (binds, attributes) in [(&spec.read_only, TOOL), (&spec.writable, WRITABLE)] {
+        for bind in binds {
+            trees.binds.push(tree(&bind.source, inside(&bind.target)?, attributes)?);
+        }
+    }
+    // A place inside another one comes after it.
+    trees.binds.sort_by_key(|tree| tree.at.components().count());
+    Ok(trees)
+}
+
+fn open_overlay(overlay: &super::spec::Overlay) -> Result<OverlayTrees, Failure> {
+    let ancestor = common(&overlay.upper, &overlay.work);
+    let relative = |path: &Path| path.strip_prefix(&ancestor).map(Path::to_path_buf).unwrap_or_default();
+    Ok(OverlayTrees {
+        lower: overlay.lower.iter().map(|path| detached(path, TOOL)).collect::<Result<_, _>>()?,
+        scratch: detached(&ancestor, WRITABLE)?,
+        upper: relative(&overlay.upper),
+        work: relative(&overlay.work),
+    })
+}
+
+fn common(one: &Path, other: &Path) -> PathBuf {
+    one.components().zip(other.components()).take_while(|(a, b)| a == b).map(|(part, _)| part).collect()
+}
+
+/// Where a path inside is, seen from the new root. Refuses what would climb out of it.
+pub(super) fn inside(path: &Path) -> Result<PathBuf, Failure> {
+    use std::path::Component;
+    let mut relative = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::RootDir | Component::CurDir => {}
+            Component::Normal(name) => relative.push(name),
+            Component::ParentDir | Component::Prefix(_) => {
+                return Err(Failure {
+                    stage: Stage::Specification,
+                    why: format!("{} has `..` in it: write the place inside plainly", path.display()),
+                });
+            }
+        }
+    }
+    Ok(relative)
+}
+
+fn tree(source: &Path, at: PathBuf, attributes: u64) -> Result<Tree, Failure> {
+    let kind = fs::metadata(source).map_err(Stage::Mounts.because(format_args!("{} can not be shown in the sandbox", source.display())))?;
+    Ok(Tree { mount: detached(source, attributes)?, at, folder: kind.is_dir() })
+}
+
+fn detached(source: &Path, attributes: u64) -> Result<OwnedFd, Failure> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    let because = || Stage::Mounts.because::<std::io::Error>(format!("{} can not be shown in the sandbox", source.display()));
+    let mount = open_tree(CWD, source, flags).map_err(|error| because()(error.into()))?;
+    sys::set_mount(mount.as_fd(), attributes).map_err(because())?;
+    Ok(mount)
+}

@@ -1,0 +1,5 @@
+//! What a hostile step may try, tried. Each story runs a real sandbox and looks at what came of the attempt from both sides.
+
+mod support;
+
+mod basics;
