@@ -1,0 +1,208 @@
+//! The loop around a `Run`.
+//!
+//! ```text
+//!   input ──▶ Run::handle ──▶ facts ──▶ journal ──▶ effects ──▶ executor, rollouts ─┐
+//!     ▲                                                                              │
+//!     └──────────────────────────── inbox ◀──────────────────────────────────────────┘
+//! ```
+//! Knows nothing of what is shown or of how a rollout goes.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::adapters::executor::{AnyExecutor, Executor as _};
+use crate::adapters::journal::{AnyJournal, JournalError};
+use crate::core::plan::{Plan, Work};
+use crate::core::run::{Effect, IllegalInput, Input, PlanError, Rules, Run};
+use crate::model::fact::{Fact, RolloutOutcome, RunFact, Stream};
+use crate::model::id::{InvocationId, NodeId, RunId};
+use crate::model::invocation::InvocationResult;
+use crate::model::outcome::{Exit, Outcome, RunOutcome};
+use crate::model::time::Timestamp;
+
+use super::logs::StepLog;
+use super::observer::Observer;
+use super::recorder::Recorder;
+use super::rollouts::{DeployOrder, Rollouts};
+use super::{clock, condition, invocation, logs};
+
+/// What a run is performed with.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    pub journal: AnyJournal,
+    pub executor: AnyExecutor,
+    pub rollouts: Rollouts,
+    pub observer: Observer,
+    pub logs: logs::LogFolder,
+    /// The commit's tree: the lowest layer of every workspace.
+    pub snapshot: std::path::PathBuf,
+    /// Invocations at once.
+    pub parallel: NonZeroUsize,
+}
+
+/// Why a run could not be driven to its end. What was journaled until then stays true.
+#[derive(Debug, thiserror::Error)]
+pub enum DriveError {
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A bug of ours, not of the user.
+    #[error("internal error: {0}")]
+    Machine(Box<IllegalInput>),
+}
+
+/// Somebody who wants the run to stop, and why; `None` while nobody does.
+pub type Stop = watch::Receiver<Option<String>>;
+
+/// Runs a plan to its end.
+pub async fn drive(around: &Surroundings, id: RunId, plan: Plan, mut stop: Stop) -> Result<RunOutcome, DriveError> {
+    let rules = Rules { parallel: around.parallel, condition: &condition::evaluate };
+    let mut at = clock::now();
+    let (mut run, mut turn) = Run::start(id.clone(), plan, rules, at)?;
+    let mut recorder = Recorder::new(around.journal.clone(), Stream::Run(id.clone()), 0, around.observer.clone());
+    let (answers, mut inbox) = mpsc::unbounded_channel();
+    let mut hands = Hands { around, run_id: id, answers, tasks: JoinSet::new(), kill: HashMap::new(), abort: HashMap::new(), queued: HashMap::new() };
+    let mut wake: Option<Timestamp> = None;
+    let mut stopping = false;
+    loop {
+        hands.note_queue(at, &turn.facts);
+        recorder.record(at, turn.facts.into_iter().map(Fact::Run).collect()).await?;
+        for effect in turn.effects {
+            match effect {
+                Effect::WakeAt(moment) => wake = Some(moment),
+                Effect::Finished { outcome } => {
+                    hands.finish().await;
+                    return Ok(outcome);
+                }
+                effect => hands.perform(&run, effect),
+            }
+        }
+        let input = tokio::select! {
+            Some(answer) = inbox.recv() => answer,
+            () = sleep_until(wake) => { wake = None; Input::Tick }
+            reason = asked_to_stop(&mut stop, stopping) => { stopping = true; Input::Cancel { reason } }
+        };
+        at = clock::now();
+        turn = run.handle(input, rules, at).map_err(|illegal| DriveError::Machine(Box::new(illegal)))?;
+    }
+}
+
+async fn sleep_until(moment: Option<Timestamp>) {
+    match moment {
+        Some(moment) => tokio::time::sleep(clock::until(moment)).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn asked_to_stop(stop: &mut Stop, already: bool) -> String {
+    if !already && let Ok(reason) = stop.wait_for(Option::is_some).await {
+        return reason.clone().unwrap_or_default();
+    }
+    std::future::pending().await
+}
+
+/// Performs effects. Every one that starts something answers through the inbox, exactly once.
+struct Hands<'a> {
+    around: &'a Surroundings,
+    run_id: RunId,
+    answers: mpsc::UnboundedSender<Input>,
+    tasks: JoinSet<()>,
+    kill: HashMap<(NodeId, u32), watch::Sender<bool>>,
+    abort: HashMap<NodeId, watch::Sender<bool>>,
+    queued: HashMap<NodeId, Timestamp>,
+}
+
+impl Hands<'_> {
+    fn note_queue(&mut self, at: Timestamp, facts: &[RunFact]) {
+        for fact in facts {
+            if let RunFact::NodeQueued { node } = fact {
+                self.queued.insert(node.clone(), at);
+            }
+        }
+    }
+
+    fn perform(&mut self, run: &Run, effect: Effect) {
+        match effect {
+            Effect::Invoke { node, attempt, invocation, deadline } => self.invoke(run, node, attempt, invocation, deadline),
+            Effect::Deploy { node } => self.deploy(run, node),
+            Effect::Kill { node, attempt } => {
+                if let Some(kill) = self.kill.get(&(node, attempt)) {
+                    kill.send_replace(true);
+                }
+            }
+            Effect::Abort { node, .. } => {
+                if let Some(abort) = self.abort.get(&node) {
+                    abort.send_replace(true);
+                }
+            }
+            Effect::WakeAt(_) | Effect::Finished { .. } => {}
+        }
+    }
+
+    fn invoke(&mut self, run: &Run, node: NodeId, attempt: u32, id: InvocationId, deadline: Timestamp) {
+        let queued_us = self.queued.get(&node).map_or(0, |since| micros(clock::now().since(*since)));
+        let spec = invocation::spec(run, &node, attempt, id, deadline, &self.around.snapshot);
+        let (kill, killed) = watch::channel(false);
+        self.kill.insert((node.clone(), attempt), kill);
+        let (around, answers) = (self.around.clone(), self.answers.clone());
+        let run_id = self.run_id.clone();
+        self.tasks.spawn(async move {
+            let mut result = match spec {
+                Ok(spec) => {
+                    let log = StepLog::open(&around.logs, &run_id, &node, attempt, around.observer.clone());
+                    around.executor.invoke(spec, Box::new(log), killed).await
+                }
+                Err(reason) => failed(reason),
+            };
+            result.record.phases.queued_us = queued_us;
+            // A closed inbox means that the loop has ended with an error: nobody is left to tell.
+            let _ = answers.send(Input::InvocationEnded { node, attempt, result: Box::new(result) });
+        });
+    }
+
+    fn deploy(&mut self, run: &Run, node: NodeId) {
+        let order = match run.node(&node).map(|node| &node.work) {
+            Some(Work::Deploy(deploy)) => invocation::deploy_order(run, &node, deploy),
+            _ => Err("this step deploys nothing".to_owned()),
+        };
+        let order = match order {
+            Ok((function, artifact, digest, policy)) => DeployOrder { function, artifact, digest, policy, run: Some(self.run_id.clone()) },
+            Err(reason) => {
+                let _ = self.answers.send(Input::RolloutEnded { node, outcome: RolloutOutcome::Failed { reason } });
+                return;
+            }
+        };
+        let (abort, aborted) = watch::channel(false);
+        self.abort.insert(node.clone(), abort);
+        let (rollouts, answers) = (self.around.rollouts.clone(), self.answers.clone());
+        self.tasks.spawn(async move {
+            let attached = |rollout| {
+                let _ = answers.send(Input::RolloutAttached { node: node.clone(), rollout });
+            };
+            let outcome = rollouts.deploy(order, attached, aborted).await.unwrap_or_else(|error| RolloutOutcome::Failed { reason: error.to_string() });
+            let _ = answers.send(Input::RolloutEnded { node: node.clone(), outcome });
+        });
+    }
+
+    async fn finish(&mut self) {
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+fn micros(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn failed(reason: String) -> InvocationResult {
+    InvocationResult {
+        outcome: Outcome::Failed { exit: Exit::None, reason },
+        record: crate::model::invocation::InvocationRecord::default(),
+        artifacts: Vec::new(),
+        values: std::collections::BTreeMap::new(),
+        layer: None,
+    }
+}
