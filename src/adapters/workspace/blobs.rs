@@ -1,4 +1,4 @@
-//! Outputs by content: a file goes in by a rename, and comes out as a hard link. A stored file is never written to again.
+//! Outputs by content: a file goes in as a hard link where it can, and comes out as one. A stored file is never written to again.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -21,7 +21,7 @@ pub struct StoredFile {
 }
 
 impl Store {
-    /// Takes a file in. `mine`: it may be moved (a scratch file that nobody writes to any more); otherwise it is copied.
+    /// Takes a file in. `mine`: a scratch file that nobody writes to any more, which is linked; otherwise it is copied.
     /// Only the bit that makes a file executable is kept of its mode.
     pub fn take_in(&self, file: &Path, mine: bool) -> Result<StoredFile, WorkspaceError> {
         self.try_take_in(file, mine).map_err(WorkspaceError::at(file))
@@ -34,7 +34,7 @@ impl Store {
         // In this process's own folder, so that a half-written copy is swept.
         let own = shared.process.path.join(format!("blob-{number}"));
         if mine {
-            fs::rename(file, &own)?;
+            fs::hard_link(file, &own)?;
         } else {
             fs::copy(file, &own)?;
         }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Read as _;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
@@ -13,7 +13,7 @@ use super::values;
 use crate::adapters::workspace::{Store, WorkspaceError};
 use crate::model::artifact::{Artifact, ArtifactKind};
 use crate::model::id::Digest;
-use crate::model::invocation::{InvocationSpec, OutputDeclaration};
+use crate::model::invocation::{Discarded, InvocationSpec, OutputDeclaration};
 
 /// Files in all outputs of a step together.
 const FILES: u64 = 1_000_000;
@@ -25,6 +25,8 @@ pub(super) struct Collected {
     pub(super) artifacts: Vec<Artifact>,
     pub(super) values: std::collections::BTreeMap<String, String>,
     pub(super) layer: Option<PathBuf>,
+    /// How much of what the step wrote is in its outputs.
+    pub(super) taken: Discarded,
 }
 
 /// Why not, by whose fault.
@@ -49,6 +51,7 @@ pub(super) fn all(store: &Store, spec: &InvocationSpec, places: &Places) -> Resu
         files_left: FILES,
         bytes_left: spec.limits.outputs,
         limit: spec.limits.outputs,
+        taken: Discarded::default(),
     };
     let mut artifacts = Vec::new();
     let mut whole = Sha256::new();
@@ -58,7 +61,7 @@ pub(super) fn all(store: &Store, spec: &InvocationSpec, places: &Places) -> Resu
         artifacts.push(artifact);
     }
     let layer = if artifacts.is_empty() { None } else { Some(store.keep_layer(&collection.layer, &Digest::from_sha256(whole.finalize().into()))?) };
-    Ok(Collected { artifacts, values, layer })
+    Ok(Collected { artifacts, values, layer, taken: collection.taken })
 }
 
 fn read_values(file: &Path, limit: u64) -> Result<std::collections::BTreeMap<String, String>, NotCollected> {
@@ -87,6 +90,7 @@ struct Collection<'a> {
     files_left: u64,
     bytes_left: u64,
     limit: u64,
+    taken: Discarded,
 }
 
 impl Collection<'_> {
@@ -99,12 +103,12 @@ impl Collection<'_> {
             Found::Link { to } => return Err(refuse(format!("is a symbolic link (to {}): an output is a file or a folder itself", shown(&to)))),
             Found::Special { what } => return Err(refuse(format!("is {what}: an output is a file or a folder"))),
             Found::File { at, meta, own } => {
-                let (digest, _) = self.file(&relative, &at, meta.len(), own).map_err(|error| named(error, &refuse))?;
+                let (digest, _) = self.file(&relative, &at, &meta, own).map_err(|error| named(error, refuse))?;
                 (digest, meta.len(), ArtifactKind::File)
             }
             Found::Folder => {
                 let mut listing = Sha256::new();
-                let size = self.folder(&relative, Path::new(""), &mut listing).map_err(|error| named(error, &refuse))?;
+                let size = self.folder(&relative, Path::new(""), &mut listing).map_err(|error| named(error, refuse))?;
                 (Digest::from_sha256(listing.finalize().into()), size, ArtifactKind::Folder)
             }
         };
@@ -117,14 +121,14 @@ impl Collection<'_> {
     }
 
     /// One file into the store and the layer; its digest and whether it is executable.
-    fn file(&mut self, relative: &Path, at: &Path, size: u64, own: bool) -> Result<(Digest, bool), NotCollected> {
+    fn file(&mut self, relative: &Path, at: &Path, meta: &fs::Metadata, own: bool) -> Result<(Digest, bool), NotCollected> {
         let limit = self.limit;
         self.files_left =
             self.files_left.checked_sub(1).ok_or_else(|| NotCollected::Step(format!("has more than {FILES} files: pack them into one")))?;
         // By its length, not by what it takes on disk: a file of holes would be written out by whoever reads it.
         self.bytes_left = self
             .bytes_left
-            .checked_sub(size)
+            .checked_sub(meta.len())
             .ok_or_else(|| NotCollected::Step(format!("makes the outputs larger than their limit of {limit} bytes")))?;
         let target = self.layer.join(relative);
         if fs::symlink_metadata(&target).is_ok() {
@@ -133,6 +137,10 @@ impl Collection<'_> {
         }
         let stored = self.store.take_in(at, own)?;
         fs::hard_link(&stored.path, &target).map_err(|error| NotCollected::Ours(format!("{}: {error}", target.display())))?;
+        if own {
+            self.taken.files += 1;
+            self.taken.bytes += meta.blocks().saturating_mul(512).min(meta.len());
+        }
         Ok((stored.digest, stored.executable))
     }
 
@@ -158,7 +166,7 @@ impl Collection<'_> {
                 }
                 Found::File { at, meta, own } => {
                     size += meta.len();
-                    let (digest, executable) = self.file(&path, &at, meta.len(), own)?;
+                    let (digest, executable) = self.file(&path, &at, &meta, own)?;
                     format!("file {inner:?} {executable} {digest}\n")
                 }
                 Found::Link { to } => {
@@ -206,7 +214,7 @@ impl Collection<'_> {
 }
 
 /// Puts the output's name before what is wrong with it.
-fn named(error: NotCollected, refuse: impl Fn(String) -> NotCollected) -> NotCollected {
+fn named(error: NotCollected, refuse: impl FnOnce(String) -> NotCollected) -> NotCollected {
     match error {
         NotCollected::Step(why) => refuse(why),
         ours @ NotCollected::Ours(_) => ours,

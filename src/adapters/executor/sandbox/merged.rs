@@ -4,6 +4,7 @@
 //! out, whatever the step made. Nothing runs any more that could change things between two looks.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::io;
@@ -43,9 +44,9 @@ impl Merged {
         for folder in folders {
             for entry in fs::read_dir(folder)? {
                 let name = entry?.file_name();
-                if !names.contains_key(&name) {
-                    let found = self.look(&relative.join(&name))?;
-                    names.insert(name, found);
+                let path = relative.join(&name);
+                if let Entry::Vacant(place) = names.entry(name) {
+                    place.insert(self.look(&path)?);
                 }
                 if names.len() as u64 > limit {
                     return Err(io::Error::other(format!("there are more than {limit} files in one folder")));

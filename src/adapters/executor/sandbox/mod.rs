@@ -114,7 +114,7 @@ impl SandboxExecutor {
             (Stopped::ByItself, Exit::None) => infrastructure("the sandbox was killed from outside; is the machine out of memory?"),
             (Stopped::ByItself, exit) => Outcome::Failed { exit, reason: hints::why(exit, log.tail(), &self.host_tools) },
         };
-        record.discarded = discard(surroundings).await.map_err(infrastructure)?;
+        record.discarded = discard(surroundings, collected.taken).await.map_err(infrastructure)?;
         record.phases.collect_us = micros(begun);
         Ok(outcome)
     }
@@ -133,7 +133,7 @@ impl SandboxExecutor {
     }
 }
 
-async fn discard(surroundings: Surroundings) -> Result<Discarded, String> {
-    let removed = tokio::task::spawn_blocking(move || surroundings.discard()).await.map_err(|error| error.to_string())?;
+async fn discard(surroundings: Surroundings, taken: Discarded) -> Result<Discarded, String> {
+    let removed = tokio::task::spawn_blocking(move || surroundings.discard(taken)).await.map_err(|error| error.to_string())?;
     removed.map_err(|error| error.to_string())
 }

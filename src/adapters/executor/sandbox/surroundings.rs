@@ -79,12 +79,18 @@ impl Surroundings {
         Ok(Self { sandbox, places, scratch })
     }
 
-    /// Removes everything; says how much the step wrote that nobody wanted.
-    pub(super) fn discard(self) -> Result<Discarded, WorkspaceError> {
+    /// Removes everything; says how much the step wrote that was not taken.
+    pub(super) fn discard(self, taken: Discarded) -> Result<Discarded, WorkspaceError> {
         let written = crate::adapters::workspace::remove(&self.places.upper)
             .map_err(|error| WorkspaceError::File { path: self.places.upper.clone(), why: error.to_string() })?;
         self.scratch.discard()?;
-        Ok(Discarded { files: written.files, bytes: written.bytes })
+        // Without isolation the layers were copied there too: what the step itself wrote is not known.
+        let known = self.sandbox.isolation == Isolation::Full;
+        Ok(if known {
+            Discarded { files: written.files.saturating_sub(taken.files), bytes: written.bytes.saturating_sub(taken.bytes) }
+        } else {
+            Discarded::default()
+        })
     }
 }
 
