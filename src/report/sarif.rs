@@ -110,6 +110,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_is_read_back() {
+        let findings: Vec<Finding> = [Severity::Low, Severity::Medium, Severity::High, Severity::Critical]
+            .into_iter()
+            .map(|severity| Finding {
+                rule: format!("rule-{}", severity.word()),
+                severity,
+                message: "What is wrong".into(),
+                path: "a b/%41<ü>/c".into(),
+                line: 3,
+                column: 4,
+                fingerprint: "0".repeat(32),
+            })
+            .collect();
+        assert_eq!(crate::core::findings::read_sarif(&sarif("t", "1", &findings)), Ok(findings));
+    }
+
+    #[test]
     fn no_findings_are_a_valid_empty_list() {
         let log: Value = serde_json::from_str(&sarif("t", "1", &[])).unwrap();
         assert_eq!(log["runs"][0]["results"], json!([]));
