@@ -205,6 +205,18 @@ fn links_are_not_followed_and_git_is_not_read() {
 }
 
 #[test]
+fn what_is_no_file_is_named_and_the_scan_does_not_pass() {
+    let repository = Repository::new();
+    repository.file("a", "a");
+    assert!(Command::new("mkfifo").arg(repository.path().join("pipe")).status().unwrap().success());
+    for arguments in [&[][..], &["pipe"]] {
+        let scanned = repository.scan(arguments);
+        assert_eq!(scanned.code, Some(4), "{}", scanned.out);
+        assert!(scanned.out.contains("not scanned: pipe (neither a file, a folder nor a link)"), "{}", scanned.out);
+    }
+}
+
+#[test]
 fn what_git_ignores_is_left_out_unless_it_is_tracked() {
     let repository = Repository::new();
     repository.file(".gitignore", "/build/\n*.log\n").file("build/kept.txt", github_token()).commit();

@@ -12,6 +12,8 @@ use super::{Limits, Scan, ScanError, Sighting, name, window};
 /// Sightings in memory at once.
 const MOST_HELD: usize = 200_000;
 
+const NO_FILE: &str = "neither a file, a folder nor a link";
+
 /// Something to read, and how it is shown.
 #[derive(Debug)]
 enum Source {
@@ -67,7 +69,12 @@ impl Walk<'_> {
             let ignored = Ignored::around(&full);
             return self.folder(&full, &shown, ignored.as_ref());
         }
-        self.entry(Source::File(full), shown)
+        if full.is_file() {
+            return self.entry(Source::File(full), shown);
+        }
+        // A pipe would keep us waiting, a device would never end.
+        self.scan.unscanned.push((shown, NO_FILE.to_owned()));
+        Ok(())
     }
 
     /// The path of `part` in `parent`, as shown. What is seen in the name is a sighting.
@@ -129,7 +136,7 @@ impl Walk<'_> {
                     let target = fs::read_link(item.path()).map(|target| target.into_os_string().into_encoded_bytes()).unwrap_or_default();
                     self.entry(Source::Link(target), path)?;
                 } else {
-                    self.scan.unscanned.push((path, "neither a file, a folder nor a link".to_owned()));
+                    self.scan.unscanned.push((path, NO_FILE.to_owned()));
                 }
             }
         }

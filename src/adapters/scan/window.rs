@@ -156,6 +156,12 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
+        /// Nothing that a file can hold stops a scan.
+        #[test]
+        fn any_bytes_are_read(bytes in proptest::collection::vec(any::<u8>(), 0..4096), text in ".{0,200}") {
+            places(OVERLAP + 2 * CONTEXT, &[&bytes[..], text.as_bytes(), &bytes[..]].concat().repeat(3));
+        }
+
         /// However a file is cut into windows, each secret is seen once and in its place.
         #[test]
         fn windows_change_nothing(gaps in proptest::collection::vec(0usize..20_000, 1..6), lines in any::<bool>(), size in 9_000usize..30_000) {
