@@ -34,6 +34,8 @@ pub fn module_of(file: &str) -> Vec<String> {
 /// Follows inline modules, so that `super::` means the right thing and tests are known as such.
 pub fn place<'t>(file: &str, tokens: &'t [Token]) -> Vec<Placed<'t>> {
     let mut module = module_of(file);
+    // `mod tests;` in a file of its own or a folder.
+    let whole = module.iter().any(|part| part == "tests");
     let mut depth = 0usize;
     let mut inline: Vec<(usize, bool)> = Vec::new();
     let mut test_next = false;
@@ -41,7 +43,7 @@ pub fn place<'t>(file: &str, tokens: &'t [Token]) -> Vec<Placed<'t>> {
     let mut placed = Vec::with_capacity(tokens.len());
     for (at, token) in tokens.iter().enumerate() {
         let inside_test = inline.iter().any(|(_, test)| *test);
-        placed.push(Placed { token, module: module.clone(), test: inside_test || test_next });
+        placed.push(Placed { token, module: module.clone(), test: whole || inside_test || test_next });
         match &token.kind {
             Kind::Word(word) if word == "cfg" && is_test_attribute(&tokens[at..]) => test_next = true,
             Kind::Word(word) if word == "mod" => open_next = tokens.get(at + 1).and_then(Token::word).map(str::to_owned),

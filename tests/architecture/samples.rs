@@ -72,6 +72,7 @@ fn the_pure_floors_stay_pure() {
     );
     assert_eq!(caught("src/core/plan/x.rs", "#[cfg(test)]\nmod tests { fn f() { std::fs::read(\"x\"); println!(\"x\"); } }"), Vec::<String>::new());
     assert_eq!(caught("src/core/plan/x.rs", "#[cfg(not(test))]\nmod m { fn f() { std::fs::read(\"x\"); } }"), ["2: std::fs::read"]);
+    assert_eq!(caught("src/core/plan/tests/random.rs", "fn f() { fastrand::u8(..); std::fs::read(\"x\"); }"), Vec::<String>::new());
     assert_eq!(caught("src/adapters/scan/walk.rs", "use std::fs;"), Vec::<String>::new());
 }
 

@@ -1,0 +1,2 @@
+pub mod findings;
+pub mod sarif;
