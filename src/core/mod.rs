@@ -3,4 +3,5 @@
 //! `run → plan → spec → template` · `rollout → judge` · `check → spec` · `findings`. Knows nothing of async, files, clocks, randomness, or of any adapter.
 
 pub mod plan;
+pub mod run;
 pub mod turn;
