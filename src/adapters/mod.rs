@@ -5,3 +5,4 @@ pub mod executor;
 pub mod journal;
 pub mod provider;
 pub mod sandbox;
+pub mod state;
