@@ -31,6 +31,9 @@ mod queue;
 mod retry;
 mod state;
 
+#[cfg(test)]
+mod tests;
+
 pub use apply::ReplayError;
 pub use effect::Effect;
 pub use input::{IllegalInput, Input};
