@@ -1,0 +1,3 @@
+//! Floor 2: renderings of facts, findings and diagnostics. Pure: what is shown is a function of what is handed in.
+
+pub mod run;
