@@ -4,4 +4,5 @@
 
 pub mod findings;
 pub mod plan;
+pub mod run;
 pub mod turn;

@@ -1,2 +1,5 @@
+//! Floor 2: renderings of facts, findings and diagnostics. Pure: what is shown is a function of what is handed in.
+
 pub mod findings;
+pub mod run;
 pub mod sarif;

@@ -1,9 +1,21 @@
 //! The append-only record of facts.
+//!
+//! Several processes share one journal: whoever appends to a stream becomes its owner, so that a later start can tell a stream whose process has died
+//! from one that is still being written (`adapters::state` knows which owners are alive).
+
+mod sqlite;
+
+use std::path::Path;
 
 use crate::model::fact::{Entry, Fact, Stream};
 use crate::model::time::Timestamp;
 
-#[derive(Debug, thiserror::Error)]
+pub use sqlite::SqliteJournal;
+
+/// Bytes of one fact, as JSON. A run's start holds its whole plan; nothing else comes near.
+pub const MAX_FACT_BYTES: usize = 16 << 20;
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JournalError {
     #[error("the journal {path} can not be opened: {why}")]
     Open { path: String, why: String },
@@ -15,15 +27,71 @@ pub enum JournalError {
     Read(String),
     #[error("somebody else wrote to {stream:?} at the same time")]
     Conflict { stream: Stream },
+    #[error("a fact of {stream:?} is {found} bytes long, more than the {limit} that the journal keeps of one: make the pipeline smaller")]
+    TooLarge { stream: Stream, found: usize, limit: usize },
+}
+
+/// A stream without an end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    pub stream: Stream,
+    /// Who appended last: the `owner` of its `open`.
+    pub owner: String,
+    pub opened: Timestamp,
+    /// The number of its last entry.
+    pub last: u64,
 }
 
 /// Appends facts durably and reads them back in order.
 #[expect(async_fn_in_trait, reason = "used through the enum that `open` returns, never as a trait object: no auto traits are lost")]
 pub trait Journal {
     /// All or none; durable (on disk) when it returns. `first` is the number that the first of them must get: a gap or an overlap is a `Conflict`.
+    /// Dropping the future does not take back what was asked for.
     async fn append(&self, stream: &Stream, first: u64, at: Timestamp, facts: Vec<Fact>) -> Result<(), JournalError>;
+    /// Empty for a stream that nothing was ever appended to.
     async fn read(&self, stream: &Stream) -> Result<Vec<Entry>, JournalError>;
     /// Every stream of runs (or rollouts) with its first and last entry, newest first, at most `limit`.
     async fn runs(&self, limit: usize) -> Result<Vec<(Entry, Entry)>, JournalError>;
     async fn rollouts(&self, limit: usize) -> Result<Vec<(Entry, Entry)>, JournalError>;
+    /// Runs and rollouts that have no end yet, oldest first, alive or not.
+    async fn unfinished(&self) -> Result<Vec<Unfinished>, JournalError>;
+}
+
+/// The journal that was opened. Clones share it.
+#[derive(Debug, Clone)]
+pub enum AnyJournal {
+    Sqlite(SqliteJournal),
+}
+
+/// Opens the journal at `path`, makes it if it is not there, and brings an older one up to date. `owner` is who appends from here.
+pub fn open(path: &Path, owner: &str) -> Result<AnyJournal, JournalError> {
+    SqliteJournal::open(path, owner).map(AnyJournal::Sqlite)
+}
+
+impl Journal for AnyJournal {
+    async fn append(&self, stream: &Stream, first: u64, at: Timestamp, facts: Vec<Fact>) -> Result<(), JournalError> {
+        match self {
+            Self::Sqlite(journal) => journal.append(stream, first, at, facts).await,
+        }
+    }
+    async fn read(&self, stream: &Stream) -> Result<Vec<Entry>, JournalError> {
+        match self {
+            Self::Sqlite(journal) => journal.read(stream).await,
+        }
+    }
+    async fn runs(&self, limit: usize) -> Result<Vec<(Entry, Entry)>, JournalError> {
+        match self {
+            Self::Sqlite(journal) => journal.runs(limit).await,
+        }
+    }
+    async fn rollouts(&self, limit: usize) -> Result<Vec<(Entry, Entry)>, JournalError> {
+        match self {
+            Self::Sqlite(journal) => journal.rollouts(limit).await,
+        }
+    }
+    async fn unfinished(&self) -> Result<Vec<Unfinished>, JournalError> {
+        match self {
+            Self::Sqlite(journal) => journal.unfinished().await,
+        }
+    }
 }

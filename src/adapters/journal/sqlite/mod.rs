@@ -1,0 +1,129 @@
+//! The embedded journal: SQLite in WAL mode, every commit synced.
+//!
+//! ```text
+//!  append ─┐                              ┌─▶ BEGIN · all that waits · COMMIT (one sync for all of them) ─▶ answers
+//!  append ─┼─▶ bounded queue ─▶ writer ───┤
+//!  append ─┘                              └─▶ …                      read ─▶ its own connection, never behind a writer
+//! ```
+//!
+//! There is one writer a process; between processes SQLite's own lock decides, and waits. A fact that could not be read back is never written.
+
+mod reader;
+mod schema;
+mod writer;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::{Journal, JournalError, MAX_FACT_BYTES, Unfinished};
+use crate::model::fact::{Entry, Fact, Stream};
+use crate::model::id::{RolloutId, RunId};
+use crate::model::time::Timestamp;
+use writer::{Append, Writer};
+
+/// How long one process waits for another's commit before it gives up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Clone)]
+pub struct SqliteJournal {
+    writer: Arc<Writer>,
+    reader: Arc<Mutex<Connection>>,
+}
+
+impl SqliteJournal {
+    pub fn open(path: &Path, owner: &str) -> Result<Self, JournalError> {
+        let mut writing = connect(path)?;
+        schema::migrate(&mut writing, path, schema::MIGRATIONS)?;
+        let reading = connect(path)?;
+        reading.pragma_update(None, "query_only", true).map_err(|error| open_error(path, &error))?;
+        let writer = Writer::spawn(writing, owner.to_owned()).map_err(|error| open_error(path, &error))?;
+        Ok(Self { writer: Arc::new(writer), reader: Arc::new(Mutex::new(reading)) })
+    }
+
+    /// Runs a query beside the async threads.
+    async fn query<T: Send + 'static>(&self, query: impl FnOnce(&Connection) -> Result<T, JournalError> + Send + 'static) -> Result<T, JournalError> {
+        let reader = Arc::clone(&self.reader);
+        let asked = tokio::task::spawn_blocking(move || {
+            // A query that panicked has changed nothing that the next one looks at.
+            let connection = reader.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            query(&connection)
+        });
+        asked.await.map_err(|error| JournalError::Read(error.to_string()))?
+    }
+}
+
+impl Journal for SqliteJournal {
+    async fn append(&self, stream: &Stream, first: u64, at: Timestamp, facts: Vec<Fact>) -> Result<(), JournalError> {
+        if facts.is_empty() {
+            return Ok(());
+        }
+        let ends = facts.iter().any(is_end);
+        let bodies = facts.iter().map(|fact| body(stream, fact)).collect::<Result<Vec<_>, _>>()?;
+        let first = i64::try_from(first).map_err(|_| JournalError::Conflict { stream: stream.clone() })?;
+        let at = i64::try_from(at.as_micros()).map_err(|_| JournalError::Write("a time is past the year 290000".to_owned()))?;
+        self.writer.append(Append { stream: stream.clone(), first, at, bodies, ends }).await
+    }
+
+    async fn read(&self, stream: &Stream) -> Result<Vec<Entry>, JournalError> {
+        let stream = stream.clone();
+        self.query(move |connection| reader::stream(connection, &stream)).await
+    }
+
+    async fn runs(&self, limit: usize) -> Result<Vec<(Entry, Entry)>, JournalError> {
+        self.query(move |connection| reader::newest(connection, "run", limit)).await
+    }
+
+    async fn rollouts(&self, limit: usize) -> Result<Vec<(Entry, Entry)>, JournalError> {
+        self.query(move |connection| reader::newest(connection, "rollout", limit)).await
+    }
+
+    async fn unfinished(&self) -> Result<Vec<Unfinished>, JournalError> {
+        self.query(reader::unfinished).await
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, JournalError> {
+    let connection = Connection::open(path).map_err(|error| open_error(path, &error))?;
+    connection.busy_timeout(PATIENCE).map_err(|error| open_error(path, &error))?;
+    connection.pragma_update(None, "synchronous", "FULL").map_err(|error| open_error(path, &error))?;
+    Ok(connection)
+}
+
+fn open_error(path: &Path, error: &dyn std::fmt::Display) -> JournalError {
+    JournalError::Open { path: path.display().to_string(), why: error.to_string() }
+}
+
+fn body(stream: &Stream, fact: &Fact) -> Result<String, JournalError> {
+    let body = serde_json::to_string(fact).map_err(|error| JournalError::Write(error.to_string()))?;
+    if body.len() > MAX_FACT_BYTES {
+        return Err(JournalError::TooLarge { stream: stream.clone(), found: body.len(), limit: MAX_FACT_BYTES });
+    }
+    // JSON has no infinities: they would be written as null and could not be read again.
+    match serde_json::from_str::<Fact>(&body) {
+        Ok(_) => Ok(body),
+        Err(error) => Err(JournalError::Write(format!("a fact of {stream:?} could not be read back: {error}"))),
+    }
+}
+
+fn is_end(fact: &Fact) -> bool {
+    use crate::model::fact::{RolloutFact, RunFact};
+    matches!(fact, Fact::Run(RunFact::Ended { .. }) | Fact::Rollout(RolloutFact::Ended { .. }))
+}
+
+fn key(stream: &Stream) -> (&'static str, &str) {
+    match stream {
+        Stream::Run(id) => ("run", id.as_str()),
+        Stream::Rollout(id) => ("rollout", id.as_str()),
+    }
+}
+
+fn stream_of(kind: &str, id: String) -> Result<Stream, JournalError> {
+    match kind {
+        "run" => Ok(Stream::Run(RunId::new(id))),
+        "rollout" => Ok(Stream::Rollout(RolloutId::new(id))),
+        other => Err(JournalError::Read(format!("it holds a stream of an unknown kind, {other:?}"))),
+    }
+}

@@ -1,0 +1,72 @@
+//! Rows → entries. What can not be understood is an error that says where it is, never left out.
+
+use rusqlite::{Connection, Row};
+
+use super::super::{JournalError, Unfinished};
+use super::{key, stream_of};
+use crate::model::fact::{Entry, Stream};
+use crate::model::time::Timestamp;
+
+pub(super) fn stream(connection: &Connection, stream: &Stream) -> Result<Vec<Entry>, JournalError> {
+    let (kind, id) = key(stream);
+    let mut statement =
+        connection.prepare("SELECT number, at, fact FROM facts WHERE kind = ?1 AND stream = ?2 ORDER BY number").map_err(unreadable)?;
+    let mut rows = statement.query((kind, id)).map_err(unreadable)?;
+    let mut entries: Vec<Entry> = Vec::new();
+    while let Some(row) = rows.next().map_err(unreadable)? {
+        let entry = entry(stream, row, 0)?;
+        let expected = entries.len() as u64 + 1;
+        if entry.number != expected {
+            return Err(JournalError::Read(format!("{stream:?} is damaged: fact {expected} is missing")));
+        }
+        entries.push(entry);
+    }
+    Ok(entries)
+}
+
+pub(super) fn newest(connection: &Connection, kind: &str, limit: usize) -> Result<Vec<(Entry, Entry)>, JournalError> {
+    let sql = "SELECT s.stream, a.number, a.at, a.fact, z.number, z.at, z.fact FROM streams s
+               JOIN facts a ON a.kind = s.kind AND a.stream = s.stream AND a.number = 1
+               JOIN facts z ON z.kind = s.kind AND z.stream = s.stream AND z.number = s.last
+               WHERE s.kind = ?1 ORDER BY s.opened DESC, s.stream DESC LIMIT ?2";
+    let mut statement = connection.prepare(sql).map_err(unreadable)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut rows = statement.query((kind, limit)).map_err(unreadable)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(unreadable)? {
+        let stream = stream_of(kind, row.get(0).map_err(unreadable)?)?;
+        found.push((entry(&stream, row, 1)?, entry(&stream, row, 4)?));
+    }
+    Ok(found)
+}
+
+pub(super) fn unfinished(connection: &Connection) -> Result<Vec<Unfinished>, JournalError> {
+    let sql = "SELECT kind, stream, owner, opened, last FROM streams WHERE ended = 0 ORDER BY opened, stream";
+    let mut statement = connection.prepare(sql).map_err(unreadable)?;
+    let mut rows = statement.query(()).map_err(unreadable)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(unreadable)? {
+        let kind: String = row.get(0).map_err(unreadable)?;
+        let stream = stream_of(&kind, row.get(1).map_err(unreadable)?)?;
+        let owner = row.get(2).map_err(unreadable)?;
+        found.push(Unfinished { stream, owner, opened: Timestamp::from_micros(unsigned(row, 3)?), last: unsigned(row, 4)? });
+    }
+    Ok(found)
+}
+
+/// The entry in the columns `number, at, fact` from `column` on.
+fn entry(stream: &Stream, row: &Row<'_>, column: usize) -> Result<Entry, JournalError> {
+    let (number, at) = (unsigned(row, column)?, Timestamp::from_micros(unsigned(row, column + 1)?));
+    let body = row.get_ref(column + 2).map_err(unreadable)?.as_str().map_err(unreadable)?;
+    let fact = serde_json::from_str(body).map_err(|error| JournalError::Read(format!("fact {number} of {stream:?} is not understood: {error}")))?;
+    Ok(Entry { stream: stream.clone(), number, at, fact })
+}
+
+fn unsigned(row: &Row<'_>, column: usize) -> Result<u64, JournalError> {
+    let number: i64 = row.get(column).map_err(unreadable)?;
+    u64::try_from(number).map_err(|_| JournalError::Read(format!("a number of it is below zero ({number})")))
+}
+
+fn unreadable(error: impl std::fmt::Display) -> JournalError {
+    JournalError::Read(error.to_string())
+}

@@ -1,0 +1,71 @@
+//! Plain lines, one a fact that matters: for pipes and for terminals that can not move their cursor.
+
+use crate::model::fact::RunFact;
+use crate::model::id::NodeId;
+use crate::model::time::Timestamp;
+
+use super::look::{BOLD, FAINT, Look, run_sign, sign};
+use super::text::{clock, duration, fit, pad, width};
+use super::view::{NodeView, View, reason};
+
+/// Names take at most so many columns; longer ones push the rest of their line to the right.
+const NAMES: usize = 24;
+
+/// Turns facts into lines as they come.
+#[derive(Debug, Clone)]
+pub struct Plain {
+    look: Look,
+    view: View,
+    names: usize,
+}
+
+impl Plain {
+    pub fn new(look: Look) -> Self {
+        Self { look, view: View::default(), names: 0 }
+    }
+
+    /// What to print for this fact, without the end of line. Not cut: a pipe has no width.
+    pub fn line(&mut self, at: Timestamp, fact: &RunFact) -> Option<String> {
+        self.view.apply(at, fact);
+        let (who, what) = match fact {
+            RunFact::Started { run, .. } => {
+                self.names = self.view.nodes.iter().map(|node| width(&node.name)).max().unwrap_or(0).clamp(3, NAMES);
+                ("run".to_owned(), format!("  {} {}, {}", self.view.pipeline, super::text::clean(run.as_str()), self.view.subject()))
+            }
+            RunFact::InvocationStarted { node, attempt, .. } => (self.node(node)?.name.clone(), format!("  started (attempt {attempt})")),
+            RunFact::InvocationEnded { .. } | RunFact::NodeQueued { .. } => return None,
+            RunFact::RetryScheduled { node, attempt, at: until } => {
+                (self.node(node)?.name.clone(), format!("{} attempt {attempt} follows in {}", self.sign(node)?, duration(until.since(at))))
+            }
+            RunFact::RolloutAttached { node, rollout } => {
+                (self.node(node)?.name.clone(), format!("{} rollout {}", self.sign(node)?, super::text::clean(rollout.as_str())))
+            }
+            RunFact::NodeEnded { node, outcome } => {
+                let took = self.node(node)?.took(at).map_or_else(String::new, |took| format!(" {}", duration(took)));
+                let why = reason(outcome).map_or_else(String::new, |why| format!(": {why}"));
+                (self.node(node)?.name.clone(), format!("{} {}{took}{why}", self.sign(node)?, outcome.word()))
+            }
+            RunFact::CancelRequested { .. } => ("run".to_owned(), format!("  is being cancelled: {}", self.view.cancel.as_deref().unwrap_or(""))),
+            RunFact::Ended { outcome } => {
+                let (sign, style) = run_sign(*outcome);
+                let took = duration(self.view.took(at));
+                ("run".to_owned(), format!("{} {} in {took}", self.look.paint(style, sign), outcome.word()))
+            }
+        };
+        let time = self.look.paint(FAINT, &clock(at, self.look.utc_offset));
+        Some(format!("{time} {} {}", self.look.paint(BOLD, &pad(&fit(&who, 200), self.names)), what.trim_end()))
+    }
+
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    fn node(&self, id: &NodeId) -> Option<&NodeView> {
+        self.view.get(id)
+    }
+
+    fn sign(&self, id: &NodeId) -> Option<String> {
+        let (sign, style) = sign(&self.node(id)?.status);
+        Some(self.look.paint(style, sign))
+    }
+}
