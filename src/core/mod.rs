@@ -2,5 +2,6 @@
 //!
 //! `run → plan → spec → template` · `rollout → judge` · `check → spec` · `findings`. Knows nothing of async, files, clocks, randomness, or of any adapter.
 
+pub mod judge;
 pub mod plan;
 pub mod turn;
