@@ -4,4 +4,5 @@
 
 pub mod judge;
 pub mod plan;
+pub mod rollout;
 pub mod turn;

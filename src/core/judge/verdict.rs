@@ -43,4 +43,6 @@ pub enum Shortage {
         canary: u64,
         stable: u64,
     },
+    /// Enough was seen once, but nothing could be observed lately.
+    Blind,
 }

@@ -50,6 +50,7 @@ fn passed(judge: &Judge) -> String {
 fn lacks(shortage: &Shortage) -> String {
     match shortage {
         Shortage::Time { left } => format!("{:.1} s of the stage are left", left.as_secs_f64()),
+        Shortage::Blind => "what the releases do could not be observed any more".to_owned(),
         Shortage::Samples { seen, needed } => format!("{} of {} requests seen", grouped(*seen), grouped(*needed)),
         Shortage::Routing { canary, stable } => format!(
             "requests do not reach the releases as the weights say ({} to the new one, {} to the stable one), so they can not be compared",
