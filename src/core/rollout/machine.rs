@@ -91,6 +91,14 @@ impl Rollout {
         Ok(machine)
     }
 
+    /// Follows along as an observer: takes a fact that somebody else's machine has made.
+    pub fn follow(&mut self, at: Timestamp, fact: &RolloutFact) -> Result<(), IllegalFact> {
+        let mut next = self.clone();
+        next.apply(at, fact)?;
+        *self = next;
+        Ok(())
+    }
+
     fn new(id: RolloutId, function: Function, policy: RolloutPolicy, stable: Destination, run: Option<RunId>) -> Self {
         let mut stages = policy.strategy.stages();
         stages.retain(|weight| !matches!(*weight, Weight::NONE | Weight::ALL));

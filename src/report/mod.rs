@@ -1,0 +1,3 @@
+//! Floor 2: renderings of facts, findings and diagnostics. Pure: data in, text out.
+
+pub mod rollout;
