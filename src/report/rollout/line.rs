@@ -30,6 +30,7 @@ pub fn line(picture: &Picture, at: Timestamp, fact: &RolloutFact) -> Option<Stri
             let then = retry_at.map(|then| format!("; again in {}", span(then.since(at)))).unwrap_or_default();
             format!("{} failed (attempt {attempt}): {reason}{then}", call.word())
         }
+        RolloutFact::Decided { decision: Decision::Promote, by: DecidedBy::Judge, .. } => "promoting: every stage has held".to_owned(),
         RolloutFact::Decided { decision, by, verdict } => format!("{}{}: {}", decision_words(*decision), by_words(by), verdict.because),
         RolloutFact::Ended { outcome } => ended(picture, outcome),
         RolloutFact::PublishIntended { .. }

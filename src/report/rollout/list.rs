@@ -3,7 +3,7 @@
 use crate::model::fact::{Entry, Fact, RolloutFact};
 use crate::model::time::Timestamp;
 
-use super::text::{BAD, BOLD, FAINT, GOOD, Line, Look, NEW, PLAIN, WARN, columns, span};
+use super::text::{BAD, BOLD, FAINT, GOOD, Line, Look, NEW, PLAIN, WARN, ago, columns};
 
 /// From each rollout's first and last entry, as the journal gives them.
 pub fn list(rollouts: &[(Entry, Entry)], now: Timestamp, look: Look) -> String {
@@ -51,8 +51,8 @@ fn row(first: &Entry, last: &Entry, now: Timestamp) -> Option<Row> {
             };
             (outcome.word(), style, note)
         }
-        _ => ("under-way", NEW, format!("last heard of {} ago", span(now.since(last.at)))),
+        _ => ("under-way", NEW, format!("last heard of {}", ago(now.since(last.at)))),
     };
     let note = if note.is_empty() { policy.strategy.word().to_owned() } else { note };
-    Some(Row { id: rollout.to_string(), function: function.name.clone(), outcome, style, age: format!("{} ago", span(now.since(first.at))), note })
+    Some(Row { id: rollout.to_string(), function: function.name.clone(), outcome, style, age: ago(now.since(first.at)), note })
 }

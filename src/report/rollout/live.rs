@@ -8,18 +8,18 @@ use crate::model::number::{grouped, odds, percent};
 use crate::model::time::Timestamp;
 
 use super::picture::{Picture, StageRecord};
-use super::text::{BAD, BOLD, FAINT, GOOD, Line, Look, NEW, PLAIN, WARN, bar, count, span};
+use super::text::{BAD, BOLD, FAINT, GOOD, Line, Look, NEW, PLAIN, WARN, bar, count, planned, span};
 
 /// Several lines, none of them wider than the look.
 pub fn live(picture: &Picture, now: Timestamp, look: Look) -> String {
     let Some(rollout) = picture.rollout() else { return String::new() };
-    let mut lines = vec![head(picture, rollout, now)];
+    let mut lines = vec![head(picture, rollout, now, look)];
     lines.extend(picture.stages.iter().enumerate().map(|(place, stage)| stage_line(picture, rollout, place, stage, now, look)));
     let (canary, stable) = picture.totals();
     if canary.requests + stable.requests > 0 {
-        lines.push(arm(&picture.new_name(), &canary, NEW));
+        lines.push(arm(&picture.new_name(), &canary, NEW, look));
         if !picture.is_first() {
-            lines.push(arm(&picture.stable_name(), &stable, PLAIN));
+            lines.push(arm(&picture.stable_name(), &stable, PLAIN, look));
         }
         lines.extend(gauge(rollout, look));
     }
@@ -27,11 +27,14 @@ pub fn live(picture: &Picture, now: Timestamp, look: Look) -> String {
     lines.into_iter().map(|line| line.render(look)).collect::<Vec<_>>().join("\n")
 }
 
-fn head(picture: &Picture, rollout: &Rollout, now: Timestamp) -> Line {
+fn head(picture: &Picture, rollout: &Rollout, now: Timestamp, look: Look) -> Line {
     let (style, doing) = match rollout.state() {
         State::RollingBack(_) => (BAD, "rolling back".to_owned()),
         State::Ended { outcome } => (BOLD, outcome.word().to_owned()),
-        State::Observing { since, .. } => (PLAIN, format!("observing, {} of at least {}", span(now.since(*since)), span(rollout.policy().hold))),
+        State::Observing { since, .. } => {
+            let least = if look.is_narrow() { "of" } else { "of at least" };
+            (PLAIN, format!("observing {} {least} {}", span(now.since(*since)), span(rollout.policy().hold)))
+        }
         State::Prewarming { .. } => (PLAIN, format!("starting {}", count(u64::from(rollout.policy().prewarm), "instance"))),
         state => (PLAIN, state.word().to_owned()),
     };
@@ -47,31 +50,38 @@ fn stage_line(picture: &Picture, rollout: &Rollout, place: usize, stage: &StageR
         (false, false, Some(_)) => ("✗", BAD),
         (false, false, None) => (" ", FAINT),
     };
-    let cells = (look.width / 4).clamp(8, 32);
+    let cells = look.cells();
     let line = Line::new().and(style, format!("{mark} {weight:>5} "));
-    let line = bar(line, cells, weight.fraction(), if stage.since.is_some() { style } else { FAINT });
     let Some(since) = stage.since else {
-        return line;
+        return planned(line, cells, weight.fraction());
     };
+    let line = bar(line, cells, weight.fraction(), style);
     let time = span(stage.until.unwrap_or(if picture.outcome().is_some() { picture.last } else { now }).since(since));
     let needed = rollout.policy().judge.samples;
-    let seen = match rollout.state() {
+    let of = match rollout.state() {
         State::Observing { stage: observed, requests, .. } if *observed == place && *requests < needed => {
-            format!("{} of {} requests", grouped(*requests), grouped(needed))
+            format!("{}{}", if look.is_narrow() { "/" } else { " of " }, grouped(needed))
         }
-        _ => count(stage.canary.requests, "request"),
+        _ => String::new(),
     };
-    let line = line.and(FAINT, format!(" {time:<10} ")).and(PLAIN, seen);
-    match stage.canary.errors {
+    let (time_width, noun) = if look.is_narrow() { (6, " req") } else { (10, " requests") };
+    let seen = format!("{}{of}{noun}", grouped(stage.canary.requests));
+    failures(line.and(FAINT, format!(" {time:<time_width$} ")).and(PLAIN, seen), stage.canary.errors)
+}
+
+fn failures(line: Line, errors: u64) -> Line {
+    match errors {
         0 => line,
         errors => line.and(BAD, format!(", {} failed", grouped(errors))),
     }
 }
 
-fn arm(name: &str, counts: &ArmCounts, style: Style) -> Line {
+fn arm(name: &str, counts: &ArmCounts, style: Style, look: Look) -> Line {
     let rate = if counts.requests == 0 { 0.0 } else { counts.errors as f64 / counts.requests as f64 };
-    let line = Line::new().and(style, format!("  {name}")).to(18).and(PLAIN, format!("{:>9}", count(counts.requests, "request")));
-    line.and(if counts.errors == 0 { FAINT } else { BAD }, format!(", {} failed ({})", grouped(counts.errors), percent(rate)))
+    let (column, noun) = if look.is_narrow() { (0, " req") } else { (19, " requests") };
+    let line = Line::new().and(style, format!("  {name} ")).to(column).and(PLAIN, format!("{}{noun}", grouped(counts.requests)));
+    let share = if look.is_narrow() { String::new() } else { format!(" ({})", percent(rate)) };
+    line.and(if counts.errors == 0 { FAINT } else { BAD }, format!(", {} failed{share}", grouped(counts.errors)))
 }
 
 /// How near the evidence is to a rollback, on the scale on which each new failure is about the same step.
@@ -84,6 +94,10 @@ fn gauge(rollout: &Rollout, look: Look) -> Option<Line> {
         share if share > 0.4 => WARN,
         _ => GOOD,
     };
-    let line = bar(Line::new().and(PLAIN, "  evidence ").to(11), (look.width / 4).clamp(8, 32), share, style);
-    Some(line.and(style, format!(" {} to 1", odds(ln))).and(FAINT, format!(", {} rolls back ({})", odds(needed), metric.name.word())))
+    let line = bar(Line::new().and(PLAIN, "  evidence ").to(11), look.cells(), share, style);
+    let line = line.and(style, format!(" {} to 1", odds(ln)));
+    Some(match look.is_narrow() {
+        true => line.and(FAINT, format!(" of {}", odds(needed))),
+        false => line.and(FAINT, format!(" that {} are worse, {} rolls back", metric.name.word(), odds(needed))),
+    })
 }

@@ -11,14 +11,14 @@ use super::text::{BAD, BOLD, FAINT, GOOD, Line, Look, NEW, PLAIN, WARN, count, s
 
 /// Headline, the deciding numbers, the stages, what clients saw.
 pub fn summary(picture: &Picture, look: Look) -> String {
-    let mut lines = vec![headline(picture).render(look)];
+    let mut lines = headline(picture, look);
     lines.extend(why(picture, look));
     lines.extend(stages(picture, look));
     lines.extend(clients(picture, look));
     lines.join("\n")
 }
 
-fn headline(picture: &Picture) -> Line {
+fn headline(picture: &Picture, look: Look) -> Vec<String> {
     let (name, new) = (picture.function(), picture.new_name());
     let took = span(picture.last.since(picture.started.unwrap_or(picture.last)));
     let (mark, style, told) = match picture.outcome() {
@@ -30,16 +30,20 @@ fn headline(picture: &Picture) -> Line {
         Some(RolloutOutcome::Stuck { .. }) => ("!", BAD, format!("the rollout of {new} is stuck: a person must look")),
         None => ("…", NEW, format!("{new} is being rolled out: {}", picture.state().map_or("starting", |state| state.word()))),
     };
-    Line::new().and(style, format!("{mark} ")).and(BOLD, name).and(PLAIN, format!(": {told}"))
+    let line = Line::new().and(style, format!("{mark} ")).and(BOLD, name).and(PLAIN, format!(": {told}"));
+    if line.width() <= look.width {
+        return vec![line.render(look)];
+    }
+    wrapped(0, &format!("{mark} {name}: {told}"), style, look)
 }
 
-/// " at 10%, after 2.0 s there"
+/// " from 10% after 2.0 s (the way back took 90 ms)"
 fn reached(picture: &Picture) -> String {
     let Some(stage) = picture.stages.iter().rev().find(|stage| stage.since.is_some()) else { return String::new() };
     let (weight, Some(since)) = (stage.weight, stage.since) else { return String::new() };
     let decided = picture.decided.as_ref().map_or(picture.last, |(at, ..)| *at);
-    let back = picture.back.map(|back| format!(", back {} later", span(back.since(decided)))).unwrap_or_default();
-    format!(" from {weight}, {} in{back}", span(decided.since(since)))
+    let back = picture.back.map(|back| format!(" (the way back took {})", span(back.since(decided)))).unwrap_or_default();
+    format!(" from {weight} after {}{back}", span(decided.since(since)))
 }
 
 /// The sentence behind the outcome.
@@ -70,14 +74,19 @@ fn stages(picture: &Picture, look: Look) -> Vec<String> {
     let walked = picture.stages.iter().filter_map(|stage| stage.since.map(|since| (stage, since)));
     walked
         .map(|(stage, since): (_, Timestamp)| {
-            let (mark, style) = match (stage.held, stage.weight) {
+            let serving = stage.weight == Weight::ALL && picture.outcome() == Some(&RolloutOutcome::Promoted);
+            let (mark, style) = match (stage.held || serving, stage.until) {
                 (true, _) => ("✓", GOOD),
-                (false, Weight::ALL) if picture.outcome() == Some(&RolloutOutcome::Promoted) => ("✓", GOOD),
-                _ => ("✗", BAD),
+                (false, None) if picture.outcome().is_none() => ("▸", NEW),
+                (false, _) => ("✗", BAD),
             };
             let line = Line::new().and(style, format!("  {mark} {:>5}", stage.weight));
+            if serving && stage.canary.requests == 0 {
+                return line.and(FAINT, "  from now on").render(look);
+            }
+            let (noun, room) = if look.is_narrow() { (" req", 8) } else { (" requests", 16) };
             let line = line.and(FAINT, format!("  {:<9}", span(stage.until.unwrap_or(ended).since(since))));
-            let line = line.and(PLAIN, format!(" {:>16}", count(stage.canary.requests, "request")));
+            let line = line.and(PLAIN, format!(" {:>room$}", format!("{}{noun}", grouped(stage.canary.requests))));
             let line = line.and(if stage.canary.errors == 0 { FAINT } else { BAD }, format!(", {} failed", grouped(stage.canary.errors)));
             line.render(look)
         })

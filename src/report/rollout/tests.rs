@@ -124,7 +124,7 @@ fn it_is_drawn_before_there_is_anything_to_see() {
 fn trouble_with_the_provider_is_drawn() {
     let mut inputs = to_first_stage();
     inputs.extend([
-        (47, seen(arm(158, 1), arm(545, 0))),
+        (47, seen(arm(158, 1), arm(1_445, 0))),
         (48, Input::PrewarmFailed(CallFailure::Unavailable { reason: "all slots are taken".to_owned() })),
     ]);
     let facts = script("checkout", old(), inputs);

@@ -13,6 +13,18 @@ pub struct Look {
     pub colour: bool,
 }
 
+impl Look {
+    /// Too narrow for whole words.
+    pub(super) fn is_narrow(self) -> bool {
+        self.width < 60
+    }
+
+    /// Cells of a bar.
+    pub(super) fn cells(self) -> usize {
+        if self.is_narrow() { 6 } else { (self.width / 4 - 2).min(28) }
+    }
+}
+
 pub(super) const PLAIN: Style = Style::new();
 pub(super) const BOLD: Style = Style::new().bold();
 pub(super) const FAINT: Style = Style::new().dimmed();
@@ -125,6 +137,12 @@ pub(super) fn bar(line: Line, width: usize, share: f64, style: Style) -> Line {
     line.and(style, "█".repeat(filled)).and(FAINT, "░".repeat(width - filled))
 }
 
+/// The same for what is only planned: lighter, so that it does not look done.
+pub(super) fn planned(line: Line, width: usize, share: f64) -> Line {
+    let filled = ((share * width as f64).round() as usize).clamp(1, width);
+    line.and(FAINT, "▒".repeat(filled)).and(FAINT, "░".repeat(width - filled))
+}
+
 /// Text from outside without what could move a cursor, change a colour or turn the reading direction.
 pub(super) fn clean(text: &str) -> String {
     text.chars()
@@ -168,6 +186,17 @@ pub(super) fn span(duration: Duration) -> String {
         60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
         3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
         _ => format!("{} d {} h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+}
+
+/// An age, as exactly as anybody wants to know it: `4 s`, `15 min`, `2 h`, `3 d`.
+pub(super) fn ago(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s ago"),
+        60..3_600 => format!("{} min ago", seconds / 60),
+        3_600..86_400 => format!("{} h ago", seconds / 3_600),
+        _ => format!("{} d ago", seconds / 86_400),
     }
 }
 
