@@ -31,7 +31,10 @@ pub enum Rule {
     Ours(Box<Judge>),
 }
 
-pub const ROWS: [(&str, fn() -> Rule); 9] = [
+/// A name, and how to make one afresh for each run.
+type Row = (&'static str, fn() -> Rule);
+
+pub const ROWS: [Row; 9] = [
     ("success rate < 99 %, 5 failed checks", || Rule::Checks { least: 0.99, failed: 0 }),
     ("success rate < 99.5 %, 5 failed checks", || Rule::Checks { least: 0.995, failed: 0 }),
     ("alarm: errors in 2 minutes running", || Rule::Alarm { row: 0 }),
