@@ -5,4 +5,6 @@
 pub mod findings;
 pub mod plan;
 pub mod run;
+pub mod judge;
+pub mod rollout;
 pub mod turn;

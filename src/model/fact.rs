@@ -147,6 +147,13 @@ pub enum RolloutFact {
         weight: Weight,
         verdict: VerdictRecord,
     },
+    /// A call to the provider did not do what was asked. `retry_at`: the same call is made again then; without it, this was the last attempt.
+    CallFailed {
+        call: ProviderCall,
+        attempt: u32,
+        reason: String,
+        retry_at: Option<Timestamp>,
+    },
     /// A decision, with the numbers that it was made from.
     Decided {
         decision: Decision,
@@ -156,6 +163,31 @@ pub enum RolloutFact {
     Ended {
         outcome: RolloutOutcome,
     },
+}
+
+/// What a rollout asks of a provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProviderCall {
+    Publish,
+    Prewarm,
+    Shift,
+    /// The shift that gives the stable release everything back.
+    ShiftBack,
+    Observe,
+}
+
+impl ProviderCall {
+    /// As in "… failed".
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Publish => "publishing",
+            Self::Prewarm => "prewarming",
+            Self::Shift => "shifting traffic",
+            Self::ShiftBack => "shifting traffic back",
+            Self::Observe => "observing",
+        }
+    }
 }
 
 /// Requests observed at both arms over one closed interval.

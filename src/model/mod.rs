@@ -12,6 +12,7 @@ pub mod function;
 pub mod id;
 pub mod invocation;
 pub mod limits;
+pub mod number;
 pub mod outcome;
 pub mod release;
 pub mod time;

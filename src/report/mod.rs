@@ -3,3 +3,6 @@
 pub mod findings;
 pub mod run;
 pub mod sarif;
+//! Floor 2: renderings of facts, findings and diagnostics. Pure: data in, text out.
+
+pub mod rollout;

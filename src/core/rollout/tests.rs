@@ -1,0 +1,5 @@
+//! The machine against scripts, random inputs and a random provider.
+
+mod random;
+mod stories;
+mod world;
