@@ -6,3 +6,4 @@ pub mod adapters;
 pub mod cli;
 pub mod core;
 pub mod model;
+pub mod report;

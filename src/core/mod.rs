@@ -2,5 +2,8 @@
 //!
 //! `run → plan → spec → template` · `rollout → judge` · `check → spec` · `findings`. Knows nothing of async, files, clocks, randomness, or of any adapter.
 
+pub mod check;
 pub mod plan;
+pub mod spec;
+pub mod template;
 pub mod turn;
