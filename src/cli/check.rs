@@ -1,6 +1,57 @@
-use super::args::{CheckArguments, Global};
-use super::exit::Exit;
+//! `tidegate check`: errors, findings and what is not supported yet.
 
-pub fn run(_global: &Global, _arguments: &CheckArguments) -> Exit {
-    Exit::Infrastructure
+use std::io::Write as _;
+
+use anstream::{eprintln, stdout};
+
+use super::args::{CheckArguments, CheckFormat, Global};
+use super::exit::Exit;
+use super::pipeline;
+use crate::core::{check, spec};
+use crate::model::diagnostic::{Diagnostic, Level};
+use crate::report::{diagnostics, diagnostics_data};
+
+pub fn run(global: &Global, arguments: &CheckArguments) -> Exit {
+    let files = if arguments.files.is_empty() { pipeline::all_files(global) } else { arguments.files.clone() };
+    if files.is_empty() {
+        eprintln!("error: there is no pipeline in .tidegate/: name a file, or write .tidegate/NAME.yaml");
+        return Exit::Usage;
+    }
+    let mut results: Vec<(String, Vec<Diagnostic>)> = Vec::new();
+    let mut texts = Vec::new();
+    for path in &files {
+        let (text, found) = match pipeline::load(global, path) {
+            Err((text, errors)) => (text, errors),
+            Ok(loaded) => {
+                let mut found = check::run_all(&loaded.pipeline);
+                found.extend(spec::unsupported(&loaded.pipeline));
+                (loaded.text, found)
+            }
+        };
+        texts.push(text);
+        results.push((path.display().to_string(), found));
+    }
+    let format = if global.json { CheckFormat::Json } else { arguments.format };
+    let output = match format {
+        CheckFormat::Text => text(global, &results, &texts),
+        CheckFormat::Json => format!("{:#}\n", diagnostics_data::json(&results)),
+        CheckFormat::Sarif => format!("{:#}\n", diagnostics_data::sarif(&results, env!("CARGO_PKG_VERSION"))),
+    };
+    if write!(stdout(), "{output}").is_err() {
+        return Exit::Infrastructure;
+    }
+    let levels = || results.iter().flat_map(|(_, found)| found.iter().map(|diagnostic| diagnostic.level));
+    match (levels().any(|level| level == Level::Error), levels().any(|level| level == Level::Warning)) {
+        (true, _) => Exit::Usage,
+        (false, true) => Exit::Failed,
+        (false, false) => Exit::Success,
+    }
+}
+
+fn text(global: &Global, results: &[(String, Vec<Diagnostic>)], texts: &[String]) -> String {
+    let look = pipeline::look(global);
+    let one = |((file, found), text): (&(String, Vec<Diagnostic>), &String)| {
+        if found.is_empty() { format!("{file}: good\n") } else { diagnostics::render(file, text, found, look) }
+    };
+    results.iter().zip(texts).map(one).collect()
 }

@@ -6,6 +6,7 @@ mod completions;
 mod deploy;
 mod doctor;
 pub mod exit;
+pub mod pipeline;
 mod plan;
 mod rollout;
 mod run;

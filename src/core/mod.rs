@@ -7,4 +7,7 @@ pub mod plan;
 pub mod run;
 pub mod judge;
 pub mod rollout;
+pub mod check;
+pub mod spec;
+pub mod template;
 pub mod turn;

@@ -6,3 +6,7 @@ pub mod sarif;
 //! Floor 2: renderings of facts, findings and diagnostics. Pure: data in, text out.
 
 pub mod rollout;
+
+pub mod diagnostics;
+pub mod diagnostics_data;
+pub mod plan;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::template::{Escape, Template, TemplateError};
 use crate::model::deploy::RolloutPolicy;
 use crate::model::event::Event;
 use crate::model::function::Function;
@@ -55,9 +56,10 @@ pub enum Condition {
     NeedsSucceeded,
     /// The plan already knows that it will not run, and why.
     Never { because: String },
-    /// A CEL expression over `event`, `params`, `steps.X.outcome`, `steps.X.outputs.Y`, `always()`, `failed()`.
+    /// A CEL expression over `event`, `params`, `matrix`, `steps.X.outcome`, `steps.X.outputs.Y`, `always()`, `failed()`.
     /// `even_after_failure`: it looks at outcomes itself, so a failed need does not skip it.
-    Cel { source: String, even_after_failure: bool },
+    /// `known`: the names that were known when the plan was made (`event`, `params`, `matrix`), as far as the source refers to them.
+    Cel { source: String, even_after_failure: bool, known: serde_json::Value },
 }
 
 /// What a node does.
@@ -71,10 +73,10 @@ pub enum Work {
 /// Run a script once in a sandbox or container.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Invoke {
-    /// Shell, with `${{ … }}` for what only the run knows (outputs of needs); quoted for the shell when filled in.
-    pub script: String,
-    /// Environment values, with `${{ … }}` likewise, filled in plain.
-    pub env: BTreeMap<String, String>,
+    /// Shell. What is left to fill in is what only the run knows (outputs and outcomes of needs); see [`Invoke::resolve`].
+    pub script: Template,
+    /// Environment values, likewise.
+    pub env: BTreeMap<String, Template>,
     pub outputs: Vec<OutputDeclaration>,
     pub network: Network,
     pub resources: Resources,
@@ -82,10 +84,20 @@ pub struct Invoke {
     pub action: Option<String>,
 }
 
+impl Invoke {
+    /// Script and environment with what the run knows by now: `steps` as [`super::steps_context`] gives it.
+    pub fn resolve(&self, steps: &serde_json::Value) -> Result<(String, BTreeMap<String, String>), TemplateError> {
+        let script = self.script.render(Escape::Shell, steps)?;
+        let env =
+            self.env.iter().map(|(name, value)| Ok((name.clone(), value.render(Escape::Plain, steps)?))).collect::<Result<_, TemplateError>>()?;
+        Ok((script, env))
+    }
+}
+
 /// Publish an artifact as a function's release and move traffic to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Deploy {
-    /// Environment values may hold `${{ … }}`.
+    /// Complete: a function's environment is all known when the plan is made.
     pub function: Function,
     pub artifact: ArtifactRef,
     pub policy: RolloutPolicy,

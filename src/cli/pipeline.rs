@@ -1,0 +1,139 @@
+//! Pipeline files for subcommands: found, read with a limit, loaded, their errors said.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use anstream::{eprint, eprintln};
+
+use super::args::{Color, EventArguments, EventKindArgument, Global};
+use crate::core::spec::{self, Pipeline};
+use crate::model::diagnostic::{Diagnostic, Level};
+use crate::model::event::EventKind;
+use crate::report::diagnostics::{Look, render};
+
+/// Tidegate's own actions, by the name that stands behind `uses`.
+const ACTIONS: &[(&str, &str)] = &[];
+
+/// A pipeline with the text that its diagnostics point into.
+#[derive(Debug)]
+pub struct Loaded {
+    pub file: String,
+    pub text: String,
+    pub pipeline: Pipeline,
+}
+
+/// The folder of the repository, as far as the command line says.
+pub fn folder(global: &Global) -> PathBuf {
+    global.repository.clone().unwrap_or_else(|| PathBuf::from("."))
+}
+
+pub fn look(global: &Global) -> Look {
+    let width = terminal_size::terminal_size_of(std::io::stderr()).map_or(100, |(width, _)| usize::from(width.0));
+    // Under `auto` the streams themselves take the colours out where they do not belong (pipes, NO_COLOR).
+    if global.color == Color::Always {
+        anstream::ColorChoice::Always.write_global();
+    }
+    let color = global.color != Color::Never;
+    Look { color, width }
+}
+
+/// Every `.tidegate/*.yaml`, sorted.
+pub fn all_files(global: &Global) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder(global).join(".tidegate")) else { return Vec::new() };
+    let yaml = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+    let mut files: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).filter(yaml).collect();
+    files.sort();
+    files
+}
+
+/// The file that was asked for, else the only one there is.
+pub fn choose(global: &Global, file: Option<&PathBuf>) -> Result<PathBuf, String> {
+    if let Some(file) = file {
+        return Ok(file.clone());
+    }
+    match all_files(global).as_slice() {
+        [only] => Ok(only.clone()),
+        [] => Err("there is no pipeline in .tidegate/: name a file, or write .tidegate/NAME.yaml".to_owned()),
+        many => {
+            let names: Vec<String> = many.iter().map(|path| path.display().to_string()).collect();
+            Err(format!("there are several pipelines, name one: {}", names.join(", ")))
+        }
+    }
+}
+
+/// The text of a file, at most as long as a pipeline may be.
+pub fn read(path: &Path) -> Result<String, String> {
+    let name = path.display();
+    let file = std::fs::File::open(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => format!("there is no file {name}"),
+        _ => format!("{name} can not be read: {error}"),
+    })?;
+    if file.metadata().is_ok_and(|data| !data.is_file()) {
+        return Err(format!("{name} is not a file"));
+    }
+    let mut bytes = Vec::new();
+    // One byte past the limit is enough to see that it is passed.
+    file.take(spec::MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|error| format!("{name} can not be read: {error}"))?;
+    if bytes.len() > spec::MAX_BYTES {
+        return Err(format!("{name} is larger than {} bytes (1 MiB): split it into several pipelines", spec::MAX_BYTES));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        format!("{name} is not text in UTF-8 (byte {at} is not): save it as UTF-8")
+    })
+}
+
+/// What stands behind `uses`: one of Tidegate's own actions, or a folder of the repository.
+pub fn action(repository: &Path, name: &str) -> Option<String> {
+    match name.strip_prefix("./") {
+        None => ACTIONS.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned()),
+        Some(path) => {
+            let root = repository.canonicalize().ok()?;
+            let file = root.join(path).join("action.yaml").canonicalize().ok()?;
+            // A link may not lead out of the repository.
+            file.starts_with(&root).then(|| read(&file).ok())?
+        }
+    }
+}
+
+/// Loads one file; the text comes back with its errors so that they can be shown.
+pub fn load(global: &Global, path: &Path) -> Result<Loaded, (String, Vec<Diagnostic>)> {
+    let file = path.display().to_string();
+    let text = read(path).map_err(|message| {
+        let diagnostic =
+            Diagnostic { level: Level::Error, code: "file".into(), message, route: String::new(), span: None, label: String::new(), hints: vec![] };
+        (String::new(), vec![diagnostic])
+    })?;
+    let repository = folder(global);
+    match spec::load(&file, &text, &|name| action(&repository, name)) {
+        Ok(pipeline) => Ok(Loaded { file, text, pipeline }),
+        Err(errors) => Err((text, errors)),
+    }
+}
+
+/// Loads the file that is meant, or says on standard error what is wrong with it.
+pub fn load_or_say(global: &Global, file: Option<&PathBuf>) -> Option<Loaded> {
+    let path = choose(global, file).map_err(|message| eprintln!("error: {message}")).ok()?;
+    load(global, &path).map_err(|(text, errors)| eprint!("{}", render(&path.display().to_string(), &text, &errors, look(global)))).ok()
+}
+
+pub fn kind(argument: EventKindArgument) -> EventKind {
+    match argument {
+        EventKindArgument::Manual => EventKind::Manual,
+        EventKindArgument::Push => EventKind::Push,
+        EventKindArgument::PullRequest => EventKind::PullRequest,
+        EventKindArgument::Schedule => EventKind::Schedule,
+    }
+}
+
+/// `--param KEY=VALUE`, each at most once.
+pub fn params(arguments: &EventArguments) -> Result<std::collections::BTreeMap<String, String>, String> {
+    let mut params = std::collections::BTreeMap::new();
+    for param in &arguments.params {
+        let (key, value) = param.split_once('=').ok_or_else(|| format!("--param {param:?} has no `=`: write --param KEY=VALUE"))?;
+        if params.insert(key.to_owned(), value.to_owned()).is_some() {
+            return Err(format!("--param {key} is given twice"));
+        }
+    }
+    Ok(params)
+}
