@@ -2,12 +2,12 @@
 //!
 //! `run → plan → spec → template` · `rollout → judge` · `check → spec` · `findings`. Knows nothing of async, files, clocks, randomness, or of any adapter.
 
-pub mod findings;
-pub mod plan;
-pub mod run;
-pub mod judge;
-pub mod rollout;
 pub mod check;
+pub mod findings;
+pub mod judge;
+pub mod plan;
+pub mod rollout;
+pub mod run;
 pub mod spec;
 pub mod template;
 pub mod turn;

@@ -38,7 +38,7 @@ pub(super) fn show(past: &Past, found: &[(Entry, RunFact)], global: &Global, out
 
 /// The facts that the next start will record for a run whose process is dead.
 fn its_end(facts: &[(Timestamp, RunFact)], at: Timestamp) -> Vec<(Timestamp, RunFact)> {
-    let nobody_asks = |_: &str, _: &crate::core::run::NeedsView<'_>| Ok(false);
+    let nobody_asks = |_: &str, _: &serde_json::Value, _: &crate::core::run::NeedsView<'_>| Ok(false);
     let rules = Rules { parallel: NonZeroUsize::MIN, condition: &nobody_asks };
     let turn = Run::replay(facts).ok().and_then(|mut run| run.handle(Input::Interrupted, rules, at).ok());
     turn.map(|turn| turn.facts.into_iter().map(|fact| (at, fact)).collect()).unwrap_or_default()

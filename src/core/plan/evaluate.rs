@@ -27,26 +27,23 @@ pub fn evaluate(plan: &Plan, node: &Node, ended: &EndedLookup<'_>) -> Result<boo
         Condition::Never { .. } => Ok(false),
         Condition::Cel { even_after_failure: false, .. } if !needs_succeeded() => Ok(false),
         Condition::Cel { source, known, .. } => {
-            let condition = CompiledCondition::compile(source).map_err(|problems| ConditionError {
-                source_text: source.clone(),
-                why: problems.into_iter().next().map_or_else(String::new, |problem| problem.message),
-            })?;
-            let failed = condition.calls("failed") && any_ancestor_failed(plan, node, ended);
-            let mut names = known.as_object().cloned().unwrap_or_default();
-            if let Json::Object(steps) = steps_context(node, ended) {
-                names.extend(steps);
-            }
-            condition.decide(&Json::Object(names), failed)
+            // Looking for failed ancestors is dear, and few conditions ask.
+            let failed = source.contains("failed") && any_ancestor_failed(plan, node, ended);
+            holds(source, known, steps_context(node, ended), failed)
         }
     }
 }
 
 /// `{ steps: { NAME: { outcome, outputs } } }` of what the node needs: what `Invoke::resolve` and conditions are given.
-/// The nodes of a matrix count as one step: succeeded if all have, else as the first that has not; their values are not given.
 pub fn steps_context(node: &Node, ended: &EndedLookup<'_>) -> Json {
+    steps_of(node.needs.iter().filter_map(|need| Some((need, ended(need)?))))
+}
+
+/// The same of needs that are at hand.
+/// The nodes of a matrix count as one step: succeeded if all have, else as the first that has not; their values are not given.
+pub fn steps_of<'a>(needs: impl Iterator<Item = (&'a NodeId, Ended<'a>)>) -> Json {
     let mut steps: BTreeMap<&str, (&str, BTreeMap<String, String>)> = BTreeMap::new();
-    for need in &node.needs {
-        let Some(found) = ended(need) else { continue };
+    for (need, found) in needs {
         let many = need.as_str().contains('[');
         let name = step_of(need);
         let (outcome, values) = steps.entry(name).or_insert_with(|| (found.outcome.word(), BTreeMap::new()));
@@ -60,6 +57,19 @@ pub fn steps_context(node: &Node, ended: &EndedLookup<'_>) -> Json {
     let steps: Map<String, Json> =
         steps.into_iter().map(|(name, (outcome, outputs))| (name.to_owned(), json!({ "outcome": outcome, "outputs": outputs }))).collect();
     json!({ "steps": steps })
+}
+
+/// Whether a condition holds, given what the plan knew, `steps` as [`steps_of`] gives them, and whether anything before it failed.
+pub fn holds(source: &str, known: &Json, steps: Json, failed: bool) -> Result<bool, ConditionError> {
+    let condition = CompiledCondition::compile(source).map_err(|problems| ConditionError {
+        source_text: source.to_owned(),
+        why: problems.into_iter().next().map_or_else(String::new, |problem| problem.message),
+    })?;
+    let mut names = known.as_object().cloned().unwrap_or_default();
+    if let Json::Object(steps) = steps {
+        names.extend(steps);
+    }
+    condition.decide(&Json::Object(names), failed)
 }
 
 /// A step's name has no bracket, a node's matrix values stand in one.

@@ -15,7 +15,7 @@ mod order;
 mod select;
 
 pub use build::{MAX_EDGES, MAX_NODES, build, function};
-pub use evaluate::{Ended, EndedLookup, evaluate, steps_context};
+pub use evaluate::{Ended, EndedLookup, evaluate, holds, steps_context, steps_of};
 pub use graph::*;
 pub use select::{Selection, params, select};
 

@@ -268,9 +268,9 @@ impl<'a> Deciding<'a> {
         match &self.run.plan.nodes[at].condition {
             Condition::Never { because } => skipped(because.clone()),
             Condition::NeedsSucceeded => view.succeeded().err().and_then(skipped),
-            Condition::Cel { source, even_after_failure } => match view.succeeded() {
+            Condition::Cel { source, even_after_failure, known } => match view.succeeded() {
                 Err(reason) if !even_after_failure => skipped(reason),
-                _ => match (self.rules.condition)(source, &view) {
+                _ => match (self.rules.condition)(source, known, &view) {
                     Ok(true) => None,
                     Ok(false) => skipped(format!("its condition does not hold: {source}")),
                     Err(why) => Some(Outcome::Failed { exit: Exit::None, reason: format!("its condition can not be decided: {source}: {why}") }),

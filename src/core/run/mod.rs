@@ -42,8 +42,8 @@ pub use state::{Kept, NodeState, PlanError, Run};
 
 use std::num::NonZeroUsize;
 
-/// Answers whether a CEL condition holds; the error is a sentence for the person who wrote it.
-pub type Evaluate<'a> = &'a dyn Fn(&str, &NeedsView<'_>) -> Result<bool, String>;
+/// Answers whether a CEL condition holds, given the names that the plan knew; the error is a sentence for the person who wrote it.
+pub type Evaluate<'a> = &'a dyn Fn(&str, &serde_json::Value, &NeedsView<'_>) -> Result<bool, String>;
 
 /// What the machine is told about its surroundings. Not part of its state: a run can go on elsewhere with another `parallel`.
 #[derive(Clone, Copy)]
