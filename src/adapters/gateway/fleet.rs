@@ -142,9 +142,10 @@ impl Gateway {
     }
 
     /// Takes no new requests, lets those under way end (for a while), and ends all instances.
-    pub async fn close(mut self) {
+    pub async fn close(&self) {
         self.closing.send_replace(true);
-        let _ = tokio::time::timeout(CLOSE_TIMEOUT, &mut self.serving).await;
+        // The task lets go of its end of `closing` when the last connection has ended.
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.closing.closed()).await;
         self.stop();
         let mut running = self.state.shared.running.subscribe();
         let _ = tokio::time::timeout(END_TIMEOUT, running.wait_for(|count| *count == 0)).await;
