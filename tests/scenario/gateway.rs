@@ -9,7 +9,8 @@ use tidegate::adapters::provider::Provider as _;
 use tidegate::adapters::provider::local::Local;
 use tidegate::model::traffic::{Destination, TrafficSplit, Weight};
 
-use crate::functions::{Client, Stage, function, options, with_env};
+use crate::packages::{function, options, with_env, zip_fixture};
+use crate::stage::{Answer, Client, Stage};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plain_python_bootstrap_answers_through_the_gateway() {
@@ -103,7 +104,7 @@ async fn instances_are_reused_limited_and_end_when_nobody_asks() {
     assert_eq!(stage.get("/busy/ok").await.status, 200, "from zero again");
 }
 
-async fn until(client: &Client, path: &str, status: u16) -> crate::functions::Answer {
+async fn until(client: &Client, path: &str, status: u16) -> Answer {
     loop {
         let answer = client.get(path).await;
         if answer.status == status {
@@ -114,7 +115,7 @@ async fn until(client: &Client, path: &str, status: u16) -> crate::functions::An
 }
 
 /// Owns what it needs, so that it can run beside others.
-fn get(client: &Client, path: &'static str) -> impl Future<Output = crate::functions::Answer> + use<> {
+fn get(client: &Client, path: &'static str) -> impl Future<Output = Answer> + use<> {
     let client = client.clone();
     async move { client.get(path).await }
 }
@@ -172,7 +173,7 @@ async fn a_second_process_joins_the_host_and_the_state_outlives_both() {
     let stage = Stage::new().await;
     let other = Local::connect(stage.folder.path(), &options()).await.unwrap();
     assert_eq!(other.hosted_elsewhere().map(|health| health.gateway), Some(stage.local.address()));
-    let (zip, digest) = crate::functions::zip_fixture(stage.folder.path(), "hello-python");
+    let (zip, digest) = zip_fixture(stage.folder.path(), "hello-python");
     let release = other.publish(&function("hello"), &zip, &digest).await.unwrap();
     assert_eq!(other.prewarm(&release, 1).await.unwrap().len(), 1);
     let to = Destination::Release(release.id.clone());

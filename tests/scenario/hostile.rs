@@ -5,7 +5,8 @@ use std::time::Duration;
 use tidegate::adapters::provider::Provider as _;
 use tidegate::adapters::provider::ProviderError;
 
-use crate::functions::{Stage, function, options};
+use crate::packages::{function, options};
+use crate::stage::Stage;
 
 async fn hostile(timeout: Duration) -> Stage {
     let stage = Stage::new().await;
@@ -43,7 +44,7 @@ async fn nonsense_becomes_502_and_the_instance_goes_on() {
 async fn nobody_answers_for_another_or_twice_or_out_of_turn() {
     let stage = hostile(Duration::from_secs(30)).await;
     let tried = stage.client.post("/bad/wrong-id", "text/plain", "11111111-2222-7333-8444-555555555555").await;
-    assert_eq!(tried.body, "[400, 400, 404, 400]");
+    assert_eq!(tried.body, "[400, 400, 400, 400]");
     assert_eq!(stage.get("/bad/out-of-turn").await.body, r#"[403, "InvalidStateTransition"]"#);
     assert_eq!(stage.get("/bad/twice").await.body, "\"first\"");
     assert_eq!(stage.get("/bad/ok").await.body, "\"fine\"");

@@ -232,3 +232,129 @@ fn sync_folders(folder: &Path) -> io::Result<()> {
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))?;
     File::open(folder)?.sync_all()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt::Write as _;
+    use zip::write::SimpleFileOptions;
+
+    /// What to put into a zip.
+    enum Entry {
+        File(&'static str, Vec<u8>),
+        Program(&'static str),
+        Folder(&'static str),
+        Link(&'static str, &'static str),
+    }
+    use Entry::{File as Plain, Folder, Link, Program};
+
+    fn zip(entries: Vec<Entry>) -> Vec<u8> {
+        let mut zip = zip::ZipWriter::new(io::Cursor::new(Vec::new()));
+        let options = SimpleFileOptions::default();
+        for entry in entries {
+            match entry {
+                Plain(name, contents) => {
+                    zip.start_file(name, options.unix_permissions(0o600)).unwrap();
+                    zip.write_all(&contents).unwrap();
+                }
+                Program(name) => zip.start_file(name, options.unix_permissions(0o4711)).unwrap(),
+                Folder(name) => zip.add_directory(name, options).unwrap(),
+                Link(name, target) => zip.add_symlink(name, target, options).unwrap(),
+            }
+        }
+        zip.finish().unwrap().into_inner()
+    }
+
+    fn try_it(bytes: &[u8]) -> (tempfile::TempDir, Result<(), String>) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        io::Seek::rewind(&mut file).unwrap();
+        let root = folder.path().join("root");
+        std::fs::create_dir(&root).unwrap();
+        let limits = Limits { zip: 100_000, unpacked: 50_000, entries: 20 };
+        let result = unpack(file, &root, &limits).map_err(|error| error.to_string());
+        (folder, result)
+    }
+
+    fn patched(mut bytes: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
+        assert_eq!(from.len(), to.len());
+        let places: Vec<usize> = (0..bytes.len() - from.len()).filter(|at| bytes[*at..].starts_with(from)).collect();
+        assert!(!places.is_empty());
+        for at in places {
+            bytes[at..at + to.len()].copy_from_slice(to);
+        }
+        bytes
+    }
+
+    /// Sets the flag in the local header and in the directory.
+    fn said_to_be_encrypted(mut bytes: Vec<u8>) -> Vec<u8> {
+        for (header, flags) in [(b"PK\x03\x04", 6), (b"PK\x01\x02", 8)] {
+            let at = bytes.windows(4).position(|window| window == header).unwrap();
+            bytes[at + flags] |= 1;
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_package_is_unpacked_with_modes_and_links_for_everybody_to_read() {
+        let entries =
+            vec![Program("bootstrap"), Folder("lib/"), Plain("lib/a/b.txt", b"hello".to_vec()), Link("lib/c", "a/b.txt"), Link("d", "lib/../lib/a")];
+        let (folder, result) = try_it(&zip(entries));
+        result.unwrap();
+        let root = folder.path().join("root");
+        let mode = |path: &str| root.join(path).metadata().unwrap().permissions().mode() & 0o7777;
+        assert_eq!([mode("bootstrap"), mode("lib"), mode("lib/a/b.txt"), mode("")], [0o755, 0o755, 0o644, 0o755]);
+        assert_eq!(std::fs::read_to_string(root.join("lib/c")).unwrap(), "hello");
+        assert_eq!(std::fs::read_to_string(root.join("d/b.txt")).unwrap(), "hello");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_package_is_said_and_nothing_is_written_outside() {
+        let plain = |name| Plain(name, b"x".to_vec());
+        let with = |entry| zip(vec![Program("bootstrap"), entry]);
+        let encrypted = said_to_be_encrypted(zip(vec![Program("bootstrap")]));
+        let cases: Vec<(&str, Vec<u8>)> = vec![
+            ("empty", Vec::new()),
+            ("not a zip", b"#!/bin/sh\necho hello\n".to_vec()),
+            ("cut short", zip(vec![Plain("bootstrap", vec![7; 1000])])[..100].to_vec()),
+            ("empty zip", zip(Vec::new())),
+            ("upwards", with(plain("../../evil"))),
+            ("upwards within", with(plain("lib/../../evil"))),
+            ("absolute", with(plain("/etc/evil"))),
+            ("backslash", with(plain("..\\evil"))),
+            ("drive", with(plain("C:/evil"))),
+            ("link upwards", with(Link("lib", "../../etc"))),
+            ("link absolute", with(Link("lib", "/etc/passwd"))),
+            ("below a link", zip(vec![Program("bootstrap"), Link("lib", "."), plain("lib/x")])),
+            ("below a file", zip(vec![Program("bootstrap"), plain("bootstrap/x")])),
+            ("twice", patched(with(plain("bootstraq")), b"bootstraq", b"bootstrap")),
+            ("twice, spelt otherwise", with(plain("./bootstrap"))),
+            ("bomb", with(Plain("zeros", vec![0; 50_001]))),
+            ("many", zip((0..21).map(|n| Plain(["a", "b", "c", "d", "e", "f", "g"][n % 7].repeat(n + 1).leak(), Vec::new())).collect())),
+            ("encrypted", encrypted),
+            ("no bootstrap", zip(vec![Program("app/bootstrap")])),
+            ("bootstrap is a folder", zip(vec![Folder("bootstrap/")])),
+            ("bootstrap is not executable", zip(vec![plain("bootstrap")])),
+        ];
+        let mut said = String::new();
+        for (name, bytes) in cases {
+            let (folder, result) = try_it(&bytes);
+            let _ = writeln!(said, "{name}: {}", result.err().unwrap_or_else(|| "taken".to_owned()));
+            let outside: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            assert_eq!(outside, ["root"], "{name}");
+        }
+        insta::assert_snapshot!(said);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_damage_to_a_zip_upsets_it(at in 0_usize..400, byte: u8) {
+            let mut bytes = zip(vec![Program("bootstrap"), Plain("lib/a", vec![1; 100]), Link("b", "lib/a")]);
+            let place = at % bytes.len();
+            bytes[place] = byte;
+            let (folder, _) = try_it(&bytes);
+            proptest::prop_assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The same promises, held by every implementation.
+
+#[path = "../support/packages.rs"]
+mod packages;
+
+mod provider;
