@@ -181,7 +181,7 @@ async fn a_second_process_joins_the_host_and_the_state_outlives_both() {
     other.probe("hello", "/", None).await.unwrap();
     let batch = other.observe("hello", &Destination::Vacant, &to, None).await.unwrap();
     assert_eq!((batch.canary.requests, batch.canary.errors), (1, 0));
-    assert_eq!(other.functions().await.unwrap()[0].releases, [release.clone()]);
+    assert_eq!(other.functions().await.unwrap()[0].releases, std::slice::from_ref(&release));
 
     stage.local.close().await;
     let gone = other.traffic("hello").await.unwrap_err();
