@@ -1,8 +1,10 @@
 //! Floor 3: everything that touches the world. Siblings do not name one another, except along the arrows drawn in docs/architecture.md
-//! (`executor → sandbox`, `gateway → sandbox`, `provider::local → gateway`); they name `model`, and nothing of `core`.
+//! (`executor → sandbox, workspace`, `gateway → sandbox`, `provider::local → gateway`); they name `model`, and nothing of `core`.
 
 pub mod executor;
 pub mod gateway;
 pub mod journal;
 pub mod provider;
 pub mod sandbox;
+pub mod source;
+pub mod workspace;

@@ -3,3 +3,7 @@
 mod support;
 
 mod basics;
+mod host;
+mod kernel;
+mod survivors;
+mod users;

@@ -18,6 +18,24 @@ pub struct Said {
     pub ended: Ended,
 }
 
+/// The binary under test. The story of the ordinary user runs these tests from a copy.
+pub fn program() -> PathBuf {
+    std::env::var_os("TIDEGATE_UNDER_TEST").map_or_else(|| env!("CARGO_BIN_EXE_tidegate").into(), PathBuf::from)
+}
+
+/// Processes of this machine whose command line has this in it.
+pub fn processes(marker: &str) -> Vec<u32> {
+    let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains(marker))).collect()
+}
+
+/// A number of seconds to sleep that nobody else sleeps.
+pub fn marker() -> String {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("9{}{:03}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
 /// Gives a folder to whoever the sandbox's process is outside.
 pub fn give(path: &Path) {
     if let Some(uid) = sandbox::outer_uid() {
@@ -28,7 +46,7 @@ pub fn give(path: &Path) {
 impl Scene {
     /// A commit with one file, `readme`.
     pub fn new() -> Self {
-        sandbox::set_program(env!("CARGO_BIN_EXE_tidegate"));
+        sandbox::set_program(program());
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| -> PathBuf {
             let path = folder.path().join(name);
@@ -53,6 +71,13 @@ impl Scene {
             listen: None,
         };
         Self { folder, spec }
+    }
+
+    /// The same in Python, for system calls that no shell offers. `call(name, …)` answers the error's name, or what it returned.
+    pub async fn python(&mut self, script: &str) -> Said {
+        let prelude = "import ctypes, errno, os, socket, sys\nlibc = ctypes.CDLL(None, use_errno=True)\ndef call(name, *args):\n    answer = getattr(libc, name)(*args)\n    return errno.errorcode[ctypes.get_errno()] if answer == -1 else answer\n";
+        std::fs::write(self.folder.path().join("commit/attack.py"), format!("{prelude}{script}")).unwrap();
+        self.run("exec python3 attack.py").await
     }
 
     pub async fn run(&mut self, script: &str) -> Said {

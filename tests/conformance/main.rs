@@ -1,6 +1,7 @@
-//! The same promises, held by every implementation.
+//! The same stories over every implementation of a seam.
 
 #[path = "../support/packages.rs"]
 mod packages;
 
+mod executor;
 mod provider;

@@ -1,5 +1,11 @@
 //! What runs invocations.
 
+mod open;
+mod sandbox;
+
+pub use open::{AnyExecutor, Choice, Configuration, Refusal, open};
+pub use sandbox::SandboxExecutor;
+
 use crate::model::invocation::{InvocationResult, InvocationSpec};
 
 /// Where the output of an invocation goes while it runs: called with every piece, in order, already cut to the log limit.

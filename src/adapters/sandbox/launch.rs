@@ -62,6 +62,7 @@ pub struct Running {
     inbox: Inbox,
     helper: Helper,
     started_us: u64,
+    ended: Option<(u64, Exit, Usage)>,
 }
 
 /// How it ended, and what it took.
@@ -129,6 +130,7 @@ pub async fn spawn(spec: &SandboxSpec) -> Result<Running, SandboxError> {
         inbox: Inbox::default(),
         helper: Helper(Some(helper)),
         started_us: 0,
+        ended: None,
     };
     loop {
         match running.report().await? {
@@ -152,22 +154,21 @@ pub async fn spawn(spec: &SandboxSpec) -> Result<Running, SandboxError> {
 }
 
 impl Running {
-    /// Waits until nothing of it is left.
+    /// Waits until nothing of it is left. May be given up and called again.
     pub async fn wait(&mut self) -> Ended {
-        let mut ended: Option<(u64, Exit, Usage)> = None;
         // An error of the socket is its end.
         while let Ok(Some(report)) = self.report().await {
             match report {
-                Report::Exited { at_us, exit, usage } => ended = Some((at_us, exit, usage)),
+                Report::Exited { at_us, exit, usage } => self.ended = Some((at_us, exit, usage)),
                 // Init's own end says something about the process only when init could not: it was killed.
-                Report::Gone { at_us, exit, usage } => ended = ended.or(Some((at_us, exit, usage))),
+                Report::Gone { at_us, exit, usage } => self.ended = self.ended.or(Some((at_us, exit, usage))),
                 Report::Ready { .. } | Report::Started { .. } | Report::Failed(_) => {}
             }
         }
         if let Some(mut helper) = self.helper.0.take() {
             let _ = helper.wait(); // It closed its socket as its last act.
         }
-        let (at_us, exit, usage) = ended.unwrap_or((sys::monotonic_us(), Exit::None, Usage::default()));
+        let (at_us, exit, usage) = self.ended.unwrap_or((sys::monotonic_us(), Exit::None, Usage::default()));
         Ended {
             exit,
             cpu_user_us: usage.user_us,

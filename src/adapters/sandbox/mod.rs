@@ -28,8 +28,8 @@ mod wire;
 pub use helper::init_main;
 pub use host::TOOL_PATH;
 pub use launch::{Ended, Running, SandboxError, spawn};
-pub use probe::{Capability, Verdict, probe};
-pub use program::set_program;
+pub use probe::{Capability, Verdict, probe, try_isolation};
+pub use program::{program_file, set_program};
 pub use spec::*;
 pub use trees::outer_uid;
 

@@ -1,4 +1,11 @@
-//! What this machine can isolate: found out by doing it.
+//! What this machine can isolate: found out by doing it, not by reading version numbers.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use super::launch::{SandboxError, launch};
+use super::spec::{Isolation, Overlay, SandboxSpec};
+use super::wire::{Failure, Report, Stage, read_blocking};
 
 /// One thing that a sandbox needs, and whether it is there.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -10,10 +17,125 @@ pub struct Capability {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    Present { detail: String },
-    Missing { why: String, remedy: String },
+    Present {
+        detail: String,
+    },
+    /// What to do about it is part of the answer.
+    Missing {
+        why: String,
+        remedy: String,
+    },
 }
 
+impl Verdict {
+    pub fn is_present(&self) -> bool {
+        matches!(self, Self::Present { .. })
+    }
+}
+
+/// Everything that a sandbox needs, in the order in which it is made. What comes after the first that is missing is not known.
 pub fn probe() -> Vec<Capability> {
-    Vec::new()
+    let names = ["namespaces", "user-map", "mounts", "proc", "overlay", "network", "privileges"];
+    let reached = |stage: Stage| match stage {
+        Stage::Specification | Stage::Identity | Stage::Namespaces => 0,
+        Stage::UserMap => 1,
+        Stage::Mounts => 2,
+        Stage::Proc => 3,
+        Stage::Overlay => 4,
+        Stage::Network => 5,
+        Stage::Privileges | Stage::Program => 6,
+    };
+    let failure = attempt().err();
+    let broken = failure.as_ref().map_or(names.len(), |failure| reached(failure.stage));
+    let present = names.iter().take(broken).map(|name| Capability { name, verdict: Verdict::Present { detail: "works".to_owned() } });
+    let missing = failure.map(|failure| Capability { name: names[broken.min(names.len() - 1)], verdict: verdict_of(failure) });
+    present.chain(missing).collect()
+}
+
+/// Whether a whole sandbox can be made here. Takes a few milliseconds.
+pub fn try_isolation() -> Verdict {
+    attempt().map_or_else(verdict_of, |isolation| Verdict::Present { detail: isolation.join(", ") })
+}
+
+fn verdict_of(failure: Failure) -> Verdict {
+    let remedy = remedy(failure.stage);
+    Verdict::Missing { why: SandboxError::from(failure).to_string(), remedy }
+}
+
+/// Runs `/bin/true` in a sandbox with everything.
+fn attempt() -> Result<Vec<String>, Failure> {
+    let plain = |error: std::io::Error| Failure { stage: Stage::Specification, why: error.to_string() };
+    let folder = tempfile::tempdir().map_err(plain)?;
+    let at = |name: &str| {
+        let path = folder.path().join(name);
+        let made =
+            fs::create_dir(&path).and_then(|()| super::outer_uid().map_or(Ok(()), |uid| std::os::unix::fs::chown(&path, Some(uid), Some(uid))));
+        made.map(|()| path)
+    };
+    let overlay = Overlay {
+        lower: vec![at("lower").map_err(plain)?],
+        upper: at("upper").map_err(plain)?,
+        work: at("work").map_err(plain)?,
+        target: "/workspace".into(),
+    };
+    let spec = SandboxSpec {
+        isolation: Isolation::Full,
+        argv: vec!["/bin/true".to_owned()],
+        env: BTreeMap::new(),
+        cwd: "/workspace".into(),
+        hostname: "tidegate".to_owned(),
+        overlay: Some(overlay),
+        read_only: Vec::new(),
+        writable: Vec::new(),
+        tmp_size: 1 << 20,
+        host_network: false,
+        listen: None,
+    };
+    let mut launched = launch(&spec).map_err(plain)?;
+    let mut names = Vec::new();
+    let outcome = loop {
+        match read_blocking(&launched.control) {
+            Ok(Report::Ready { isolation, .. }) => names = isolation,
+            Ok(Report::Started { .. }) => break Ok(names),
+            Ok(Report::Failed(failure)) => break Err(failure),
+            Ok(Report::Exited { .. } | Report::Gone { .. }) => {}
+            Err(_) => break Err(Failure { stage: Stage::Namespaces, why: "the helper ended without a word".to_owned() }),
+        }
+    };
+    drop(launched.control);
+    let _ = launched.helper.wait();
+    // The overlay's own work folder is closed to everybody; a temporary folder's guard could not remove it for an ordinary user.
+    let work = folder.path().join("work/work");
+    let _ = fs::set_permissions(&work, std::os::unix::fs::PermissionsExt::from_mode(0o700));
+    outcome
+}
+
+fn remedy(stage: Stage) -> String {
+    let set = |file: &str, value: &str| fs::read_to_string(format!("/proc/sys/{file}")).is_ok_and(|text| text.trim() == value);
+    if matches!(stage, Stage::Namespaces | Stage::UserMap | Stage::Mounts) {
+        if set("kernel/apparmor_restrict_unprivileged_userns", "1") {
+            return "AppArmor forbids unprivileged user namespaces: `sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`, or give the tidegate binary an AppArmor profile that allows `userns`".to_owned();
+        }
+        if set("kernel/unprivileged_userns_clone", "0") {
+            return "unprivileged user namespaces are switched off: `sudo sysctl kernel.unprivileged_userns_clone=1`".to_owned();
+        }
+        if set("user/max_user_namespaces", "0") {
+            return "user namespaces are switched off: `sudo sysctl user.max_user_namespaces=10000`".to_owned();
+        }
+    }
+    match stage {
+        Stage::Namespaces | Stage::UserMap => {
+            "in a container, allow user namespaces (docker run --security-opt seccomp=unconfined, or run tidegate on the host)"
+        }
+        Stage::Overlay => {
+            "overlayfs in user namespaces needs Linux 5.11 and a state folder on ext4, xfs, btrfs or tmpfs: choose one with --state-dir"
+        }
+        Stage::Proc => "/proc is partly hidden here, as containers do it: run tidegate on the host, or with `--security-opt systempaths=unconfined`",
+        Stage::Mounts => "the sandbox needs Linux 5.12 or newer and leave to mount in its own namespace",
+        Stage::Network => "a network namespace of its own needs CONFIG_NET_NS in the kernel",
+        Stage::Privileges | Stage::Identity => "run tidegate as an ordinary user, or as a root that has its capabilities",
+        Stage::Specification => "is the temporary folder ($TMPDIR) writable?",
+        Stage::Program => "/bin/true should be there; is this an unusual distribution?",
+    }
+    .to_owned()
 }

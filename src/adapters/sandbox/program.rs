@@ -14,3 +14,8 @@ pub fn set_program(path: impl Into<PathBuf>) {
 pub(super) fn program() -> &'static Path {
     PROGRAM.get().map_or(Path::new("/proc/self/exe"), PathBuf::as_path)
 }
+
+/// The binary as a file that can be shown inside; `None` when it was replaced or removed since.
+pub fn program_file() -> Option<PathBuf> {
+    PROGRAM.get().cloned().or_else(|| std::env::current_exe().ok()).filter(|path| path.is_file())
+}

@@ -1,0 +1,85 @@
+//! Which executor there is to be had on this machine, or why none.
+
+use std::path::PathBuf;
+
+use super::sandbox::SandboxExecutor;
+use super::{Executor, LogSink};
+use crate::adapters::sandbox::{self, Isolation, Verdict};
+use crate::adapters::workspace::Store;
+use crate::model::invocation::{InvocationResult, InvocationSpec};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    Sandbox,
+    Container,
+}
+
+#[derive(Debug, Clone)]
+pub struct Configuration {
+    pub store: Store,
+    /// Run without isolation where the machine has none.
+    pub allow_unisolated: bool,
+    /// Host folders shown read-only; their `bin` folders are put on the path.
+    pub host_tools: Vec<PathBuf>,
+}
+
+/// Why there is no executor, and the ways out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error(
+        "not supported yet: --executor container. Steps run in the sandbox, which needs no container engine: leave the option out, or see `tidegate doctor`"
+    )]
+    Container,
+    #[error(
+        "this machine can not isolate steps: {why}\n  {remedy}\n  Or run without isolation: --allow-unisolated (steps can then read and change whatever you can)"
+    )]
+    NoIsolation { why: String, remedy: String },
+    #[error("--host-tools {}: {why}; name a folder that exists, and that no other user's secrets are in", path.display())]
+    HostTools { path: PathBuf, why: String },
+}
+
+/// Every executor there is.
+#[derive(Debug)]
+pub enum AnyExecutor {
+    Sandbox(SandboxExecutor),
+}
+
+impl Executor for AnyExecutor {
+    async fn invoke(&self, spec: InvocationSpec, log: Box<dyn LogSink>, cancel: tokio::sync::watch::Receiver<bool>) -> InvocationResult {
+        match self {
+            Self::Sandbox(executor) => executor.invoke(spec, log, cancel).await,
+        }
+    }
+}
+
+impl AnyExecutor {
+    /// Whether its invocations are kept apart.
+    pub fn isolates(&self) -> bool {
+        match self {
+            Self::Sandbox(executor) => executor.isolation() == Isolation::Full,
+        }
+    }
+}
+
+/// Opens an executor. Where it needs isolation, the machine is tried first: better no run than one that is not what it says.
+pub fn open(choice: Choice, configuration: Configuration) -> Result<AnyExecutor, Refusal> {
+    match choice {
+        Choice::Container => Err(Refusal::Container),
+        Choice::Sandbox => {
+            let mut host_tools = Vec::new();
+            for path in &configuration.host_tools {
+                let real = path.canonicalize().map_err(|error| Refusal::HostTools { path: path.clone(), why: error.to_string() })?;
+                if !real.is_dir() || real.parent().is_none() {
+                    return Err(Refusal::HostTools { path: path.clone(), why: "it is no folder below the root".to_owned() });
+                }
+                host_tools.push(real);
+            }
+            let isolation = match sandbox::try_isolation() {
+                Verdict::Present { .. } => Isolation::Full,
+                Verdict::Missing { .. } if configuration.allow_unisolated => Isolation::None,
+                Verdict::Missing { why, remedy } => return Err(Refusal::NoIsolation { why, remedy }),
+            };
+            Ok(AnyExecutor::Sandbox(SandboxExecutor::new(configuration.store, host_tools, isolation)))
+        }
+    }
+}

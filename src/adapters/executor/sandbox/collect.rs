@@ -1,0 +1,252 @@
+//! What a step leaves: its values, and its declared outputs as stored files and as one layer for those who need them.
+
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::path::{Component, Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use super::merged::{Found, Merged};
+use super::surroundings::Places;
+use super::values;
+use crate::adapters::workspace::{Store, WorkspaceError};
+use crate::model::artifact::{Artifact, ArtifactKind};
+use crate::model::id::Digest;
+use crate::model::invocation::{Discarded, InvocationSpec, OutputDeclaration};
+
+/// Files in all outputs of a step together.
+const FILES: u64 = 1_000_000;
+/// Folders in folders.
+const DEPTH: usize = 128;
+
+#[derive(Debug, Default)]
+pub(super) struct Collected {
+    pub(super) artifacts: Vec<Artifact>,
+    pub(super) values: std::collections::BTreeMap<String, String>,
+    pub(super) layer: Option<PathBuf>,
+    /// How much of what the step wrote is in its outputs.
+    pub(super) taken: Discarded,
+}
+
+/// Why not, by whose fault.
+pub(super) enum NotCollected {
+    Step(String),
+    Ours(String),
+}
+
+impl From<WorkspaceError> for NotCollected {
+    fn from(error: WorkspaceError) -> Self {
+        Self::Ours(error.to_string())
+    }
+}
+
+pub(super) fn all(store: &Store, spec: &InvocationSpec, places: &Places) -> Result<Collected, NotCollected> {
+    let values = read_values(&places.values, spec.limits.values)?;
+    let merged = Merged::new(&places.upper, &places.lower);
+    let mut collection = Collection {
+        store,
+        merged,
+        layer: places.collecting.clone(),
+        files_left: FILES,
+        bytes_left: spec.limits.outputs,
+        limit: spec.limits.outputs,
+        taken: Discarded::default(),
+    };
+    let mut artifacts = Vec::new();
+    let mut whole = Sha256::new();
+    for declared in &spec.outputs {
+        let artifact = collection.output(declared)?;
+        whole.update(format!("{}\0{}\0", artifact.path, artifact.digest));
+        artifacts.push(artifact);
+    }
+    let layer = if artifacts.is_empty() { None } else { Some(store.keep_layer(&collection.layer, &Digest::from_sha256(whole.finalize().into()))?) };
+    Ok(Collected { artifacts, values, layer, taken: collection.taken })
+}
+
+fn read_values(file: &Path, limit: u64) -> Result<std::collections::BTreeMap<String, String>, NotCollected> {
+    // The step may have put anything in the file's place.
+    if !fs::symlink_metadata(file).is_ok_and(|meta| meta.is_file()) {
+        return Err(NotCollected::Step(
+            "$TIDEGATE_OUTPUT is no longer a file: append lines to it with `echo key=value >> \"$TIDEGATE_OUTPUT\"`".to_owned(),
+        ));
+    }
+    let mut bytes = Vec::new();
+    let read = fs::File::open(file).and_then(|file| file.take(limit.saturating_add(1)).read_to_end(&mut bytes));
+    read.map_err(|error| NotCollected::Step(format!("$TIDEGATE_OUTPUT can not be read any more: {error}")))?;
+    if bytes.len() as u64 > limit {
+        return Err(NotCollected::Step(format!(
+            "$TIDEGATE_OUTPUT is longer than its limit of {limit} bytes: leave larger things as files in `outputs`"
+        )));
+    }
+    values::parse(&bytes).map_err(NotCollected::Step)
+}
+
+struct Collection<'a> {
+    store: &'a Store,
+    merged: Merged,
+    /// Where the layer grows.
+    layer: PathBuf,
+    files_left: u64,
+    bytes_left: u64,
+    limit: u64,
+    taken: Discarded,
+}
+
+impl Collection<'_> {
+    fn output(&mut self, declared: &OutputDeclaration) -> Result<Artifact, NotCollected> {
+        let refuse = |why: String| NotCollected::Step(format!("output {} ({}) {why}", declared.name, declared.path));
+        let relative = plain(&declared.path).ok_or_else(|| refuse("leaves the workspace: name a path inside, without `..`".to_owned()))?;
+        self.make_parents(&relative)?;
+        let (digest, size, kind) = match self.look(&relative)? {
+            Found::Nothing => return Err(refuse(self.missing(&relative))),
+            Found::Link { to } => return Err(refuse(format!("is a symbolic link (to {}): an output is a file or a folder itself", shown(&to)))),
+            Found::Special { what } => return Err(refuse(format!("is {what}: an output is a file or a folder"))),
+            Found::File { at, meta, own } => {
+                let (digest, _) = self.file(&relative, &at, &meta, own).map_err(|error| named(error, refuse))?;
+                (digest, meta.len(), ArtifactKind::File)
+            }
+            Found::Folder => {
+                let mut listing = Sha256::new();
+                let size = self.folder(&relative, Path::new(""), &mut listing).map_err(|error| named(error, refuse))?;
+                (Digest::from_sha256(listing.finalize().into()), size, ArtifactKind::Folder)
+            }
+        };
+        let path = relative.to_str().ok_or_else(|| refuse("has a name that is not UTF-8".to_owned()))?.to_owned();
+        Ok(Artifact { name: declared.name.clone(), path, digest, size, kind })
+    }
+
+    fn look(&self, relative: &Path) -> Result<Found, NotCollected> {
+        self.merged.look(relative).map_err(|error| NotCollected::Step(format!("{} can not be looked at: {error}", shown(relative))))
+    }
+
+    /// One file into the store and the layer; its digest and whether it is executable.
+    fn file(&mut self, relative: &Path, at: &Path, meta: &fs::Metadata, own: bool) -> Result<(Digest, bool), NotCollected> {
+        let limit = self.limit;
+        self.files_left =
+            self.files_left.checked_sub(1).ok_or_else(|| NotCollected::Step(format!("has more than {FILES} files: pack them into one")))?;
+        // By its length, not by what it takes on disk: a file of holes would be written out by whoever reads it.
+        self.bytes_left = self
+            .bytes_left
+            .checked_sub(meta.len())
+            .ok_or_else(|| NotCollected::Step(format!("makes the outputs larger than their limit of {limit} bytes")))?;
+        let target = self.layer.join(relative);
+        if fs::symlink_metadata(&target).is_ok() {
+            // Declared twice, or as part of another output.
+            return Ok(self.store.digest_of(&target)?);
+        }
+        let stored = self.store.take_in(at, own)?;
+        fs::hard_link(&stored.path, &target).map_err(|error| NotCollected::Ours(format!("{}: {error}", target.display())))?;
+        if own {
+            self.taken.files += 1;
+            self.taken.bytes += meta.blocks().saturating_mul(512).min(meta.len());
+        }
+        Ok((stored.digest, stored.executable))
+    }
+
+    fn folder(&mut self, output: &Path, below: &Path, listing: &mut Sha256) -> Result<u64, NotCollected> {
+        let relative = output.join(below);
+        if below.components().count() > DEPTH {
+            return Err(NotCollected::Step(format!("has folders more than {DEPTH} deep")));
+        }
+        let ours = |error: std::io::Error| NotCollected::Ours(error.to_string());
+        let target = self.layer.join(&relative);
+        if !target.is_dir() {
+            self.store.make_folder(&target)?;
+        }
+        let mut size = 0;
+        let names = self.merged.list(&relative, self.files_left).map_err(|error| NotCollected::Step(format!("can not be listed: {error}")))?;
+        for (name, found) in names {
+            let (path, inner) = (relative.join(&name), below.join(&name));
+            let line = match found {
+                Found::Nothing => continue,
+                Found::Folder => {
+                    size += self.folder(output, &inner, listing)?;
+                    format!("folder {inner:?}\n")
+                }
+                Found::File { at, meta, own } => {
+                    size += meta.len();
+                    let (digest, executable) = self.file(&path, &at, &meta, own)?;
+                    format!("file {inner:?} {executable} {digest}\n")
+                }
+                Found::Link { to } => {
+                    if !stays_inside(below, &to) {
+                        return Err(NotCollected::Step(format!("has a symbolic link that leaves it: {} -> {}", shown(&inner), shown(&to))));
+                    }
+                    let link = self.layer.join(&path);
+                    if fs::symlink_metadata(&link).is_err() {
+                        symlink(&to, link).map_err(ours)?;
+                    }
+                    format!("link {inner:?} {to:?}\n")
+                }
+                Found::Special { what } => return Err(NotCollected::Step(format!("has {what} in it: {}", shown(&inner)))),
+            };
+            listing.update(line);
+        }
+        Ok(size)
+    }
+
+    fn make_parents(&self, relative: &Path) -> Result<(), NotCollected> {
+        let mut at = self.layer.clone();
+        for part in relative.parent().into_iter().flat_map(Path::components) {
+            at.push(part);
+            if !at.is_dir() {
+                self.store.make_folder(&at)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// "was not made", and what there is instead.
+    fn missing(&self, relative: &Path) -> String {
+        let folder = relative.ancestors().skip(1).find(|folder| matches!(self.merged.look(folder), Ok(Found::Folder))).unwrap_or(Path::new(""));
+        let names = self.merged.list(folder, 10_000).unwrap_or_default();
+        let some: Vec<_> = names.keys().take(10).map(|name| shown(Path::new(name))).collect();
+        let more = names.len().saturating_sub(some.len());
+        let place = if folder.as_os_str().is_empty() { "the workspace".to_owned() } else { shown(folder) };
+        let listed = match (some.is_empty(), more) {
+            (true, _) => "nothing".to_owned(),
+            (false, 0) => some.join(", "),
+            (false, more) => format!("{} and {more} more", some.join(", ")),
+        };
+        format!("was not made by the step; in {place} there is: {listed}")
+    }
+}
+
+/// Puts the output's name before what is wrong with it.
+fn named(error: NotCollected, refuse: impl FnOnce(String) -> NotCollected) -> NotCollected {
+    match error {
+        NotCollected::Step(why) => refuse(why),
+        ours @ NotCollected::Ours(_) => ours,
+    }
+}
+
+fn plain(path: &str) -> Option<PathBuf> {
+    let mut relative = PathBuf::new();
+    for part in Path::new(path).components() {
+        match part {
+            Component::CurDir => {}
+            Component::Normal(name) => relative.push(name),
+            _ => return None,
+        }
+    }
+    (!relative.as_os_str().is_empty()).then_some(relative)
+}
+
+/// Whether a link in the folder `at` (relative to an output's top) ends inside that output, by its words alone.
+fn stays_inside(at: &Path, to: &Path) -> bool {
+    let mut depth = at.components().count();
+    for part in to.components() {
+        match part {
+            Component::Normal(_) => depth += 1,
+            Component::CurDir => {}
+            Component::ParentDir if depth > 0 => depth -= 1,
+            _ => return false,
+        }
+    }
+    true
+}
+
+fn shown(path: &Path) -> String {
+    path.to_string_lossy().chars().take(200).flat_map(char::escape_debug).collect()
+}

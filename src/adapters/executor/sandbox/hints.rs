@@ -1,0 +1,90 @@
+//! Why a step failed, in a sentence, with what to do where that can be known: a tool that is on the machine but not shown in the sandbox.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::model::outcome::Exit;
+
+pub(super) fn why(exit: Exit, tail: &[u8], host_tools: &[PathBuf]) -> String {
+    let host_path = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
+    explain(exit, &String::from_utf8_lossy(tail), host_tools, &host_path)
+}
+
+fn explain(exit: Exit, tail: &str, host_tools: &[PathBuf], host_path: &[PathBuf]) -> String {
+    match exit {
+        Exit::Code(127) => {
+            let missing = tail.lines().rev().find_map(missing_tool);
+            let hint = missing.map(|tool| hint(tool, host_tools, host_path)).unwrap_or_default();
+            format!("exited with 127: a command was not found{hint}")
+        }
+        Exit::Code(126) => {
+            "exited with 126: a command is there but can not be executed (is it marked executable, and for this kind of machine?)".to_owned()
+        }
+        Exit::Code(code) => format!("exited with {code}"),
+        Exit::Signal(number) => format!("was killed by signal {number} ({})", signal(number)),
+        Exit::None => "did not run".to_owned(),
+    }
+}
+
+/// `x: 3: tool: not found` as dash says it, `x: line 3: tool: command not found` as bash does.
+fn missing_tool(line: &str) -> Option<&str> {
+    let before = line.strip_suffix(": not found").or_else(|| line.strip_suffix(": command not found"))?;
+    let tool = before.rsplit(": ").next()?;
+    let plain = !tool.is_empty() && tool.len() < 100 && tool.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '+'));
+    plain.then_some(tool)
+}
+
+fn hint(tool: &str, host_tools: &[PathBuf], host_path: &[PathBuf]) -> String {
+    let is_program = |path: &PathBuf| path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0);
+    let visible = |path: &Path| {
+        path.starts_with("/usr") || path.starts_with("/bin") || path.starts_with("/sbin") || host_tools.iter().any(|shown| path.starts_with(shown))
+    };
+    let found = host_path.iter().filter(|folder| folder.is_absolute() && !visible(folder)).map(|folder| folder.join(tool)).find(is_program);
+    let Some(found) = found else {
+        return format!(" ({tool}); install it on this machine");
+    };
+    let folder = found.parent().unwrap_or(&found);
+    let shown = if folder.ends_with("bin") { folder.parent().unwrap_or(folder) } else { folder };
+    format!(" ({tool}); it is at {} on this machine but not visible in the sandbox: add --host-tools {}", found.display(), shown.display())
+}
+
+fn signal(number: i32) -> &'static str {
+    match number {
+        1 => "hung up",
+        2 => "interrupted",
+        4 => "illegal instruction",
+        6 => "aborted",
+        7 => "bus error",
+        8 => "arithmetic error",
+        9 => "killed; perhaps the machine ran out of memory",
+        11 => "segmentation fault",
+        13 => "broken pipe",
+        15 => "terminated",
+        _ => "see signal(7)",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tool_that_the_sandbox_does_not_show_is_pointed_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let bin = folder.path().join("bin");
+        std::fs::create_dir(&bin).unwrap();
+        std::fs::write(bin.join("newt"), "").unwrap();
+        std::fs::set_permissions(bin.join("newt"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let explained = |tail: &str, tools: &[PathBuf]| {
+            explain(Exit::Code(127), tail, tools, std::slice::from_ref(&bin)).replace(&folder.path().display().to_string(), "/x")
+        };
+        let pointed = "exited with 127: a command was not found (newt); it is at /x/bin/newt on this machine but not visible in the sandbox: add --host-tools /x";
+        assert_eq!(explained("hello\n/run/tidegate/script: 2: newt: not found\n", &[]), pointed);
+        assert_eq!(explained("script: line 2: newt: command not found", &[]), pointed);
+        assert_eq!(
+            explained("script: 2: newt: not found", &[folder.path().into()]),
+            "exited with 127: a command was not found (newt); install it on this machine"
+        );
+        assert_eq!(explained("script: 2: ../../etc: not found", &[]), "exited with 127: a command was not found");
+    }
+}

@@ -1,0 +1,163 @@
+//! What a step finds around it: a scratch folder with its script, its answer files and its writable layer, and the sandbox that shows them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::adapters::sandbox::{Bind, INNER_HOME, Isolation, Overlay, SandboxSpec, TOOL_PATH, program_file};
+use crate::adapters::workspace::{Scratch, Store, WorkspaceError};
+use crate::model::invocation::{Discarded, InvocationSpec};
+use crate::model::limits::Network;
+
+const WORKSPACE: &str = "/workspace";
+const INNER: &str = "/run/tidegate";
+const TMP: u64 = 1 << 30;
+
+pub(super) struct Surroundings {
+    pub(super) sandbox: SandboxSpec,
+    pub(super) places: Places,
+    scratch: Scratch,
+}
+
+/// Where things are outside.
+#[derive(Debug, Clone)]
+pub(super) struct Places {
+    pub(super) upper: PathBuf,
+    /// What the step writes its values to.
+    pub(super) values: PathBuf,
+    /// Read-only trees, lowest first; none where there is no overlay.
+    pub(super) lower: Vec<PathBuf>,
+    /// A folder for what is being collected.
+    pub(super) collecting: PathBuf,
+}
+
+impl Surroundings {
+    pub(super) fn make(store: &Store, spec: &InvocationSpec, host_tools: &[PathBuf], isolation: Isolation) -> Result<Self, WorkspaceError> {
+        let scratch = store.scratch()?;
+        let tree = scratch.folder(store, "tree")?;
+        let answers = scratch.folder(store, "answers")?;
+        let _ = (scratch.folder(store, "tree/upper")?, scratch.folder(store, "tree/work")?, scratch.folder(store, "collecting")?);
+        let script = scratch.path().join("script");
+        fs::write(&script, &spec.script).map_err(|error| WorkspaceError::File { path: script.clone(), why: error.to_string() })?;
+        for name in ["values", "summary", "findings"] {
+            store.make_file(&answers.join(name))?;
+        }
+        if isolation == Isolation::None {
+            let _ = (scratch.folder(store, "home")?, scratch.folder(store, "tmp")?);
+        }
+        let places = Places {
+            upper: tree.join("upper"),
+            values: answers.join("values"),
+            lower: match isolation {
+                Isolation::Full => spec.layers.clone(),
+                Isolation::None => Vec::new(), // Copied into the upper one.
+            },
+            collecting: scratch.path().join("collecting"),
+        };
+        let overlay = Overlay { lower: spec.layers.clone(), upper: tree.join("upper"), work: tree.join("work"), target: WORKSPACE.into() };
+        let seen = match isolation {
+            Isolation::Full => Seen::isolated(),
+            Isolation::None => Seen::bare(scratch.path()),
+        };
+        let own = program_file();
+        let mut read_only = vec![Bind { source: script, target: seen.script.clone() }];
+        read_only.extend(host_tools.iter().map(|folder| Bind { source: folder.clone(), target: folder.clone() }));
+        read_only.extend(own.map(|program| Bind { source: program, target: Path::new(INNER).join("bin/tidegate") }));
+        let sandbox = SandboxSpec {
+            isolation,
+            argv: vec!["/bin/sh".to_owned(), "-eu".to_owned(), seen.script.display().to_string()],
+            env: environment(spec, host_tools, &seen),
+            cwd: WORKSPACE.into(),
+            hostname: "tidegate".to_owned(),
+            overlay: Some(overlay),
+            read_only,
+            writable: vec![Bind { source: answers, target: Path::new(INNER).join("answers") }],
+            tmp_size: TMP,
+            host_network: spec.network == Network::Open,
+            listen: None,
+        };
+        Ok(Self { sandbox, places, scratch })
+    }
+
+    /// Removes everything; says how much the step wrote that was not taken.
+    pub(super) fn discard(self, taken: Discarded) -> Result<Discarded, WorkspaceError> {
+        let written = crate::adapters::workspace::remove(&self.places.upper)
+            .map_err(|error| WorkspaceError::File { path: self.places.upper.clone(), why: error.to_string() })?;
+        self.scratch.discard()?;
+        // Without isolation the layers were copied there too: what the step itself wrote is not known.
+        let known = self.sandbox.isolation == Isolation::Full;
+        Ok(if known {
+            Discarded { files: written.files.saturating_sub(taken.files), bytes: written.bytes.saturating_sub(taken.bytes) }
+        } else {
+            Discarded::default()
+        })
+    }
+}
+
+/// Where the step sees things.
+struct Seen {
+    script: PathBuf,
+    answers: PathBuf,
+    home: PathBuf,
+    tmp: PathBuf,
+    programs: Vec<PathBuf>,
+}
+
+impl Seen {
+    fn isolated() -> Self {
+        let inner = Path::new(INNER);
+        Self {
+            script: inner.join("script"),
+            answers: inner.join("answers"),
+            home: INNER_HOME.into(),
+            tmp: "/tmp".into(),
+            programs: vec![inner.join("bin")],
+        }
+    }
+
+    fn bare(scratch: &Path) -> Self {
+        let programs = program_file().and_then(|program| program.parent().map(Path::to_path_buf));
+        Self {
+            script: scratch.join("script"),
+            answers: scratch.join("answers"),
+            home: scratch.join("home"),
+            tmp: scratch.join("tmp"),
+            programs: programs.into_iter().collect(),
+        }
+    }
+}
+
+/// All of it: what the step declares, and what it is told. Nothing of tidegate's own environment.
+fn environment(spec: &InvocationSpec, host_tools: &[PathBuf], seen: &Seen) -> BTreeMap<String, String> {
+    let answers = |name: &str| seen.answers.join(name).display().to_string();
+    let tools = host_tools.iter().map(|folder| Some(folder.join("bin")).filter(|bin| bin.is_dir()).unwrap_or_else(|| folder.clone()));
+    let mut path: Vec<String> = tools.chain(seen.programs.iter().cloned()).map(|folder| folder.display().to_string()).collect();
+    path.push(TOOL_PATH.to_owned());
+    let id = spec.id.as_str();
+    let run = id.strip_suffix(&format!(".{}.{}", spec.node, spec.attempt)).unwrap_or(id);
+    let mut env: BTreeMap<String, String> = [
+        ("CI", "true".to_owned()),
+        ("HOME", seen.home.display().to_string()),
+        ("TMPDIR", seen.tmp.display().to_string()),
+        ("LANG", "C.UTF-8".to_owned()),
+        ("PATH", path.join(":")),
+        ("TIDEGATE", "true".to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into();
+    env.extend(spec.env.clone());
+    // What a step says about itself can not replace what is true.
+    env.extend(
+        [
+            ("TIDEGATE_RUN", run.to_owned()),
+            ("TIDEGATE_STEP", spec.node.to_string()),
+            ("TIDEGATE_ATTEMPT", spec.attempt.to_string()),
+            ("TIDEGATE_INVOCATION", id.to_owned()),
+            ("TIDEGATE_OUTPUT", answers("values")),
+            ("TIDEGATE_SUMMARY", answers("summary")),
+            ("TIDEGATE_FINDINGS", answers("findings")),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    );
+    env
+}

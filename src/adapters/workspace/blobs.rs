@@ -1,0 +1,95 @@
+//! Outputs by content: a file goes in as a hard link where it can, and comes out as one. A stored file is never written to again.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use sha2::{Digest as _, Sha256};
+
+use super::{Store, WorkspaceError};
+use crate::model::id::Digest;
+
+/// A file in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredFile {
+    pub path: PathBuf,
+    pub digest: Digest,
+    pub size: u64,
+    pub executable: bool,
+}
+
+impl Store {
+    /// Takes a file in. `mine`: a scratch file that nobody writes to any more, which is linked; otherwise it is copied.
+    /// Only the bit that makes a file executable is kept of its mode.
+    pub fn take_in(&self, file: &Path, mine: bool) -> Result<StoredFile, WorkspaceError> {
+        self.try_take_in(file, mine).map_err(WorkspaceError::at(file))
+    }
+
+    fn try_take_in(&self, file: &Path, mine: bool) -> io::Result<StoredFile> {
+        let shared = &self.shared;
+        let executable = fs::symlink_metadata(file)?.mode() & 0o111 != 0;
+        let number = shared.counter.fetch_add(1, Ordering::Relaxed);
+        // In this process's own folder, so that a half-written copy is swept.
+        let own = shared.process.path.join(format!("blob-{number}"));
+        if mine {
+            fs::hard_link(file, &own)?;
+        } else {
+            fs::copy(file, &own)?;
+        }
+        fs::set_permissions(&own, fs::Permissions::from_mode(if executable { 0o755 } else { 0o644 }))?;
+        shared.owner.give(&own)?;
+        let (digest, size) = digest(&own)?;
+        let path = shared.blobs.join(format!("{}{}", digest.hex(), if executable { ".x" } else { "" }));
+        if path.exists() {
+            fs::remove_file(&own)?;
+        } else {
+            File::open(&own)?.sync_all()?;
+            fs::rename(&own, &path)?;
+            File::open(&shared.blobs)?.sync_all()?;
+        }
+        Ok(StoredFile { path, digest, size, executable })
+    }
+
+    /// Gives a finished tree (a folder of a scratch, made of hard links to stored files) its name among the layers.
+    pub fn keep_layer(&self, tree: &Path, digest: &Digest) -> Result<PathBuf, WorkspaceError> {
+        let path = self.shared.layers.join(digest.hex());
+        match fs::rename(tree, &path) {
+            Err(_) if path.is_dir() => {}
+            other => other.map_err(WorkspaceError::at(&path))?,
+        }
+        Ok(path)
+    }
+
+    /// An empty file that belongs to whoever runs in a sandbox.
+    pub fn make_file(&self, path: &Path) -> Result<(), WorkspaceError> {
+        File::create_new(path).and_then(|_| self.shared.owner.give(path)).map_err(WorkspaceError::at(path))
+    }
+
+    /// The digest of a file that is there, and whether it is executable.
+    pub fn digest_of(&self, path: &Path) -> Result<(Digest, bool), WorkspaceError> {
+        let mode = fs::symlink_metadata(path).map_err(WorkspaceError::at(path))?.mode();
+        digest(path).map(|(digest, _)| (digest, mode & 0o111 != 0)).map_err(WorkspaceError::at(path))
+    }
+
+    /// A new folder that belongs to whoever runs in a sandbox.
+    pub fn make_folder(&self, path: &Path) -> Result<(), WorkspaceError> {
+        self.shared.owner.folder(path).map_err(WorkspaceError::at(path))
+    }
+}
+
+fn digest(path: &Path) -> io::Result<(Digest, u64)> {
+    let mut file = File::open(path)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 17];
+    let mut size = 0;
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok((Digest::from_sha256(hash.finalize().into()), size));
+        }
+        hash.update(&buffer[..read]);
+        size += read as u64;
+    }
+}

@@ -1,0 +1,128 @@
+//! Scratch space that outlives nobody: a guard removes it, and what a killed process left is swept at the next start.
+//!
+//! Every process has a folder of its own with a lock file that it holds. The kernel lets go of the lock when the process ends, however it ends:
+//! a folder whose lock can be taken belongs to a dead process. Making and sweeping exclude each other, so a folder is never seen without its lock.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::clean::{self, Removed};
+use super::{Store, WorkspaceError};
+
+#[derive(Debug)]
+pub(super) struct ProcessFolder {
+    pub(super) path: PathBuf,
+    /// Held, never read.
+    _lock: File,
+}
+
+impl ProcessFolder {
+    pub(super) fn make(scratch: &Path) -> Result<Self, WorkspaceError> {
+        let _gate = gate(scratch)?;
+        let path =
+            tempfile::Builder::new().prefix(&format!("{}-", std::process::id())).tempdir_in(scratch).map_err(WorkspaceError::at(scratch))?.keep();
+        let lock = path.join("lock");
+        let held = File::create(&lock).map_err(WorkspaceError::at(&lock))?;
+        flock(&held, FlockOperation::NonBlockingLockExclusive).map_err(|error| WorkspaceError::at(&lock)(error.into()))?;
+        Ok(Self { path, _lock: held })
+    }
+}
+
+impl Drop for ProcessFolder {
+    fn drop(&mut self) {
+        let _ = clean::remove(&self.path);
+    }
+}
+
+/// Nobody else makes or sweeps while this is held.
+fn gate(scratch: &Path) -> Result<File, WorkspaceError> {
+    let path = scratch.join(".gate");
+    let gate = File::create(&path).map_err(WorkspaceError::at(&path))?;
+    flock(&gate, FlockOperation::LockExclusive).map_err(|error| WorkspaceError::at(&path)(error.into()))?;
+    Ok(gate)
+}
+
+/// Private space for one purpose. Dropping it removes it.
+#[derive(Debug)]
+pub struct Scratch {
+    path: PathBuf,
+    gone: bool,
+}
+
+impl Scratch {
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A folder in it that belongs to whoever runs in a sandbox.
+    pub fn folder(&self, store: &Store, name: &str) -> Result<PathBuf, WorkspaceError> {
+        let path = self.path.join(name);
+        store.shared.owner.folder(&path).map_err(WorkspaceError::at(&path))?;
+        Ok(path)
+    }
+
+    /// Removes it now, and says how much that was.
+    pub fn discard(mut self) -> Result<Removed, WorkspaceError> {
+        self.gone = true;
+        clean::remove(&self.path).map_err(WorkspaceError::at(&self.path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if !self.gone {
+            let _ = clean::remove(&self.path);
+        }
+    }
+}
+
+/// What a sweep took away.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Processes that had died without tidying up.
+    pub processes: u64,
+    pub files: u64,
+    pub bytes: u64,
+}
+
+impl Store {
+    pub fn scratch(&self) -> Result<Scratch, WorkspaceError> {
+        let number = self.shared.counter.fetch_add(1, Ordering::Relaxed);
+        let path = self.shared.process.path.join(number.to_string());
+        fs::create_dir(&path).map_err(WorkspaceError::at(&path))?;
+        Ok(Scratch { path, gone: false })
+    }
+
+    /// Removes what dead processes left, and snapshots of another boot.
+    pub fn sweep(&self) -> Result<Swept, WorkspaceError> {
+        let shared = &self.shared;
+        let mut swept = Swept::default();
+        let _gate = gate(&shared.scratch)?;
+        for folder in folders(&shared.scratch)? {
+            let alive = match File::open(folder.join("lock")) {
+                Ok(lock) => flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err(),
+                Err(_) => false,
+            };
+            if alive {
+                continue;
+            }
+            let removed = clean::remove(&folder).map_err(WorkspaceError::at(&folder))?;
+            swept.processes += 1;
+            swept.files += removed.files;
+            swept.bytes += removed.bytes;
+        }
+        let snapshots = shared.snapshots.parent().unwrap_or(&shared.snapshots);
+        for folder in folders(snapshots)?.into_iter().filter(|folder| *folder != shared.snapshots) {
+            clean::remove(&folder).map_err(WorkspaceError::at(&folder))?;
+        }
+        Ok(swept)
+    }
+}
+
+fn folders(at: &Path) -> Result<Vec<PathBuf>, WorkspaceError> {
+    let entries = fs::read_dir(at).map_err(WorkspaceError::at(at))?.filter_map(Result::ok);
+    Ok(entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect())
+}

@@ -1,0 +1,77 @@
+//! The checks as text and as JSON.
+
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style};
+
+use super::checks::{Check, State};
+
+fn glyph(state: State) -> (&'static str, Style) {
+    match state {
+        State::Good => ("✓", AnsiColor::Green.on_default()),
+        State::Advice => ("!", AnsiColor::Yellow.on_default()),
+        State::Missing => ("✗", AnsiColor::Red.on_default()),
+    }
+}
+
+/// One line a check, what to do below it, and the verdict last. Colours are in it; whoever prints it decides whether they stay.
+pub(super) fn text(checks: &[Check]) -> String {
+    let mut text = String::new();
+    let width = checks.iter().map(|check| check.name.chars().count()).max().unwrap_or(0);
+    let dim = Style::new().dimmed();
+    for check in checks {
+        let (glyph, style) = glyph(check.state);
+        let _ = writeln!(text, "{style}{glyph}{style:#} {:width$}  {}", check.name, check.detail);
+        if let Some(remedy) = &check.remedy {
+            let _ = writeln!(text, "  {:width$}  {dim}→ {remedy}{dim:#}", "");
+        }
+    }
+    let isolated = checks.iter().all(|check| check.state != State::Missing);
+    let verdict =
+        if isolated { "Steps run fully isolated on this machine." } else { "Steps can not be run as they should on this machine: see ✗ above." };
+    let _ = writeln!(text, "\n{verdict}");
+    text
+}
+
+/// One object.
+pub(super) fn json(checks: &[Check]) -> String {
+    let isolated = checks.iter().all(|check| check.state != State::Missing);
+    format!("{}\n", serde_json::json!({ "isolated": isolated, "checks": checks }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Vec<Check> {
+        let check = |name: &str, state, detail: &str, remedy: Option<&str>| Check {
+            name: name.to_owned(),
+            state,
+            detail: detail.to_owned(),
+            remedy: remedy.map(str::to_owned),
+        };
+        vec![
+            check("namespaces", State::Good, "user, mount, PID, IPC and UTS namespaces", None),
+            check("proc", State::Missing, "/proc is partly hidden", Some("run tidegate on the host")),
+            check("python3", State::Advice, "is not installed", Some("install it")),
+        ]
+    }
+
+    #[test]
+    fn what_is_missing_stands_out_and_says_what_to_do() {
+        insta::assert_snapshot!(anstream::adapter::strip_str(&text(&sample())).to_string(), @r"
+        ✓ namespaces  user, mount, PID, IPC and UTS namespaces
+        ✗ proc        /proc is partly hidden
+                      → run tidegate on the host
+        ! python3     is not installed
+                      → install it
+
+        Steps can not be run as they should on this machine: see ✗ above.
+        ");
+    }
+
+    #[test]
+    fn programs_read_the_same() {
+        insta::assert_snapshot!(json(&sample()[1..2]), @r#"{"isolated":false,"checks":[{"name":"proc","state":"missing","detail":"/proc is partly hidden","remedy":"run tidegate on the host"}]}"#);
+    }
+}

@@ -1,0 +1,268 @@
+//! What every executor does, whether it isolates or not. A new one is one more line in `every_executor`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tidegate::adapters::executor::{Executor, LogSink, SandboxExecutor};
+use tidegate::adapters::sandbox::{self, Isolation};
+use tidegate::adapters::workspace::Store;
+use tidegate::model::artifact::ArtifactKind;
+use tidegate::model::id::{InvocationId, NodeId, RunId};
+use tidegate::model::invocation::{CaptureLimits, InvocationResult, InvocationSpec, OutputDeclaration};
+use tidegate::model::limits::{Network, Resources};
+use tidegate::model::outcome::{Exit, Outcome};
+use tokio::sync::watch;
+
+struct Scene {
+    state: TempDir,
+    executor: SandboxExecutor,
+    isolation: Isolation,
+}
+
+fn every_executor() -> Vec<Scene> {
+    sandbox::set_program(env!("CARGO_BIN_EXE_tidegate"));
+    [Isolation::Full, Isolation::None].map(Scene::new).into()
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl LogSink for Log {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+    }
+}
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+}
+
+fn spec(script: &str) -> InvocationSpec {
+    let node = NodeId::new("build");
+    InvocationSpec {
+        id: InvocationId::of(&RunId::new("r1"), &node, 1),
+        node,
+        attempt: 1,
+        script: script.to_owned(),
+        env: BTreeMap::new(),
+        layers: Vec::new(),
+        outputs: Vec::new(),
+        timeout: Duration::from_secs(60),
+        network: Network::None,
+        resources: Resources { cpu: None, memory: None, pids: None, disk: None },
+        limits: CaptureLimits::default(),
+    }
+}
+
+fn declare(name: &str, path: &str) -> OutputDeclaration {
+    OutputDeclaration { name: name.to_owned(), path: path.to_owned() }
+}
+
+impl Scene {
+    fn new(isolation: Isolation) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let store = Store::open(state.path(), sandbox::outer_uid()).unwrap();
+        Self { executor: SandboxExecutor::new(store, Vec::new(), isolation), state, isolation }
+    }
+
+    /// A commit's tree.
+    fn commit(&self, files: &[(&str, &str)]) -> PathBuf {
+        let tree = self.state.path().join("commit");
+        for (path, text) in files {
+            let file = tree.join(path);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(&file, text).unwrap();
+        }
+        give(&tree);
+        tree
+    }
+
+    async fn run(&self, spec: InvocationSpec) -> (InvocationResult, String) {
+        let log = Log::default();
+        let (_keep, cancel) = watch::channel(false);
+        let result = self.executor.invoke(spec, Box::new(log.clone()), cancel).await;
+        (result, log.text())
+    }
+
+    async fn fails(&self, script: &str, outputs: &[OutputDeclaration]) -> String {
+        let (result, _) = self.run(InvocationSpec { outputs: outputs.to_vec(), ..spec(script) }).await;
+        assert!(result.artifacts.is_empty() && result.layer.is_none(), "a step that failed has no outputs");
+        match result.outcome {
+            Outcome::Failed { reason, .. } => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What is left in the folder where invocations write. Only the owner file of this process.
+    fn leftovers(&self) -> Vec<String> {
+        let process =
+            std::fs::read_dir(self.state.path().join("scratch")).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.is_dir()).unwrap();
+        std::fs::read_dir(process).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).filter(|name| name != "lock").collect()
+    }
+}
+
+fn give(path: &Path) {
+    if let Some(uid) = sandbox::outer_uid() {
+        std::os::unix::fs::lchown(path, Some(uid), Some(uid)).unwrap();
+    }
+    if path.is_dir() {
+        std::fs::read_dir(path).unwrap().for_each(|entry| give(&entry.unwrap().path()));
+    }
+}
+
+#[tokio::test]
+async fn a_step_sees_its_layers_and_leaves_its_outputs_for_the_next() {
+    for scene in every_executor() {
+        let commit = scene.commit(&[("src/main", "code"), ("readme", "old"), ("keep/a", "1"), ("keep/b", "2")]);
+        let script = r#"
+            cat src/main; echo
+            mkdir -p dist/bin; echo program > dist/bin/app; chmod 6755 dist/bin/app; echo note > dist/note; ln -s bin/app dist/latest
+            echo new > readme; rm keep/a; echo rubbish > rubbish
+            echo version=7 >> "$TIDEGATE_OUTPUT"
+        "#;
+        let outputs = vec![declare("bundle", "dist"), declare("readme", "readme"), declare("kept", "keep"), declare("app", "dist/bin/app")];
+        let first = InvocationSpec { layers: vec![commit.clone()], outputs, ..spec(script) };
+        let (result, log) = scene.run(first).await;
+        assert_eq!(result.outcome, Outcome::Succeeded, "{log}");
+        assert_eq!(log, "code\n");
+        assert_eq!(result.values, BTreeMap::from([("version".to_owned(), "7".to_owned())]));
+        let kinds: Vec<_> = result.artifacts.iter().map(|artifact| (artifact.name.as_str(), artifact.kind, artifact.size)).collect();
+        assert_eq!(
+            kinds,
+            [
+                ("bundle", ArtifactKind::Folder, 13),
+                ("readme", ArtifactKind::File, 4),
+                ("kept", ArtifactKind::Folder, 1),
+                ("app", ArtifactKind::File, 8)
+            ]
+        );
+        if scene.isolation == Isolation::Full {
+            assert_eq!(result.record.discarded.files, 1, "the rubbish");
+        }
+        assert_eq!(scene.leftovers(), Vec::<String>::new());
+        assert_eq!(std::fs::read_to_string(commit.join("readme")).unwrap(), "old", "the commit is never written to");
+        assert!(result.record.phases.total_us() > 0 && result.record.peak_memory_bytes > 0);
+
+        let layer = result.layer.unwrap();
+        let script =
+            "cat readme dist/latest; ls -l dist/bin/app | cut -c1-10; ls dist keep; test ! -e rubbish; echo more >> dist/note; cat dist/note";
+        let (result, log) = scene.run(InvocationSpec { layers: vec![commit, layer.clone()], ..spec(script) }).await;
+        assert_eq!(result.outcome, Outcome::Succeeded, "{log}");
+        assert_eq!(log, "new\nprogram\n-rwxr-xr-x\ndist:\nbin\nlatest\nnote\n\nkeep:\na\nb\nnote\nmore\n");
+        assert_eq!(std::fs::read_to_string(layer.join("dist/note")).unwrap(), "note\n", "an output is never written to again");
+    }
+}
+
+#[tokio::test]
+async fn the_environment_is_what_the_step_declares_and_nothing_else() {
+    for scene in every_executor() {
+        let env = BTreeMap::from([("GREETING".to_owned(), "hello $(id)".to_owned()), ("TIDEGATE_STEP".to_owned(), "another".to_owned())]);
+        let (_, log) = scene.run(InvocationSpec { env, ..spec("env | cut -d= -f1 | sort | tr '\\n' ' '; echo; echo \"$GREETING $TIDEGATE_RUN $TIDEGATE_STEP $CI\"; cd; pwd >/dev/null; command -v tidegate >/dev/null") }).await;
+        let expected = "CI GREETING HOME LANG PATH PWD TIDEGATE TIDEGATE_ATTEMPT TIDEGATE_FINDINGS TIDEGATE_INVOCATION TIDEGATE_OUTPUT TIDEGATE_RUN TIDEGATE_STEP TIDEGATE_SUMMARY TMPDIR \nhello $(id) r1 build true\n";
+        assert_eq!(log, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_fails_says_how() {
+    for scene in every_executor() {
+        for (script, exit, reason) in [
+            ("exit 3", Exit::Code(3), "exited with 3"),
+            ("echo before; false; echo not reached", Exit::Code(1), "exited with 1"),
+            ("echo $undefined", Exit::Code(2), "exited with 2"),
+            ("kill -SEGV $$", Exit::Signal(11), "was killed by signal 11 (segmentation fault)"),
+            ("no-such-tool", Exit::Code(127), "exited with 127: a command was not found (no-such-tool); install it on this machine"),
+        ] {
+            let (result, log) = scene.run(spec(script)).await;
+            assert_eq!(result.outcome, Outcome::Failed { exit, reason: reason.to_owned() }, "{script}: {log}");
+            assert!(!log.contains("not reached"));
+        }
+        assert_eq!(scene.leftovers(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn an_output_that_is_not_what_it_should_be_is_refused_by_name() {
+    for scene in every_executor() {
+        let bundle = |path: &str| [declare("bundle", path)];
+        for (script, path, reason) in [
+            ("mkdir dist; touch dist/other notes", "dist/app", "output bundle (dist/app) was not made by the step; in dist there is: other"),
+            ("true", "dist/app", "output bundle (dist/app) was not made by the step; in the workspace there is: nothing"),
+            ("true", "../../etc/passwd", "output bundle (../../etc/passwd) leaves the workspace: name a path inside, without `..`"),
+            ("true", "/etc/passwd", "output bundle (/etc/passwd) leaves the workspace: name a path inside, without `..`"),
+            ("ln -s /etc/shadow app", "app", "output bundle (app) is a symbolic link (to /etc/shadow): an output is a file or a folder itself"),
+            ("ln -s /etc dist", "dist/shadow", "output bundle (dist/shadow) was not made by the step; in the workspace there is: dist"),
+            (
+                "mkdir dist; ln -s ../../../etc/shadow dist/x",
+                "dist",
+                "output bundle (dist) has a symbolic link that leaves it: x -> ../../../etc/shadow",
+            ),
+            ("mkfifo app", "app", "output bundle (app) is a FIFO: an output is a file or a folder"),
+            ("mkdir dist; mkfifo dist/app", "dist", "output bundle (dist) has a FIFO in it: app"),
+            ("truncate -s 8T app", "app", "output bundle (app) makes the outputs larger than their limit of 4294967296 bytes"),
+        ] {
+            assert_eq!(scene.fails(script, &bundle(path)).await, reason, "{script}");
+        }
+        assert_eq!(
+            scene.fails("echo oops >> \"$TIDEGATE_OUTPUT\"", &[]).await.split(" (").next().unwrap(),
+            "line 1 of $TIDEGATE_OUTPUT is not key=value: oops"
+        );
+        let swapped = scene.fails("rm \"$TIDEGATE_OUTPUT\"; ln -s /etc/passwd \"$TIDEGATE_OUTPUT\"", &[]).await;
+        assert!(swapped.starts_with("$TIDEGATE_OUTPUT is no longer a file"), "{swapped}");
+        assert_eq!(scene.leftovers(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_and_a_cancellation_kill_everything() {
+    for scene in every_executor() {
+        let script = "setsid sh -c 'sleep 1000' & (sleep 1000 &) ; echo started; sleep 1000";
+        let (result, log) = scene.run(InvocationSpec { timeout: Duration::from_millis(300), ..spec(script) }).await;
+        assert_eq!((result.outcome, log.as_str()), (Outcome::TimedOut { after_ms: 300 }, "started\n"));
+
+        let log = Log::default();
+        let (cancel, cancelled) = watch::channel(false);
+        let asking = async {
+            while !log.text().contains("started") {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            cancel.send(true).unwrap();
+        };
+        let (result, ()) = tokio::join!(scene.executor.invoke(spec(script), Box::new(log.clone()), cancelled), asking);
+        assert!(matches!(result.outcome, Outcome::Cancelled { .. }));
+        assert_eq!(scene.leftovers(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_says_too_much_is_cut_and_counted() {
+    for scene in every_executor() {
+        let limits = CaptureLimits { log: 1000, ..CaptureLimits::default() };
+        let (result, log) = scene.run(InvocationSpec { limits, ..spec("head -c 100000000 /dev/zero") }).await;
+        assert_eq!(result.outcome, Outcome::Succeeded);
+        assert_eq!((result.record.log_bytes, result.record.log_dropped_bytes), (1000, 99_999_000));
+        assert!(log.ends_with("[tidegate: the log is longer than its limit of 1000 bytes; the rest is counted and dropped]\n"));
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_closes_its_output_is_still_waited_for_and_still_has_a_deadline() {
+    for scene in every_executor() {
+        let (result, _) = scene.run(InvocationSpec { timeout: Duration::from_millis(200), ..spec("exec >&- 2>&-; sleep 1000") }).await;
+        assert_eq!(result.outcome, Outcome::TimedOut { after_ms: 200 });
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_supported_yet_is_refused_before_anything_runs() {
+    for scene in every_executor() {
+        let (result, log) = scene.run(InvocationSpec { network: Network::Only(vec!["example.com".to_owned()]), ..spec("echo ran") }).await;
+        assert!(matches!(result.outcome, Outcome::Infrastructure { ref reason } if reason.contains("not supported yet")), "{result:?}");
+        assert_eq!(log, "");
+    }
+}
