@@ -2,6 +2,7 @@
 //! (`executor → sandbox`, `executor → workspace`, `gateway → sandbox`, `provider::local → gateway`); they name `model`, and nothing of `core`.
 
 pub mod executor;
+pub mod gateway;
 pub mod journal;
 pub mod provider;
 pub mod sandbox;

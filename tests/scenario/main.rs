@@ -1,4 +1,13 @@
-//! Stories: what a person does with the binary, and what they see.
+//! Stories over the real parts: what a person does with the binary, and what they see.
 
+#[path = "../support/packages.rs"]
+mod packages;
+#[path = "../support/stage.rs"]
+mod stage;
 #[path = "../support/mod.rs"]
 mod support;
+
+mod clients;
+mod gateway;
+mod hostile;
+mod serve;

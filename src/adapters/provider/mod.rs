@@ -1,13 +1,16 @@
 //! Where functions live.
 
+pub mod local;
+
 use std::path::Path;
 use std::time::Duration;
 
 use crate::model::fact::Batch;
-use crate::model::function::Function;
+use crate::model::function::{Function, Target};
 use crate::model::id::Digest;
 use crate::model::release::Release;
 use crate::model::traffic::{Destination, TrafficSplit};
+pub use local::{Local, LocalOptions};
 
 /// A function's traffic as the provider has it, with its own optimistic lock.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -52,4 +55,50 @@ pub trait Provider {
     async fn observe(&self, function: &str, stable: &Destination, canary: &Destination, slow_over: Option<Duration>) -> Result<Batch, ProviderError>;
     /// Sends one synthetic request through the same split as real ones (`pinned: None`), or to one destination.
     async fn probe(&self, function: &str, path: &str, pinned: Option<&Destination>) -> Result<(), ProviderError>;
+}
+
+/// Every provider that there is.
+#[derive(Debug)]
+pub enum AnyProvider {
+    Local(Local),
+}
+
+/// The provider of a target. `local` says how the embedded one is reached, or hosted.
+pub async fn open(target: &Target, state_dir: &Path, local: &LocalOptions) -> Result<AnyProvider, ProviderError> {
+    match target {
+        Target::Local => match Local::connect(state_dir, local).await {
+            Ok(local) => Ok(AnyProvider::Local(local)),
+            Err(error) => Err(ProviderError::Unavailable(error.to_string())),
+        },
+        Target::Aws { .. } | Target::Gcp { .. } | Target::Azure { .. } => {
+            Err(ProviderError::Rejected(format!("not supported yet: deploying to the provider {}; use target: {{ provider: local }}", target.word())))
+        }
+    }
+}
+
+impl Provider for AnyProvider {
+    async fn publish(&self, function: &Function, artifact: &Path, digest: &Digest) -> Result<Release, ProviderError> {
+        let Self::Local(local) = self;
+        local.publish(function, artifact, digest).await
+    }
+    async fn traffic(&self, function: &str) -> Result<TrafficState, ProviderError> {
+        let Self::Local(local) = self;
+        local.traffic(function).await
+    }
+    async fn prewarm(&self, release: &Release, instances: u32) -> Result<Vec<u64>, ProviderError> {
+        let Self::Local(local) = self;
+        local.prewarm(release, instances).await
+    }
+    async fn shift(&self, function: &str, split: &TrafficSplit, expected: u64) -> Result<u64, ProviderError> {
+        let Self::Local(local) = self;
+        local.shift(function, split, expected).await
+    }
+    async fn observe(&self, function: &str, stable: &Destination, canary: &Destination, slow_over: Option<Duration>) -> Result<Batch, ProviderError> {
+        let Self::Local(local) = self;
+        local.observe(function, stable, canary, slow_over).await
+    }
+    async fn probe(&self, function: &str, path: &str, pinned: Option<&Destination>) -> Result<(), ProviderError> {
+        let Self::Local(local) = self;
+        local.probe(function, path, pinned).await
+    }
 }
