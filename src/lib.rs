@@ -7,3 +7,5 @@ pub mod cli;
 pub mod core;
 pub mod model;
 pub mod report;
+pub mod runtime;
+

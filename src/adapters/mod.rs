@@ -4,6 +4,7 @@
 pub mod executor;
 pub mod gateway;
 pub mod journal;
+pub mod mailbox;
 pub mod provider;
 pub mod sandbox;
 pub mod scan;

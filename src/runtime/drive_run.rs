@@ -15,7 +15,8 @@ use tokio::task::JoinSet;
 
 use crate::adapters::executor::{AnyExecutor, Executor as _};
 use crate::adapters::journal::{AnyJournal, JournalError};
-use crate::core::plan::{Plan, Work};
+use crate::adapters::state::StateFolder;
+use crate::core::plan::Plan;
 use crate::core::run::{Effect, IllegalInput, Input, PlanError, Rules, Run};
 use crate::model::fact::{Fact, RolloutOutcome, RunFact, Stream};
 use crate::model::id::{InvocationId, NodeId, RunId};
@@ -26,8 +27,8 @@ use crate::model::time::Timestamp;
 use super::logs::StepLog;
 use super::observer::Observer;
 use super::recorder::Recorder;
-use super::rollouts::{DeployOrder, Rollouts};
-use super::{clock, condition, invocation, logs};
+use super::rollouts::Rollouts;
+use super::{clock, condition, invocation};
 
 /// What a run is performed with.
 #[derive(Debug, Clone)]
@@ -36,7 +37,7 @@ pub struct Surroundings {
     pub executor: AnyExecutor,
     pub rollouts: Rollouts,
     pub observer: Observer,
-    pub logs: logs::LogFolder,
+    pub state: StateFolder,
     /// The commit's tree: the lowest layer of every workspace.
     pub snapshot: std::path::PathBuf,
     /// Invocations at once.
@@ -153,7 +154,7 @@ impl Hands<'_> {
         self.tasks.spawn(async move {
             let mut result = match spec {
                 Ok(spec) => {
-                    let log = StepLog::open(&around.logs, &run_id, &node, attempt, around.observer.clone());
+                    let log = StepLog::open(&around.state, &run_id, &node, attempt, around.observer.clone());
                     around.executor.invoke(spec, Box::new(log), killed).await
                 }
                 Err(reason) => failed(reason),
@@ -165,12 +166,8 @@ impl Hands<'_> {
     }
 
     fn deploy(&mut self, run: &Run, node: NodeId) {
-        let order = match run.node(&node).map(|node| &node.work) {
-            Some(Work::Deploy(deploy)) => invocation::deploy_order(run, &node, deploy),
-            _ => Err("this step deploys nothing".to_owned()),
-        };
-        let order = match order {
-            Ok((function, artifact, digest, policy)) => DeployOrder { function, artifact, digest, policy, run: Some(self.run_id.clone()) },
+        let wanted = match invocation::deployment(run, &node) {
+            Ok(wanted) => wanted,
             Err(reason) => {
                 let _ = self.answers.send(Input::RolloutEnded { node, outcome: RolloutOutcome::Failed { reason } });
                 return;
@@ -178,12 +175,12 @@ impl Hands<'_> {
         };
         let (abort, aborted) = watch::channel(false);
         self.abort.insert(node.clone(), abort);
-        let (rollouts, answers) = (self.around.rollouts.clone(), self.answers.clone());
+        let (rollouts, answers, run_id) = (self.around.rollouts.clone(), self.answers.clone(), self.run_id.clone());
         self.tasks.spawn(async move {
             let attached = |rollout| {
                 let _ = answers.send(Input::RolloutAttached { node: node.clone(), rollout });
             };
-            let outcome = rollouts.deploy(order, attached, aborted).await.unwrap_or_else(|error| RolloutOutcome::Failed { reason: error.to_string() });
+            let outcome = rollouts.deploy(wanted, Some(run_id), attached, aborted).await.unwrap_or_else(|error| RolloutOutcome::Failed { reason: error.to_string() });
             let _ = answers.send(Input::RolloutEnded { node: node.clone(), outcome });
         });
     }

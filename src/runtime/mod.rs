@@ -1,0 +1,14 @@
+//! Floor 4: the loop, recovery: the only place that sees both a machine and an adapter, and the only one that reads the clock for the machines.
+
+pub mod clock;
+mod condition;
+pub mod drive_rollout;
+pub mod drive_run;
+pub mod ids;
+mod invocation;
+mod logs;
+pub mod observer;
+mod probe;
+mod recorder;
+pub mod recover;
+pub mod rollouts;

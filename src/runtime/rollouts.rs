@@ -1,0 +1,129 @@
+//! Starts rollouts: one at a time for a function, each with its own stream of the journal.
+
+use std::fs::{File, TryLockError};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::{OnceCell, watch};
+
+use crate::adapters::journal::AnyJournal;
+use crate::adapters::mailbox::Mailbox;
+use crate::adapters::provider::{self, AnyProvider, LocalOptions, Provider as _};
+use crate::adapters::state::{StateFolder, file_name};
+use crate::core::rollout::{Input, Rollout};
+use crate::model::fact::{RolloutOutcome, Stream};
+use crate::model::function::Target;
+use crate::model::id::{RolloutId, RunId};
+use crate::model::traffic::{Destination, Weight};
+
+use super::drive_rollout::{self, Hands, RolloutError};
+pub use super::invocation::Deployment;
+use super::observer::Observer;
+use super::recorder::Recorder;
+use super::{clock, ids};
+
+/// What rollouts are performed with. Clones share the provider, which is opened when it is first needed.
+#[derive(Debug, Clone)]
+pub struct Rollouts {
+    journal: AnyJournal,
+    state: StateFolder,
+    mailbox: Mailbox,
+    observer: Observer,
+    local: Arc<Local>,
+}
+
+#[derive(Debug)]
+struct Local {
+    options: LocalOptions,
+    opened: OnceCell<AnyProvider>,
+}
+
+impl Rollouts {
+    pub fn new(journal: AnyJournal, state: StateFolder, mailbox: Mailbox, observer: Observer, options: LocalOptions) -> Self {
+        Self { journal, state, mailbox, observer, local: Arc::new(Local { options, opened: OnceCell::new() }) }
+    }
+
+    pub fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
+    }
+
+    pub async fn provider(&self, target: &Target) -> Result<AnyProvider, RolloutError> {
+        let open = || provider::open(target, self.state.root(), &self.local.options);
+        Ok(match target {
+            Target::Local => self.local.opened.get_or_try_init(open).await?.clone(),
+            _ => open().await?,
+        })
+    }
+
+    /// The local provider, if it was needed.
+    pub fn opened(&self) -> Option<AnyProvider> {
+        self.local.opened.get().cloned()
+    }
+
+    /// Publishes and moves traffic until the rollout has ended. `attached` is told its id as soon as it has one.
+    pub async fn deploy(
+        &self,
+        wanted: Deployment,
+        run: Option<RunId>,
+        attached: impl FnOnce(RolloutId) + Send,
+        aborted: watch::Receiver<bool>,
+    ) -> Result<RolloutOutcome, RolloutError> {
+        let Deployment { function, artifact, digest, policy } = wanted;
+        let _turn = self.take_turn(&function.name)?;
+        let provider = self.provider(&function.target).await?;
+        let traffic = provider.traffic(&function.name).await?;
+        let stable = whole(&traffic.split).ok_or_else(|| {
+            RolloutError::Refused(format!(
+                "the traffic of {} is split already, by something that is not under way any more: `tidegate rollout ls` shows what, `tidegate rollout rollback ID` puts it back",
+                function.name
+            ))
+        })?;
+        let now = clock::now();
+        let id = ids::rollout(&function.name, now);
+        let (rollout, turn) = Rollout::start(id.clone(), function, policy, stable, digest, run, now);
+        let hands = self.hands(&id, 0, provider, Some(artifact), aborted);
+        attached(id);
+        drive_rollout::drive(hands, rollout, turn).await
+    }
+
+    /// Goes on with a rollout whose process has died. `written` is how many facts it has.
+    pub async fn go_on(&self, mut rollout: Rollout, written: u64, with: Input, aborted: watch::Receiver<bool>) -> Result<RolloutOutcome, RolloutError> {
+        let _turn = self.take_turn(&rollout.function().name)?;
+        let provider = self.provider(&rollout.function().target.clone()).await?;
+        let turn = rollout.handle(with, clock::now()).map_err(|error| RolloutError::Refused(error.to_string()))?;
+        let hands = self.hands(&rollout.id().clone(), written, provider, None, aborted);
+        drive_rollout::drive(hands, rollout, turn).await
+    }
+
+    fn hands(&self, id: &RolloutId, written: u64, provider: AnyProvider, artifact: Option<PathBuf>, aborted: watch::Receiver<bool>) -> Hands {
+        let recorder = Recorder::new(self.journal.clone(), Stream::Rollout(id.clone()), written, self.observer.clone());
+        Hands { provider, recorder, observer: self.observer.clone(), mailbox: self.mailbox.clone(), artifact, aborted }
+    }
+
+    /// One rollout at a time for a function, over all processes of this state folder. The lock goes with the process, however that ends.
+    pub fn take_turn(&self, function: &str) -> Result<Turnstile, RolloutError> {
+        let refused = |why: String| RolloutError::Refused(why);
+        let folder = self.state.folder("locks").map_err(|error| refused(error.to_string()))?;
+        let path = folder.join(format!("rollout-{}", file_name(function)));
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(|error| refused(format!("{} can not be opened: {error}", path.display())))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Turnstile { _file: file }),
+            Err(TryLockError::WouldBlock) => {
+                Err(refused(format!("another rollout of {function} is under way: wait for it, or `tidegate rollout abort` it")))
+            }
+            Err(TryLockError::Error(error)) => Err(refused(format!("{} can not be locked: {error}", path.display()))),
+        }
+    }
+}
+
+/// Held while a function's traffic is being moved.
+#[derive(Debug)]
+pub struct Turnstile {
+    _file: File,
+}
+
+/// The one destination that has everything.
+pub fn whole(split: &crate::model::traffic::TrafficSplit) -> Option<Destination> {
+    split.iter().find(|(_, weight)| *weight == Weight::ALL).map(|(destination, _)| destination.clone())
+}
