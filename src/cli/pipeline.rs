@@ -12,7 +12,7 @@ use crate::model::event::EventKind;
 use crate::report::diagnostics::{Look, render};
 
 /// Tidegate's own actions, by the name that stands behind `uses`.
-const ACTIONS: &[(&str, &str)] = &[];
+const ACTIONS: &[(&str, &str)] = &[("secret-scan", include_str!("../../actions/secret-scan/action.yaml"))];
 
 /// A pipeline with the text that its diagnostics point into.
 #[derive(Debug)]

@@ -9,6 +9,7 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -45,7 +46,7 @@ pub enum RolloutError {
 
 /// What a rollout is performed with.
 pub struct Hands {
-    pub provider: AnyProvider,
+    pub provider: Arc<AnyProvider>,
     pub recorder: Recorder,
     pub observer: Observer,
     pub mailbox: Mailbox,

@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -34,7 +35,7 @@ use super::{clock, condition, invocation};
 #[derive(Debug, Clone)]
 pub struct Surroundings {
     pub journal: AnyJournal,
-    pub executor: AnyExecutor,
+    pub executor: Arc<AnyExecutor>,
     pub rollouts: Rollouts,
     pub observer: Observer,
     pub state: StateFolder,

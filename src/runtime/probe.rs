@@ -38,7 +38,7 @@ struct Shared {
 
 impl Prober {
     /// `pinned`: send to this destination instead of through the split.
-    pub fn start(provider: AnyProvider, function: String, probe: &Probe, pinned: Option<Destination>) -> Self {
+    pub fn start(provider: Arc<AnyProvider>, function: String, probe: &Probe, pinned: Option<Destination>) -> Self {
         let shared = Arc::new(Shared { rate: AtomicU64::new(thousandths(probe.rate)), sent: AtomicU64::new(0) });
         let task = tokio::spawn(send(provider, function, probe.path.clone(), pinned, Arc::clone(&shared)));
         Self { task, shared, asked: probe.rate, since: Instant::now(), sent_then: 0 }
@@ -65,7 +65,7 @@ fn thousandths(rate: f64) -> u64 {
     (rate * 1_000.0) as u64
 }
 
-async fn send(provider: AnyProvider, function: String, path: String, pinned: Option<Destination>, shared: Arc<Shared>) {
+async fn send(provider: Arc<AnyProvider>, function: String, path: String, pinned: Option<Destination>, shared: Arc<Shared>) {
     let room = Arc::new(Semaphore::new(IN_FLIGHT));
     let mut ticks = tokio::time::interval(STEP);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

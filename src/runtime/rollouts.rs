@@ -35,7 +35,7 @@ pub struct Rollouts {
 #[derive(Debug)]
 struct Local {
     options: LocalOptions,
-    opened: OnceCell<AnyProvider>,
+    opened: OnceCell<Arc<AnyProvider>>,
 }
 
 impl Rollouts {
@@ -47,8 +47,8 @@ impl Rollouts {
         &self.mailbox
     }
 
-    pub async fn provider(&self, target: &Target) -> Result<AnyProvider, RolloutError> {
-        let open = || provider::open(target, self.state.root(), &self.local.options);
+    pub async fn provider(&self, target: &Target) -> Result<Arc<AnyProvider>, RolloutError> {
+        let open = async || provider::open(target, self.state.root(), &self.local.options).await.map(Arc::new);
         Ok(match target {
             Target::Local => self.local.opened.get_or_try_init(open).await?.clone(),
             _ => open().await?,
@@ -56,7 +56,7 @@ impl Rollouts {
     }
 
     /// The local provider, if it was needed.
-    pub fn opened(&self) -> Option<AnyProvider> {
+    pub fn opened(&self) -> Option<Arc<AnyProvider>> {
         self.local.opened.get().cloned()
     }
 
@@ -95,7 +95,7 @@ impl Rollouts {
         drive_rollout::drive(hands, rollout, turn).await
     }
 
-    fn hands(&self, id: &RolloutId, written: u64, provider: AnyProvider, artifact: Option<PathBuf>, aborted: watch::Receiver<bool>) -> Hands {
+    fn hands(&self, id: &RolloutId, written: u64, provider: Arc<AnyProvider>, artifact: Option<PathBuf>, aborted: watch::Receiver<bool>) -> Hands {
         let recorder = Recorder::new(self.journal.clone(), Stream::Rollout(id.clone()), written, self.observer.clone());
         Hands { provider, recorder, observer: self.observer.clone(), mailbox: self.mailbox.clone(), artifact, aborted }
     }
