@@ -1,0 +1,3 @@
+//! The same stories over every implementation of a seam.
+
+mod journal;
