@@ -5,3 +5,4 @@ mod packages;
 
 mod executor;
 mod provider;
+mod journal;

@@ -15,3 +15,6 @@ pub mod plain;
 pub mod summary;
 pub mod text;
 pub mod view;
+
+#[cfg(test)]
+mod tests;

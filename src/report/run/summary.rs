@@ -11,6 +11,11 @@ use super::look::{BOLD, FAINT, Look, run_sign, sign};
 use super::text::{bytes, clean, count, duration, fit, pad, width, wrap};
 use super::view::{NodeView, Status, View, reason};
 
+/// Narrower screens than this get lines that wrap.
+const NARROWEST: usize = 24;
+/// Columns of the time that a node took.
+const TIME: usize = 11;
+
 /// The end of what a node said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogTail {
@@ -21,10 +26,10 @@ pub struct LogTail {
 
 /// With a line break after every line. `tails` are shown for the nodes that went wrong; `now` stands for the end of a run that has none.
 pub fn summary(view: &View, tails: &[LogTail], now: Timestamp, look: Look) -> String {
-    let look = Look { width: look.width.max(20), ..look };
+    let look = Look { width: look.width.max(NARROWEST), ..look };
     let mut out = Vec::new();
     out.extend(title(view, now, look));
-    let names = view.nodes.iter().map(|node| width(&node.name)).max().unwrap_or(0).min(look.width / 3);
+    let names = view.nodes.iter().map(|node| width(&node.name)).max().unwrap_or(0).min(look.width / 4);
     view.nodes.iter().for_each(|node| out.extend(node_lines(node, names, now, look)));
     out.extend(artifacts(view, look));
     for node in view.nodes.iter().filter(|node| went_wrong(node)) {
@@ -61,9 +66,9 @@ fn node_lines(node: &NodeView, names: usize, now: Timestamp, look: Look) -> Vec<
     let (mark, style) = sign(&node.status);
     let time = node.took(now).map_or_else(String::new, duration);
     let name = pad(&fit(&node.name, names), names);
-    let head = format!("  {} {name}  {}", look.paint(style, mark), pad(&time, 9));
+    let head = format!("  {} {name}  {}", look.paint(style, mark), pad(&time, TIME));
     let details = details(node);
-    let room = look.width.saturating_sub(names + 15);
+    let room = look.width.saturating_sub(names + TIME + 8);
     if details.is_empty() {
         return vec![head];
     }
@@ -95,7 +100,7 @@ fn details(node: &NodeView) -> String {
         }
         if record.discarded.files > 0 {
             let files = count(usize::try_from(record.discarded.files).unwrap_or(usize::MAX), "file");
-            parts.push(format!("{files} ({}) outside of its outputs discarded", bytes(record.discarded.bytes)));
+            parts.push(format!("{files} ({}) discarded", bytes(record.discarded.bytes)));
         }
         if record.log_dropped_bytes > 0 {
             parts.push(format!("{} of log past the limit dropped", bytes(record.log_dropped_bytes)));

@@ -1,0 +1,131 @@
+//! Snapshots of what people see, and attacks on it.
+
+mod attacks;
+mod looks;
+mod words;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::look::Look;
+use super::view::View;
+use crate::core::plan::{Condition, Invoke, Node, Plan, Work};
+use crate::model::artifact::{Artifact, ArtifactKind};
+use crate::model::event::{Event, EventKind};
+use crate::model::fact::RunFact;
+use crate::model::id::{CommitId, Digest, NodeId, RolloutId, RunId};
+use crate::model::invocation::{Discarded, InvocationRecord, Phases};
+use crate::model::limits::{Network, Resources, Retry};
+use crate::model::outcome::{Exit, Outcome, RunOutcome};
+use crate::model::time::Timestamp;
+
+/// 12:03:04 on some day, and so many milliseconds.
+fn at(ms: u64) -> Timestamp {
+    Timestamp::from_micros((86_400 * 20_000 + 12 * 3600 + 3 * 60 + 4) * 1_000_000 + ms * 1000)
+}
+
+fn id(text: &str) -> NodeId {
+    NodeId::new(text)
+}
+
+fn started(pipeline: &str, subject: &str, names: &[&str]) -> RunFact {
+    let node = |name: &&str| Node {
+        id: id(name),
+        step: (*name).to_owned(),
+        matrix: BTreeMap::new(),
+        needs: Vec::new(),
+        condition: Condition::NeedsSucceeded,
+        work: Work::Invoke(Invoke {
+            script: "true".to_owned(),
+            env: BTreeMap::new(),
+            outputs: Vec::new(),
+            network: Network::None,
+            resources: Resources { cpu: None, memory: None, pids: None, disk: None },
+            action: None,
+        }),
+        timeout: Duration::from_secs(60),
+        retry: Retry::default(),
+        idempotent: false,
+        concurrency: None,
+    };
+    let event = Event {
+        kind: EventKind::Manual,
+        repository: "shop".to_owned(),
+        reference: "refs/heads/main".to_owned(),
+        branch: Some("main".to_owned()),
+        commit: CommitId::new("0123456789012345678901234567890123456789"),
+        subject: subject.to_owned(),
+        author: "Ada".to_owned(),
+        changed: None,
+        params: BTreeMap::new(),
+    };
+    let plan = Plan { pipeline: pipeline.to_owned(), file: "shop.yaml".to_owned(), event: event.clone(), nodes: names.iter().map(node).collect() };
+    let plan = serde_json::to_value(plan).expect("a plan has a JSON form");
+    RunFact::Started { run: RunId::new("01990a"), pipeline: pipeline.to_owned(), event, plan }
+}
+
+fn record() -> InvocationRecord {
+    let phases = Phases { queued_us: 100, workspace_us: 900, setup_us: 2_400, exec_us: 700, run_us: 1_150_000, collect_us: 2_000 };
+    InvocationRecord {
+        executor: "sandbox".to_owned(),
+        phases,
+        cpu_user_us: 900_000,
+        cpu_system_us: 120_000,
+        peak_memory_bytes: 12 << 20,
+        discarded: Discarded { files: 3, bytes: 1300 },
+        ..InvocationRecord::default()
+    }
+}
+
+fn begins(node: &str, attempt: u32) -> RunFact {
+    RunFact::InvocationStarted { node: id(node), attempt, deadline: at(60_000) }
+}
+
+fn tried(node: &str, attempt: u32, outcome: Outcome, artifacts: Vec<Artifact>) -> RunFact {
+    RunFact::InvocationEnded { node: id(node), attempt, outcome, record: Some(record()), artifacts, values: BTreeMap::new(), layer: None }
+}
+
+fn ends(node: &str, outcome: Outcome) -> RunFact {
+    RunFact::NodeEnded { node: id(node), outcome }
+}
+
+/// A run in which much happens: one node succeeds, one is retried and fails, one is skipped, one is being rolled out.
+fn story() -> Vec<(Timestamp, RunFact)> {
+    let failed = || Outcome::Failed { exit: Exit::Code(2), reason: "exit code 2".to_owned() };
+    let no_space = || Outcome::Infrastructure { reason: "no space left on the device".to_owned() };
+    let bundle = Artifact {
+        name: "bundle".to_owned(),
+        path: "dist/function.zip".to_owned(),
+        digest: Digest::from_sha256([0xab; 32]),
+        size: 1_258_291,
+        kind: ArtifactKind::File,
+    };
+    vec![
+        (at(0), started("shop", "Sell doors as well", &["test", "package", "lint[level=strict]", "ship", "announce"])),
+        (at(0), RunFact::NodeQueued { node: id("test") }),
+        (at(0), begins("test", 1)),
+        (at(2), begins("package", 1)),
+        (at(1_200), tried("test", 1, Outcome::Succeeded, Vec::new())),
+        (at(1_200), ends("test", Outcome::Succeeded)),
+        (at(1_300), tried("package", 1, Outcome::Succeeded, vec![bundle])),
+        (at(1_300), ends("package", Outcome::Succeeded)),
+        (at(1_301), begins("lint[level=strict]", 1)),
+        (at(1_500), tried("lint[level=strict]", 1, no_space(), Vec::new())),
+        (at(1_500), RunFact::RetryScheduled { node: id("lint[level=strict]"), attempt: 2, at: at(2_500) }),
+        (at(2_500), begins("lint[level=strict]", 2)),
+        (at(2_600), RunFact::RolloutAttached { node: id("ship"), rollout: RolloutId::new("0199ff") }),
+        (at(65_000), tried("lint[level=strict]", 2, failed(), Vec::new())),
+        (at(65_000), ends("lint[level=strict]", failed())),
+        (at(65_000), ends("announce", Outcome::Skipped { reason: "it needs lint[level=strict], which failed".to_owned() })),
+        (at(70_000), ends("ship", Outcome::Succeeded)),
+        (at(70_000), RunFact::Ended { outcome: RunOutcome::Failed }),
+    ]
+}
+
+fn view(facts: &[(Timestamp, RunFact)]) -> View {
+    View::of(facts.iter().map(|(at, fact)| (*at, fact)))
+}
+
+fn look(width: usize, colour: bool) -> Look {
+    Look { width, colour, ..Look::default() }
+}
