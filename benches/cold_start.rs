@@ -1,4 +1,4 @@
-//! Cold start of one step that does nothing (`/bin/true`), start to end, beside others: `cargo bench --bench cold_start [-- ROUNDS]`.
+//! Cold start of one step that does nothing (`/bin/true`), start to end, beside others: `cargo bench --bench cold_start [-- ROUNDS [WAY]]`.
 //!
 //! All ways take turns (A B C A B C …), so that whatever else the machine does hits them alike. The table is Markdown; ratios are what to quote.
 
@@ -37,6 +37,8 @@ fn main() {
             Vec::new(),
         ));
     }
+    let only = std::env::args().skip(1).find(|argument| argument.parse::<u32>().is_err() && !argument.starts_with('-')).unwrap_or_default();
+    ways.retain(|(name, _, _)| name.contains(&only));
     for round in 0..rounds + 5 {
         for (_, run, times) in &mut ways {
             let begun = Instant::now();

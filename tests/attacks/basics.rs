@@ -49,3 +49,25 @@ async fn without_isolation_it_still_leaves_nothing_running() {
     assert_eq!(first, "hello");
     assert!(!std::path::Path::new(&format!("/proc/{}", pid.trim())).exists());
 }
+
+#[tokio::test]
+async fn ordinary_tools_feel_at_home() {
+    let mut scene = Scene::new();
+    scene.spec.env.insert("HOME".to_owned(), tidegate::adapters::sandbox::INNER_HOME.to_owned());
+    let said = scene
+        .run(
+            "git init --quiet . && git add readme && git -c user.name=a -c user.email=a@b commit --quiet -m one && git log --format=%s
+            python3 -c 'import multiprocessing, tempfile, getpass, socket; multiprocessing.Lock(); tempfile.mkdtemp(); print(getpass.getuser(), socket.gethostbyname(\"localhost\"))'
+            python3 -m http.server 8000 --bind 127.0.0.1 >/dev/null 2>&1 & sleep 0.01
+            python3 -c '
+import time, urllib.request
+for attempt in range(1000):
+    try:
+        print(urllib.request.urlopen(\"http://127.0.0.1:8000/readme\").read().decode(), end=\"\"); break
+    except OSError:
+        time.sleep(0.01)'
+            echo ~; touch ~/.config; whoami; date +%Z >/dev/null; mv readme moved; rm -r .git; ls",
+        )
+        .await;
+    assert_eq!(said.text, "one\ntidegate 127.0.0.1\nhello\n/tmp/home\ntidegate\nmoved\n");
+}

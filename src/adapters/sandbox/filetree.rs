@@ -42,43 +42,37 @@ pub(super) fn build(spec: &SandboxSpec, trees: Trees) -> Result<(), Failure> {
     tmpfs(Path::new(NEW), "mode=755,size=16m")?;
     let new = Path::new(NEW);
 
-    // While the old root is still there: a fresh procfs is only given to those who see a whole one.
-    folder(&new.join("proc"))?;
-    mount("proc", new.join("proc"), "proc", MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC, None)
-        .map_err(Stage::Proc.because("mounting /proc"))?;
-    // From here on no path, not even one that leads through a link of the workspace, can end on the host.
-    enter(Path::new("."))?;
-
     for tree in &trees.host {
-        attach(tree)?;
+        attach(tree, new)?;
     }
     for shown in &trees.rest {
         put(shown)?;
     }
+    // While the old root is still there: a fresh procfs is only given to those who see a whole one.
+    folder(&new.join("proc"))?;
+    mount("proc", new.join("proc"), "proc", MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC, None)
+        .map_err(Stage::Proc.because("mounting /proc"))?;
+    folder(&new.join("run"))?;
     private_folders(spec.tmp_size)?;
     if let (Some(overlay), Some(trees)) = (&spec.overlay, &trees.overlay) {
         mount_overlay(trees, &inside(&overlay.target)?)?;
     }
-    for tree in &trees.binds {
-        attach(tree)?;
-    }
-    folder(&new.join("run"))?;
-    drop(trees);
 
     chdir(NEW).map_err(mounting("entering the new root"))?;
-    enter(Path::new("."))?;
+    pivot_root(".", ".").map_err(mounting("changing the root"))?;
+    // From here on no path, not even one that leads through a link of the workspace, can end on the host: only now the rest.
+    for tree in &trees.binds {
+        attach(tree, Path::new("/"))?;
+    }
+    drop(trees);
+    // The old root lies on top of the new one, and `.` is where it can be reached. One unmount for everything: each costs a grace period.
+    unmount(".", UnmountFlags::DETACH).map_err(mounting("taking the old root away"))?;
+    chdir("/").map_err(mounting("entering the root"))?;
     // Nobody may have a user namespace of his own in here: with one come capabilities, and with them most of the kernel.
     fs::write("/proc/sys/user/max_user_namespaces", "0").map_err(Stage::Privileges.because("forbidding user namespaces inside"))?;
     let root = rustix::fs::open("/", rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty())
         .map_err(mounting("opening the root"))?;
     sys::set_root_read_only(root.as_fd()).map_err(mounting("making the root read-only"))
-}
-
-/// Makes a folder the root, and takes the old root away.
-fn enter(root: &Path) -> Result<(), Failure> {
-    pivot_root(root, root).map_err(mounting("changing the root"))?;
-    unmount(".", UnmountFlags::DETACH).map_err(mounting("taking the old root away"))?;
-    chdir("/").map_err(mounting("entering the root"))
 }
 
 fn tmpfs(at: &Path, options: &str) -> Result<(), Failure> {
@@ -96,8 +90,8 @@ fn folder(path: &Path) -> Result<(), Failure> {
 }
 
 /// Puts a tree at its place, making the place where there is none.
-fn attach(tree: &Tree) -> Result<(), Failure> {
-    let at = Path::new(NEW).join(&tree.at);
+fn attach(tree: &Tree, root: &Path) -> Result<(), Failure> {
+    let at = root.join(&tree.at);
     if tree.folder {
         folder(&at)?;
     } else {

@@ -1,20 +1,21 @@
 //! `tidegate sandbox-init`: the process beside every sandbox. One thread, no environment, in a session of its own (so that Ctrl-C reaches tidegate only).
 //!
-//! It becomes unprivileged, clones init into new namespaces, and waits: for init to end, or for its stdin, the socket from tidegate, to be closed.
+//! It clones init into new namespaces, says who init is outside, becomes that unprivileged user itself, and waits: for init to end, or for its stdin, the socket from tidegate, to be closed.
 //! That happens when tidegate wants the sandbox dead, and also when tidegate itself was killed.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{DumpableBehavior, Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal, set_dumpable_behavior, setsid};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal, setsid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::init::{self, Beginning};
 use super::spec::{Isolation, SandboxSpec};
 use super::wire::{Failure, Report, Stage, read_blocking, send};
-use super::{sys, trees, unisolated};
+use super::{INNER_UID, sys, trees, unisolated};
 
 /// The helper's `main`. Called before any thread exists.
 pub fn init_main() -> ExitCode {
@@ -45,23 +46,28 @@ fn serve(control: &OwnedFd) -> Result<Report, Failure> {
 fn isolated(control: &OwnedFd, spec: SandboxSpec) -> Result<Report, Failure> {
     let outer = trees::outer_uid();
     let trees = outer.map(|_| trees::open(&spec)).transpose()?;
-    if let Some(uid) = outer {
-        become_user(uid).map_err(Stage::Identity.because("becoming an unprivileged user"))?;
+    if outer.is_some() {
+        set_thread_groups(&[]).map_err(Stage::Identity.because("leaving root's groups"))?;
     }
     let plain = |error: io::Error| Failure { stage: Stage::Namespaces, why: error.to_string() };
     let (watched, alive) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|error| plain(error.into()))?;
-    let uid = rustix::process::geteuid().as_raw();
-    let gid = rustix::process::getegid().as_raw();
     let namespaces = sys::NEW_USER | sys::NEW_MOUNT | sys::NEW_PID | sys::NEW_IPC | sys::NEW_UTS;
     let namespaces = if spec.host_network { namespaces } else { namespaces | sys::NEW_NETWORK };
     match sys::fork(namespaces).map_err(Stage::Namespaces.because("making namespaces"))? {
         None => {
             drop(alive);
             let control = control.try_clone().map_err(plain)?;
-            init::run(Beginning { spec, trees, control, helper: watched, uid, gid })
+            init::run(Beginning { spec, trees, control, helper: watched })
         }
         Some(child) => {
             drop((watched, trees));
+            let mut alive = File::from(alive);
+            // An early end of this process is the child's as well: it waits for the byte that says that it is somebody.
+            map_user(child, outer)?;
+            if let Some(uid) = outer {
+                become_user(uid, uid).map_err(Stage::Identity.because("becoming an unprivileged user"))?;
+            }
+            alive.write_all(&[1]).map_err(plain)?;
             let report = watch(control, child).map_err(plain);
             drop(alive);
             report
@@ -69,13 +75,22 @@ fn isolated(control: &OwnedFd, spec: SandboxSpec) -> Result<Report, Failure> {
     }
 }
 
-/// For good: no way back is left. (`dumpable` is set again because a change of user clears it, and init writes its own user map through `/proc`.)
-fn become_user(uid: u32) -> rustix::io::Result<()> {
-    let (user, group) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(uid));
-    set_thread_groups(&[])?;
+/// One user and one group inside, which is an unprivileged one outside. So a file of anybody else stays out of reach, whatever its mode.
+fn map_user(child: Pid, outer: Option<u32>) -> Result<(), Failure> {
+    let uid = outer.unwrap_or(rustix::process::geteuid().as_raw());
+    let gid = outer.unwrap_or(rustix::process::getegid().as_raw());
+    let pid = child.as_raw_nonzero();
+    for (file, text) in [("setgroups", "deny".to_owned()), ("uid_map", format!("{INNER_UID} {uid} 1")), ("gid_map", format!("{INNER_UID} {gid} 1"))] {
+        std::fs::write(format!("/proc/{pid}/{file}"), text).map_err(Stage::UserMap.because(format_args!("writing {file}")))?;
+    }
+    Ok(())
+}
+
+/// For good: no way back is left.
+pub(super) fn become_user(uid: u32, gid: u32) -> rustix::io::Result<()> {
+    let (user, group) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
     set_thread_res_gid(group, group, group)?;
-    set_thread_res_uid(user, user, user)?;
-    set_dumpable_behavior(DumpableBehavior::Dumpable)
+    set_thread_res_uid(user, user, user)
 }
 
 /// Waits for the child's end, and brings it about when tidegate lets go of its end of the socket.

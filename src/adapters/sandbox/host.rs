@@ -33,6 +33,9 @@ const ETC: [&str; 17] = [
     "python3",
 ];
 
+/// Bytes.
+const COPIED: u64 = 256 << 10;
+
 pub(super) const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
 
 /// One thing at one place inside (relative to the new root).
@@ -40,15 +43,15 @@ pub(super) const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/
 pub(super) enum Shown {
     Tree { source: PathBuf, at: PathBuf },
     Link { to: PathBuf, at: PathBuf },
-    Text { text: String, at: PathBuf },
+    Text { text: Vec<u8>, at: PathBuf },
 }
 
 pub(super) fn shown(hostname: &str, host_network: bool) -> Vec<Shown> {
     let etc = ETC.iter().map(|name| Path::new("/etc").join(name));
     let mut all: Vec<_> = TOOLS.iter().map(PathBuf::from).chain(etc).filter_map(|path| as_it_is(&path)).collect();
-    all.extend(made_up(hostname).into_iter().map(|(at, text)| Shown::Text { text, at: at.into() }));
+    all.extend(made_up(hostname).into_iter().map(|(at, text)| Shown::Text { text: text.into_bytes(), at: at.into() }));
     if host_network {
-        all.extend(fs::read_to_string("/etc/resolv.conf").ok().map(|text| Shown::Text { text, at: "etc/resolv.conf".into() }));
+        all.extend(fs::read("/etc/resolv.conf").ok().map(|text| Shown::Text { text, at: "etc/resolv.conf".into() }));
     }
     all
 }
@@ -58,6 +61,10 @@ fn as_it_is(source: &Path) -> Option<Shown> {
     let kind = fs::symlink_metadata(source).ok()?;
     if kind.is_symlink() {
         return Some(Shown::Link { to: fs::read_link(source).ok()?, at });
+    }
+    // A small file is copied: a mount of its own would cost more.
+    if kind.is_file() && kind.len() <= COPIED {
+        return fs::read(source).ok().map(|text| Shown::Text { text, at });
     }
     Some(Shown::Tree { source: source.to_path_buf(), at })
 }

@@ -11,6 +11,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
+use super::helper::become_user;
 use super::spec::SandboxSpec;
 use super::trees::{self, Trees};
 use super::wire::{Failure, Report, Stage, send};
@@ -23,11 +24,8 @@ pub(super) struct Beginning {
     pub(super) trees: Option<Trees>,
     /// To tidegate.
     pub(super) control: OwnedFd,
-    /// Its other end is the helper's: closed means that the helper is dead.
+    /// Its other end is the helper's: a byte means that the user map is written, closed that the helper is dead.
     pub(super) helper: OwnedFd,
-    /// Who the helper is outside.
-    pub(super) uid: u32,
-    pub(super) gid: u32,
 }
 
 pub(super) fn run(beginning: Beginning) -> ! {
@@ -46,8 +44,8 @@ pub(super) fn run(beginning: Beginning) -> ! {
 }
 
 fn live(beginning: Beginning) -> Result<(), Failure> {
-    let Beginning { spec, trees, control, helper, uid, gid } = beginning;
-    map_user(uid, gid)?;
+    let Beginning { spec, trees, control, helper } = beginning;
+    become_inner_user(&helper)?;
     let trees = trees.map_or_else(|| trees::open(&spec), Ok)?;
     rustix::system::sethostname(spec.hostname.as_bytes()).map_err(Stage::Namespaces.because("naming the sandbox"))?;
     filetree::build(&spec, trees)?;
@@ -70,12 +68,14 @@ fn live(beginning: Beginning) -> Result<(), Failure> {
     send(&control, &Report::Exited { at_us, exit: ended.exit, usage: sys::children_usage() }, None).map_err(told)
 }
 
-/// One user and one group inside, which is who the helper is outside. So a file of anybody else stays out of reach, whatever its mode.
-fn map_user(uid: u32, gid: u32) -> Result<(), Failure> {
-    for (file, text) in [("setgroups", "deny".to_owned()), ("uid_map", format!("{INNER_UID} {uid} 1")), ("gid_map", format!("{INNER_UID} {gid} 1"))] {
-        std::fs::write(format!("/proc/self/{file}"), text).map_err(Stage::UserMap.because(format_args!("writing {file}")))?;
+/// Waits until there is somebody to be, and becomes that. The capabilities in the new namespaces stay, as long as the file tree needs them.
+fn become_inner_user(helper: &OwnedFd) -> Result<(), Failure> {
+    let mut byte = [0];
+    match rustix::io::read(helper, &mut byte) {
+        Ok(1) => {}
+        _ => return Err(Failure { stage: Stage::UserMap, why: "the helper is gone".to_owned() }),
     }
-    Ok(())
+    become_user(INNER_UID, INNER_UID).map_err(Stage::Identity.because("becoming the user inside"))
 }
 
 fn network(spec: &SandboxSpec) -> Result<Option<OwnedFd>, Failure> {

@@ -6,7 +6,8 @@
 //!                                                   └─fork, exec─▶ the process
 //! ```
 //!
-//! - Nothing inside ever has a capability that reaches out: a helper that was started by root becomes an unprivileged user *before* the namespaces exist.
+//! - Nothing inside ever has a capability that reaches out, also where root started it: init becomes an unprivileged user (of the host) before it mounts
+//!   anything, and has no capability left when the process starts.
 //! - Nothing inside can talk to init: it can not be traced, and its descriptors can not be opened.
 //! - `Running::wait` returns when the last process of the sandbox is gone and its mounts with it, not before.
 //! - Knows nothing of steps, functions, outputs or time-outs.

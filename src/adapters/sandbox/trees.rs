@@ -1,6 +1,6 @@
 //! Everything of the host that a sandbox shows, opened as detached mounts before its file tree is built.
 //!
-//! A helper that is root opens them as root (its state folder may be closed to everybody else) and then becomes an unprivileged user for good.
+//! A helper that is root opens them as root (its state folder may be closed to everybody else) before anything becomes an unprivileged user for good.
 //! An ordinary user's helper opens the same things by the same function, but inside the new namespaces, where it may. From then on there is no difference.
 
 use std::fs;

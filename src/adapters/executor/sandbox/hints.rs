@@ -43,6 +43,13 @@ fn hint(tool: &str, host_tools: &[PathBuf], host_path: &[PathBuf]) -> String {
     let Some(found) = found else {
         return format!(" ({tool}); install it on this machine");
     };
+    // rustup's programs only call those of a toolchain.
+    if found.canonicalize().is_ok_and(|real| real.ends_with("rustup")) {
+        return format!(
+            " ({tool}); it is rustup's at {} and not visible in the sandbox: add --host-tools \"$(rustc --print sysroot)\"",
+            found.display()
+        );
+    }
     let folder = found.parent().unwrap_or(&found);
     let shown = if folder.ends_with("bin") { folder.parent().unwrap_or(folder) } else { folder };
     format!(" ({tool}); it is at {} on this machine but not visible in the sandbox: add --host-tools {}", found.display(), shown.display())
