@@ -147,3 +147,85 @@ fn log_threshold(confidence: f64, metrics: usize) -> f64 {
     let alpha = if (0.0..=1.0).contains(&confidence) { 1.0 - confidence } else { 0.001 };
     (metrics.max(1) as f64 / alpha.clamp(1e-12, 1.0)).ln()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::deploy::ErrorPolicy;
+
+    fn arm(requests: u64, errors: u64) -> ArmCounts {
+        ArmCounts { requests, errors, warm: requests, ..ArmCounts::default() }
+    }
+
+    fn judge() -> Judge {
+        Judge::new(&JudgePolicy { samples: 100, ..JudgePolicy::default() }, Baseline::Stable)
+    }
+
+    fn at(seconds: u64, requests: u64) -> StageProgress {
+        StageProgress { elapsed: Duration::from_secs(seconds), hold: Duration::from_secs(10), patience: Duration::from_secs(60), requests }
+    }
+
+    fn tenth() -> Option<Weight> {
+        Weight::from_basis_points(1_000)
+    }
+
+    #[test]
+    fn a_stage_needs_time_and_samples_and_is_never_passed_for_want_of_them() {
+        let mut judge = judge();
+        assert_eq!(judge.verdict(&at(0, 0)), Verdict::Hold(Shortage::Samples { seen: 0, needed: 100 }));
+        assert_eq!(judge.verdict(&at(60, 99)), Verdict::Inconclusive(Shortage::Samples { seen: 99, needed: 100 }));
+        judge.update(&Batch { canary: arm(100, 0), stable: arm(900, 0) }, tenth()).unwrap();
+        assert_eq!(judge.verdict(&at(9, 100)), Verdict::Hold(Shortage::Time { left: Duration::from_secs(1) }));
+        assert_eq!(judge.verdict(&at(10, 100)), Verdict::StagePassed);
+    }
+
+    #[test]
+    fn requests_that_go_astray_stop_a_promotion_but_not_a_rollback() {
+        let mut judge = judge();
+        judge.update(&Batch { canary: arm(900, 0), stable: arm(1_100, 0) }, tenth()).unwrap();
+        assert_eq!(judge.verdict(&at(20, 900)), Verdict::Hold(Shortage::Routing { canary: 900, stable: 1_100 }));
+        assert!(matches!(judge.verdict(&at(60, 900)), Verdict::Inconclusive(Shortage::Routing { .. })));
+        judge.update(&Batch { canary: arm(900, 90), stable: arm(1_100, 0) }, tenth()).unwrap();
+        assert_eq!(judge.verdict(&at(20, 1_800)), Verdict::Fail(Failure::Worse { metric: MetricName::Errors }));
+    }
+
+    #[test]
+    fn certain_is_not_the_same_as_important() {
+        let margin =
+            |margin| Judge::new(&JudgePolicy { errors: ErrorPolicy { margin, objective: 0.01 }, ..JudgePolicy::default() }, Baseline::Stable);
+        let batch = Batch { canary: arm(100_000, 400), stable: arm(900_000, 900) };
+        for (mut judge, condemned) in [(margin(0.0), true), (margin(0.002), true), (margin(0.004), false)] {
+            judge.update(&batch, None).unwrap();
+            assert!(judge.metrics()[0].ln_evidence() > judge.log_threshold());
+            assert_eq!(matches!(judge.verdict(&at(20, 100_000)), Verdict::Fail(_)), condemned);
+        }
+    }
+
+    #[test]
+    fn an_incident_in_a_heavy_stage_is_no_difference_between_releases() {
+        let mut judge = judge();
+        judge.update(&Batch { canary: arm(10, 0), stable: arm(990, 0) }, None).unwrap();
+        judge.update(&Batch { canary: arm(500, 100), stable: arm(500, 100) }, None).unwrap();
+        let record = judge.record(&judge.verdict(&at(20, 500)));
+        assert!(record.metrics[0].canary_rate > 2.0 * record.metrics[0].stable_rate, "pooled, it looks like one");
+        assert!(judge.metrics()[0].difference().abs() < 1e-12);
+    }
+
+    #[test]
+    fn more_metrics_ask_for_more_evidence_and_no_confidence_makes_a_rollback_impossible() {
+        assert!((log_threshold(0.999, 1) - 1_000_f64.ln()).abs() < 1e-9);
+        assert!((log_threshold(0.999, 2) - 2_000_f64.ln()).abs() < 1e-9);
+        for odd in [0.0, 1.0, -3.0, f64::NAN, f64::INFINITY] {
+            assert!((0.0..28.0).contains(&log_threshold(odd, 1)), "{odd}");
+        }
+    }
+
+    #[test]
+    fn refused_counts_leave_no_trace() {
+        let mut judge = judge();
+        judge.update(&Batch { canary: arm(100, 3), stable: arm(900, 1) }, tenth()).unwrap();
+        let before = judge.clone();
+        assert!(judge.update(&Batch { canary: arm(1, 2), stable: arm(9, 0) }, tenth()).is_err());
+        assert_eq!(judge, before);
+    }
+}

@@ -16,6 +16,12 @@ pub(super) fn because(judge: &Judge, verdict: &Verdict) -> String {
         },
         Verdict::StagePassed => passed(judge),
         Verdict::Hold(shortage) => lacks(shortage),
+        Verdict::Inconclusive(Shortage::Samples { .. }) if judge.canary().requests == 0 => {
+            "inconclusive: not one request reached the new release; send traffic or add a `probe`".to_owned()
+        }
+        Verdict::Inconclusive(shortage @ Shortage::Samples { .. }) => {
+            format!("inconclusive: {} in time; add a `probe`, wait longer (`hold`) or ask for fewer `samples`", lacks(shortage))
+        }
         Verdict::Inconclusive(shortage) => format!("inconclusive: {}", lacks(shortage)),
     }
 }
@@ -104,7 +110,7 @@ mod tests {
         90 of 600 warm requests were slow on the new release (15.0 %), 0 of 5,400 on the stable one (0 %): evidence 1e88 to 1, 2,000 needed
         30 of 200 requests failed on the new release (15.0 %), 1.0 % are allowed: evidence 1e21 to 1, 1,000 needed
         an instance of the new release never came up
-        inconclusive: 30 of 500 requests seen
+        inconclusive: 30 of 500 requests seen in time; add a `probe`, wait longer (`hold`) or ask for fewer `samples`
         7.0 s of the stage are left
         nothing speaks against it: 2 of 1,900 requests failed on the new release
         400 of 100,000 requests failed on the new release (0.40 %), 0 of 900,000 on the stable one (0 %): worse, but by no more than the margin of 0.50 %

@@ -26,3 +26,20 @@ pub(super) fn next_look(policy: &RolloutPolicy, since: Timestamp, now: Timestamp
 pub(super) fn retry_delay(attempt: u32) -> Duration {
     Duration::from_secs(1 << attempt.saturating_sub(1).min(5))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::world::{canary, second};
+    use super::*;
+
+    #[test]
+    fn looks_are_neither_hectic_nor_rare_and_never_miss_the_end_of_a_stage() {
+        let with_hold = |hold: u64| RolloutPolicy { hold: Duration::from_secs(hold), patience: Duration::from_secs(hold + 11), ..canary(&[10]) };
+        assert_eq!([0, 1, 20, 3_600].map(|hold| interval(&with_hold(hold)).as_millis()), [500, 500, 5_000, 60_000]);
+        let policy = with_hold(20);
+        assert_eq!(next_look(&policy, second(0), second(1)), second(6));
+        assert_eq!(next_look(&policy, second(0), second(18)), second(20), "on the dot");
+        assert_eq!(next_look(&policy, second(0), second(30)), second(31), "patience is over");
+        assert_eq!(next_look(&policy, second(0), second(40)), second(45));
+    }
+}

@@ -17,7 +17,7 @@ pub(super) fn weight(percent: u16) -> Weight {
     Weight::try_from(percent * 100).unwrap()
 }
 
-pub(super) fn canary(stages: &[u16]) -> RolloutPolicy {
+pub(in crate::core::rollout) fn canary(stages: &[u16]) -> RolloutPolicy {
     RolloutPolicy {
         strategy: Strategy::Canary { stages: stages.iter().map(|percent| weight(*percent)).collect() },
         hold: Duration::from_secs(4),
@@ -64,7 +64,7 @@ pub(super) fn split(percent: u16) -> TrafficSplit {
     TrafficSplit::between(destination(OLD), destination(NEW), weight(percent))
 }
 
-pub(super) fn second(n: u64) -> Timestamp {
+pub(in crate::core::rollout) fn second(n: u64) -> Timestamp {
     Timestamp::from_micros(n * 1_000_000)
 }
 
