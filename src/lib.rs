@@ -8,4 +8,3 @@ pub mod core;
 pub mod model;
 pub mod report;
 pub mod runtime;
-

@@ -6,6 +6,7 @@ mod completions;
 mod deploy;
 mod doctor;
 pub mod exit;
+mod here;
 pub mod pipeline;
 mod plan;
 mod rollout;
@@ -13,7 +14,11 @@ mod run;
 mod runs;
 mod scan;
 mod schema;
+mod screen;
 mod serve;
+mod serving;
+mod session;
+mod terminal;
 
 use std::process::ExitCode;
 

@@ -83,10 +83,15 @@ pub fn read(path: &Path) -> Result<String, String> {
     })
 }
 
+/// One of Tidegate's own actions.
+pub fn own_action(name: &str) -> Option<String> {
+    ACTIONS.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned())
+}
+
 /// What stands behind `uses`: one of Tidegate's own actions, or a folder of the repository.
 pub fn action(repository: &Path, name: &str) -> Option<String> {
     match name.strip_prefix("./") {
-        None => ACTIONS.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned()),
+        None => own_action(name),
         Some(path) => {
             let root = repository.canonicalize().ok()?;
             let file = root.join(path).join("action.yaml").canonicalize().ok()?;

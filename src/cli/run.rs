@@ -1,6 +1,193 @@
+//! `tidegate run`: a pipeline on the commit that is checked out, or on the working tree.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use anstream::{eprint, eprintln, println};
+use tokio::sync::oneshot;
+
 use super::args::{Global, RunArguments};
 use super::exit::Exit;
+use super::here::Here;
+use super::pipeline::{self, Loaded};
+use super::screen::Screen;
+use super::serving;
+use super::session::{self, Session, fail};
+use crate::adapters::source::Revision;
+use crate::adapters::workspace::{Scratch, WorkspaceError};
+use crate::core::plan::{self, Plan, Selection};
+use crate::core::spec;
+use crate::model::diagnostic::Level;
+use crate::model::fact::RolloutOutcome;
+use crate::model::id::RunId;
+use crate::model::outcome::{Outcome, RunOutcome};
+use crate::report::diagnostics::render;
+use crate::report::run::summary::LogTail;
+use crate::report::run::view::{Status, View};
+use crate::runtime::drive_run::{self, Surroundings};
+use crate::runtime::{clock, ids};
 
-pub fn run(_global: &Global, _arguments: &RunArguments) -> Exit {
-    Exit::Infrastructure
+/// Lines of a failed step's log in the summary.
+const TAIL: usize = 20;
+/// Bytes of a log that are read for them.
+const TAIL_BYTES: u64 = 64 << 10;
+
+pub fn run(global: &Global, arguments: &RunArguments) -> Exit {
+    let here = match Here::discover(global, arguments.event.worktree) {
+        Ok(here) => here,
+        Err(error) => return fail(Exit::Usage, error),
+    };
+    let Some(loaded) = here.load(global, arguments.file.as_ref()) else { return Exit::Usage };
+    let plan = match plan_of(global, arguments, &here, &loaded) {
+        Ok(plan) => plan,
+        Err(exit) => return exit,
+    };
+    if !global.json {
+        match here.difference() {
+            Ok(Some(note)) => eprintln!("note: {note}"),
+            Ok(None) => {}
+            Err(error) => return fail(Exit::Infrastructure, error),
+        }
+    }
+    match session::tokio() {
+        Ok(tokio) => tokio.block_on(perform(global, arguments, &here, plan)),
+        Err(error) => fail(Exit::Infrastructure, error),
+    }
+}
+
+/// The plan, unless the event does not start the pipeline or something in it has no engine yet.
+fn plan_of(global: &Global, arguments: &RunArguments, here: &Here, loaded: &Loaded) -> Result<Plan, Exit> {
+    let look = pipeline::look(global);
+    let event = here.event(&arguments.event).map_err(|message| fail(Exit::Usage, message))?;
+    if let Selection::Not { because } = plan::select(&loaded.pipeline, &event) {
+        eprintln!("{}: a {} does not start this pipeline: {because}", loaded.file, event.kind.word());
+        return Err(Exit::Success);
+    }
+    let mut missing = spec::unsupported(&loaded.pipeline);
+    if !missing.is_empty() {
+        missing.iter_mut().for_each(|diagnostic| diagnostic.level = Level::Error);
+        eprint!("{}", render(&loaded.file, &loaded.text, &missing, look));
+        return Err(Exit::Usage);
+    }
+    plan::build(&loaded.pipeline, &event, &arguments.event.steps).map_err(|errors| {
+        eprint!("{}", render(&loaded.file, &loaded.text, &errors, look));
+        Exit::Usage
+    })
+}
+
+async fn perform(global: &Global, arguments: &RunArguments, here: &Here, plan: Plan) -> Exit {
+    let session = match Session::open(global, &arguments.isolation, &arguments.gateway) {
+        Ok(session) => session,
+        Err(error) => return fail(Exit::Infrastructure, error),
+    };
+    let stop = match session::stop_on_signals() {
+        Ok(stop) => stop,
+        Err(error) => return fail(Exit::Infrastructure, error),
+    };
+    let (finished, done) = oneshot::channel();
+    let screen = tokio::spawn(Screen::new(global).follow(session.observer.clone(), done));
+    let id = ids::run(clock::now());
+    let ended = drive(&session, arguments, here, &id, plan, stop.clone()).await;
+    let _ = finished.send(());
+    let screen = match screen.await {
+        Ok(screen) => screen,
+        Err(error) => return fail(Exit::Infrastructure, error),
+    };
+    if !screen.is_json() {
+        println!("\n{}", screen.summary(&tails(&session, &id, screen.view())).trim_end());
+    }
+    let exit = match ended {
+        Ok(outcome) => exit_of(outcome, &screen),
+        Err(exit) => exit,
+    };
+    if !screen.is_json() {
+        println!("\n  {}", screen.fit(&format!("run {id} · tidegate runs show {id} · tidegate runs logs {id}")));
+    }
+    serving::end(global, session, arguments.keep_serving, stop).await;
+    exit
+}
+
+async fn drive(session: &Session, arguments: &RunArguments, here: &Here, id: &RunId, plan: Plan, stop: drive_run::Stop) -> Result<RunOutcome, Exit> {
+    session.recover().await.map_err(|error| fail(Exit::Infrastructure, error))?;
+    let tree = tree(session, here).map_err(|error| fail(Exit::Infrastructure, error))?;
+    session.state.make_run(id).map_err(|error| fail(Exit::Infrastructure, error))?;
+    let around = Surroundings {
+        journal: session.journal.clone(),
+        executor: session.executor.clone(),
+        rollouts: session.rollouts.clone(),
+        observer: session.observer.clone(),
+        state: session.state.clone(),
+        snapshot: tree.path(),
+        parallel: arguments.parallel.and_then(NonZeroUsize::new).unwrap_or_else(processors),
+    };
+    drive_run::drive(&around, id.clone(), plan, stop).await.map_err(|error| fail(Exit::Infrastructure, error))
+}
+
+fn processors() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+/// What the steps see at the bottom of their workspaces.
+enum Tree {
+    Commit(PathBuf),
+    Worktree(Scratch),
+}
+
+impl Tree {
+    fn path(&self) -> PathBuf {
+        match self {
+            Self::Commit(path) => path.clone(),
+            Self::Worktree(scratch) => scratch.path().join("tree"),
+        }
+    }
+}
+
+fn tree(session: &Session, here: &Here) -> Result<Tree, WorkspaceError> {
+    match &here.revision {
+        Revision::Commit(commit) => {
+            let snapshot = session.store.snapshot(here.source.root(), commit)?;
+            for submodule in &snapshot.submodules {
+                session.observer.note(format!("the submodule {submodule} is not fetched: steps see an empty folder there"));
+            }
+            Ok(Tree::Commit(snapshot.path))
+        }
+        Revision::Worktree => Ok(Tree::Worktree(session.store.snapshot_worktree(here.source.root())?)),
+    }
+}
+
+/// A rollout that went back is told apart from a step that failed: scripts want to know.
+fn exit_of(outcome: RunOutcome, screen: &Screen) -> Exit {
+    let back = |outcome: Option<&RolloutOutcome>| matches!(outcome, Some(RolloutOutcome::RolledBack { .. } | RolloutOutcome::Aborted { .. }));
+    match outcome {
+        RunOutcome::Succeeded => Exit::Success,
+        RunOutcome::Failed if screen.pictures().any(|picture| back(picture.outcome())) => Exit::RolledBack,
+        RunOutcome::Failed => Exit::Failed,
+        RunOutcome::Cancelled => Exit::Cancelled,
+        RunOutcome::Interrupted | RunOutcome::Infrastructure => Exit::Infrastructure,
+    }
+}
+
+/// The ends of the logs of steps that went wrong.
+fn tails(session: &Session, run: &RunId, view: &View) -> Vec<LogTail> {
+    let wrong = |status: &Status| matches!(status, Status::Ended(Outcome::Failed { .. } | Outcome::TimedOut { .. } | Outcome::Infrastructure { .. }));
+    let nodes = view.nodes.iter().filter(|node| wrong(&node.status) && node.attempt > 0);
+    nodes
+        .map(|node| {
+            let log = last_bytes(&session.state.log(run, &node.id, node.attempt)).unwrap_or_default();
+            let text = String::from_utf8_lossy(&log);
+            let lines: Vec<&str> = text.lines().collect();
+            let lines = lines[lines.len().saturating_sub(TAIL)..].iter().map(|line| (*line).to_owned()).collect();
+            LogTail { node: node.id.clone(), lines }
+        })
+        .collect()
+}
+
+fn last_bytes(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
+    use std::io::{Read as _, Seek as _, SeekFrom};
+    let mut file = std::fs::File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
+    let mut bytes = Vec::new();
+    file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

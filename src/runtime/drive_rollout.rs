@@ -45,6 +45,7 @@ pub enum RolloutError {
 }
 
 /// What a rollout is performed with.
+#[derive(Debug)]
 pub struct Hands {
     pub provider: Arc<AnyProvider>,
     pub recorder: Recorder,

@@ -181,7 +181,10 @@ impl Hands<'_> {
             let attached = |rollout| {
                 let _ = answers.send(Input::RolloutAttached { node: node.clone(), rollout });
             };
-            let outcome = rollouts.deploy(wanted, Some(run_id), attached, aborted).await.unwrap_or_else(|error| RolloutOutcome::Failed { reason: error.to_string() });
+            let outcome = rollouts
+                .deploy(wanted, Some(run_id), attached, aborted)
+                .await
+                .unwrap_or_else(|error| RolloutOutcome::Failed { reason: error.to_string() });
             let _ = answers.send(Input::RolloutEnded { node: node.clone(), outcome });
         });
     }

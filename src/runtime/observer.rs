@@ -10,7 +10,10 @@ use crate::model::id::NodeId;
 pub enum Shown {
     Fact(Box<Entry>),
     /// Output of a step as it comes, in pieces of any size.
-    Log { node: NodeId, bytes: Vec<u8> },
+    Log {
+        node: NodeId,
+        bytes: Vec<u8>,
+    },
     /// A sentence for the person that belongs to no fact.
     Note(String),
 }

@@ -87,7 +87,13 @@ impl Rollouts {
     }
 
     /// Goes on with a rollout whose process has died. `written` is how many facts it has.
-    pub async fn go_on(&self, mut rollout: Rollout, written: u64, with: Input, aborted: watch::Receiver<bool>) -> Result<RolloutOutcome, RolloutError> {
+    pub async fn go_on(
+        &self,
+        mut rollout: Rollout,
+        written: u64,
+        with: Input,
+        aborted: watch::Receiver<bool>,
+    ) -> Result<RolloutOutcome, RolloutError> {
         let _turn = self.take_turn(&rollout.function().name)?;
         let provider = self.provider(&rollout.function().target.clone()).await?;
         let turn = rollout.handle(with, clock::now()).map_err(|error| RolloutError::Refused(error.to_string()))?;

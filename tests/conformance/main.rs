@@ -4,5 +4,5 @@
 mod packages;
 
 mod executor;
-mod provider;
 mod journal;
+mod provider;

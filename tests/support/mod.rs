@@ -149,7 +149,8 @@ impl World {
             if !pid.to_string_lossy().bytes().all(|b| b.is_ascii_digit()) {
                 continue;
             }
-            let read = |name: &str| std::fs::read(entry.path().join(name)).map(|b| String::from_utf8_lossy(&b).replace('\0', " ")).unwrap_or_default();
+            let read =
+                |name: &str| std::fs::read(entry.path().join(name)).map(|b| String::from_utf8_lossy(&b).replace('\0', " ")).unwrap_or_default();
             let (line, environment) = (read("cmdline"), read("environ"));
             if line.contains(&mark) || environment.contains(&mark) {
                 found.push(format!("{} {line}", pid.to_string_lossy()));

@@ -32,3 +32,5 @@ pub use environment::{RUNTIMES, why_not};
 pub use fleet::{Deployed, Gateway, GatewayError};
 pub use instance::InitFailure;
 pub use options::GatewayOptions;
+
+pub use super::sandbox::Isolation;

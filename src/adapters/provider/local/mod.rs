@@ -23,8 +23,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{Provider, ProviderError, TrafficState};
+use crate::adapters::gateway::Isolation;
 use crate::adapters::gateway::{Gateway, GatewayError};
-use crate::adapters::sandbox::Isolation;
 use crate::model::fact::Batch;
 use crate::model::function::Function;
 use crate::model::id::Digest;

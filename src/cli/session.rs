@@ -1,0 +1,102 @@
+//! What every command that changes something begins with: the state folder, the journal, and the end of what dead processes left.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::args::{ExecutorArgument, GatewayArguments, Global, IsolationArguments};
+use super::exit::Exit;
+use crate::adapters::executor::{self, AnyExecutor, Choice, Configuration, Refusal};
+use crate::adapters::gateway::Isolation;
+use crate::adapters::journal::{self, AnyJournal, JournalError};
+use crate::adapters::mailbox::Mailbox;
+use crate::adapters::provider::LocalOptions;
+use crate::adapters::sandbox;
+use crate::adapters::state::{self, Owner, StateError, StateFolder};
+use crate::adapters::workspace::{Store, WorkspaceError};
+use crate::runtime::observer::Observer;
+use crate::runtime::recover::{RecoverError, recover};
+use crate::runtime::rollouts::Rollouts;
+
+/// Held for the life of the command. Fields are dropped in order: who we are goes last.
+pub struct Session {
+    pub rollouts: Rollouts,
+    pub executor: Arc<AnyExecutor>,
+    pub store: Store,
+    pub observer: Observer,
+    pub journal: AnyJournal,
+    pub state: StateFolder,
+    owner: Owner,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Workspace(#[from] WorkspaceError),
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+}
+
+impl Session {
+    /// Opens everything. Needs a tokio runtime around it.
+    pub fn open(global: &Global, isolation: &IsolationArguments, gateway: &GatewayArguments) -> Result<Self, SessionError> {
+        let state = StateFolder::open(state::locate(global.state_dir.as_deref(), |name| std::env::var_os(name))?)?;
+        let owner = state.claim()?;
+        let journal = journal::open(&state.journal(), owner.id())?;
+        let store = Store::open(state.root(), sandbox::outer_uid())?;
+        // Before anything new is made, what dead processes left is removed.
+        store.sweep()?;
+        let choice = match isolation.executor {
+            ExecutorArgument::Sandbox => Choice::Sandbox,
+            ExecutorArgument::Container => Choice::Container,
+        };
+        let configuration =
+            Configuration { store: store.clone(), allow_unisolated: isolation.allow_unisolated, host_tools: isolation.host_tools.clone() };
+        let executor = Arc::new(executor::open(choice, configuration)?);
+        let options = LocalOptions {
+            isolation: if executor.isolates() { Isolation::Full } else { Isolation::None },
+            host_tools: isolation.host_tools.clone(),
+            ..LocalOptions::new(gateway.listen)
+        };
+        let observer = Observer::default();
+        let mailbox = Mailbox::new(state.folder("letters")?);
+        let rollouts = Rollouts::new(journal.clone(), state.clone(), mailbox, observer.clone(), options);
+        Ok(Self { rollouts, executor, store, observer, journal, state, owner })
+    }
+
+    /// Ends what dead processes left unfinished.
+    pub async fn recover(&self) -> Result<(), SessionError> {
+        Ok(recover(&self.journal, &self.state, self.owner.id(), &self.rollouts, &self.observer).await?)
+    }
+}
+
+/// A runtime for one command.
+pub fn tokio() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+/// Says what is wrong and how the command ends for it.
+pub fn fail(exit: Exit, why: impl std::fmt::Display) -> Exit {
+    anstream::eprintln!("error: {why}");
+    exit
+}
+
+/// Turns the first Ctrl-C or TERM into a wish to stop; the second ends the process at once (what it leaves, the next start removes).
+pub fn stop_on_signals() -> std::io::Result<watch::Receiver<Option<String>>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let (wish, stop) = watch::channel(None);
+    tokio::spawn(async move {
+        let by = tokio::select! { _ = interrupt.recv() => "Ctrl-C", _ = terminate.recv() => "a signal to terminate" };
+        wish.send_replace(Some(by.to_owned()));
+        tokio::select! { _ = interrupt.recv() => (), _ = terminate.recv() => () }
+        std::process::exit(130);
+    });
+    Ok(stop)
+}
