@@ -274,3 +274,19 @@ fn a_journal_that_is_no_rollouts_is_refused() {
     }
     assert!(Rollout::replay(&greedy).is_err(), "more than the plan says is no rollout of ours");
 }
+
+#[test]
+fn a_journal_read_back_from_disk_gives_the_same_bits() {
+    for objective in [0.0010999999999999899, 0.0009999999999998899, 1.0 / 3.0] {
+        let mut policy = canary(&[10]);
+        policy.judge.errors.objective = objective;
+        policy.judge.confidence = 0.9996999999999999;
+        let mut story = Story::begin(policy, Destination::Vacant);
+        story.tell(1, Input::Published(release(1))).warm(2).tell(3, Input::Shifted { revision: 1 }).tell(3, Input::Observed(batch(10, 90, 1, 0)));
+        let text = serde_json::to_string(&story.facts).unwrap();
+        let read: Vec<(Timestamp, RolloutFact)> = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, story.facts);
+        let bits = |rollout: &Rollout| rollout.judge().metrics()[0].ln_evidence().to_bits();
+        assert_eq!(bits(&Rollout::replay(&read).unwrap()), bits(&story.rollout));
+    }
+}
