@@ -224,6 +224,16 @@ fn after_a_crash_it_goes_on_or_goes_back() {
 }
 
 #[test]
+fn what_was_known_of_the_provider_before_a_crash_is_read_again() {
+    let mut story = Story::in_first_stage();
+    story.tell(7, Input::Observed(batch(10, 900, 0, 0))).warm(8);
+    let [Effect::Shift { expected: Some(7), from, .. }] = &story.effects[..] else { panic!("{:?}", story.effects) };
+    assert_eq!(from, &[split(10), split(50)], "what is confirmed and what is asked for, but no split of long ago");
+    let turn = Rollout::replay(&story.facts).unwrap().handle(Input::Resume, second(60)).unwrap();
+    let [Effect::Shift { stage: Some(1), expected: None, .. }] = &turn.effects[..] else { panic!("{:?}", turn.effects) };
+}
+
+#[test]
 fn a_first_release_is_held_to_its_objective_and_goes_back_to_nothing() {
     let mut story = Story::begin(canary(&[10]), Destination::Vacant);
     story.tell(1, Input::Published(release(1))).warm(2).tell(3, Input::Shifted { revision: 1 }).tell(3, Input::Observed(Batch::default()));
