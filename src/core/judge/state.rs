@@ -177,6 +177,8 @@ mod tests {
         judge.update(&Batch { canary: arm(100, 0), stable: arm(900, 0) }, tenth()).unwrap();
         assert_eq!(judge.verdict(&at(9, 100)), Verdict::Hold(Shortage::Time { left: Duration::from_secs(1) }));
         assert_eq!(judge.verdict(&at(10, 100)), Verdict::StagePassed);
+        let hasty = StageProgress { patience: Duration::from_secs(5), ..at(9, 100) };
+        assert_eq!(judge.verdict(&hasty), Verdict::Hold(Shortage::Time { left: Duration::from_secs(1) }), "no stage gives up before its least time");
     }
 
     #[test]

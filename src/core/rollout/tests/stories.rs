@@ -74,6 +74,8 @@ fn a_healthy_release_walks_all_stages_and_is_promoted() {
     story.tell(9, Input::Shifted { revision: 8 }).tell(9, Input::Observed(batch(10, 100, 0, 0))).tell(13, Input::Observed(batch(50, 400, 1, 1)));
     story.warm(14);
     assert_eq!(story.shift(), Some((&Some(2), &split(100), &Some(8))));
+    let [Effect::Shift { from, .. }] = &story.effects[..] else { panic!("{:?}", story.effects) };
+    assert_eq!(from, &[split(50), split(100)], "a split of an earlier stage would be somebody else's doing by now");
     story.tell(15, Input::Shifted { revision: 9 });
     assert!(matches!(story.effects[..], [Effect::Observe { .. }]), "one last look, so that every request is counted");
     story.tell(16, Input::Observed(batch(100, 40, 0, 0)));
@@ -224,6 +226,16 @@ fn after_a_crash_it_goes_on_or_goes_back() {
 }
 
 #[test]
+fn what_was_known_of_the_provider_before_a_crash_is_read_again() {
+    let mut story = Story::in_first_stage();
+    story.tell(7, Input::Observed(batch(10, 900, 0, 0))).warm(8);
+    let [Effect::Shift { expected: Some(7), from, .. }] = &story.effects[..] else { panic!("{:?}", story.effects) };
+    assert_eq!(from, &[split(10), split(50)], "what is confirmed and what is asked for");
+    let turn = Rollout::replay(&story.facts).unwrap().handle(Input::Resume, second(60)).unwrap();
+    let [Effect::Shift { stage: Some(1), expected: None, .. }] = &turn.effects[..] else { panic!("{:?}", turn.effects) };
+}
+
+#[test]
 fn a_first_release_is_held_to_its_objective_and_goes_back_to_nothing() {
     let mut story = Story::begin(canary(&[10]), Destination::Vacant);
     story.tell(1, Input::Published(release(1))).warm(2).tell(3, Input::Shifted { revision: 1 }).tell(3, Input::Observed(Batch::default()));
@@ -278,6 +290,7 @@ fn a_journal_that_is_no_rollouts_is_refused() {
 #[test]
 fn a_journal_read_back_from_disk_gives_the_same_bits() {
     for objective in [0.0010999999999999899, 0.00010000000000000010, 1.0 / 3.0] {
+    for objective in [0.0010999999999999899, 0.0009999999999998899, 1.0 / 3.0] {
         let mut policy = canary(&[10]);
         policy.judge.errors.objective = objective;
         policy.judge.confidence = 0.9996999999999999;
