@@ -3,6 +3,8 @@
 //! Every turn goes the same way: the input's own fact, then what it means for its node, then everything that has become decidable (`settle`): nodes whose
 //! needs have ended, retries that are due, room in the queue, the end of the run. So a message that was lost is made up for by the next one.
 
+mod stop;
+
 use std::collections::VecDeque;
 
 use crate::core::plan::{Condition, Plan, Work};
@@ -180,56 +182,6 @@ impl<'a> Deciding<'a> {
         }
     }
 
-    /// What has not begun ends here; what has begun is told to stop, and its end comes as an input like every other.
-    fn cancel(&mut self, reason: String) {
-        if self.run.cancel.is_none() {
-            self.record(RunFact::CancelRequested { reason: reason.clone() });
-            for at in 0..self.run.nodes.len() {
-                let begun = self.run.running.contains(&at) || self.run.deploying.contains(&at);
-                if !begun && !matches!(self.run.nodes[at].state, NodeState::Ended(_)) {
-                    self.end(at, Outcome::Cancelled { reason: reason.clone() });
-                }
-            }
-        }
-        let run = &*self.run;
-        for at in run.running.iter().chain(&run.deploying) {
-            let node = run.plan.nodes[*at].id.clone();
-            match &run.nodes[*at].state {
-                NodeState::Running { attempt, .. } => self.turn.effects.push(Effect::Kill { node, attempt: *attempt }),
-                NodeState::Deploying { rollout, .. } => self.turn.effects.push(Effect::Abort { node, rollout: rollout.clone() }),
-                _ => {}
-            }
-        }
-    }
-
-    fn interrupt(&mut self) {
-        let died = || "Tidegate died while it ran".to_owned();
-        for at in 0..self.run.nodes.len() {
-            let idempotent = self.run.plan.nodes[at].idempotent;
-            let outcome = match &self.run.nodes[at].state {
-                NodeState::Ended(_) => continue,
-                NodeState::Tried { outcome, .. } => outcome.clone(),
-                NodeState::Running { attempt, .. } => {
-                    let outcome = if idempotent { Outcome::Cancelled { reason: died() } } else { Outcome::Infrastructure { reason: died() } };
-                    let attempt = *attempt;
-                    self.record(lost(self.id(at), attempt, outcome.clone()));
-                    outcome
-                }
-                NodeState::Deploying { rollout, .. } => {
-                    Outcome::Infrastructure { reason: format!("Tidegate died during its rollout {rollout}, which recovers on its own") }
-                }
-                NodeState::Queued { .. } if self.run.deploying.contains(&at) => {
-                    Outcome::Infrastructure { reason: "Tidegate died as its rollout was about to start".to_owned() }
-                }
-                NodeState::Waiting | NodeState::Queued { .. } | NodeState::BackingOff { .. } => {
-                    Outcome::Cancelled { reason: "the run was interrupted before it could start".to_owned() }
-                }
-            };
-            self.end(at, outcome);
-        }
-        self.finish(RunOutcome::Interrupted);
-    }
-
     /// Everything that can be decided now.
     fn settle(mut self) -> Turn<RunFact, Effect> {
         if self.run.ended.is_none() {
@@ -325,9 +277,4 @@ impl Run {
             _ => RunOutcome::Succeeded,
         }
     }
-}
-
-/// An attempt that nobody can answer for any more.
-fn lost(node: NodeId, attempt: u32, outcome: Outcome) -> RunFact {
-    RunFact::InvocationEnded { node, attempt, outcome, record: None, artifacts: Vec::new(), values: Default::default(), layer: None }
 }

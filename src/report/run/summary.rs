@@ -94,7 +94,9 @@ fn details(node: &NodeView) -> String {
         parts.push(format!("attempt {}", node.attempt));
     }
     if let Some(record) = &node.record {
-        parts.push(format!("cold start {}", duration(Duration::from_micros(record.phases.cold_start_us()))));
+        if record.phases.cold_start_us() > 0 {
+            parts.push(format!("cold start {}", duration(Duration::from_micros(record.phases.cold_start_us()))));
+        }
         if record.peak_memory_bytes > 0 {
             parts.push(format!("peak {}", bytes(record.peak_memory_bytes)));
         }

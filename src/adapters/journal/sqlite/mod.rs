@@ -127,3 +127,21 @@ fn stream_of(kind: &str, id: String) -> Result<Stream, JournalError> {
         other => Err(JournalError::Read(format!("it holds a stream of an unknown kind, {other:?}"))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commits_are_synced_to_a_write_ahead_log_and_readers_can_not_write() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("journal.db");
+        let journal = SqliteJournal::open(&path, "ada").expect("the journal opens");
+        let reader = journal.reader.lock().expect("nobody panicked");
+        let mode: String = reader.query_row("PRAGMA journal_mode", (), |row| row.get(0)).expect("a mode");
+        assert_eq!(mode, "wal");
+        let synchronous: i64 = connect(&path).expect("connected").query_row("PRAGMA synchronous", (), |row| row.get(0)).expect("a level");
+        assert_eq!(synchronous, 2, "FULL");
+        assert!(reader.execute("DELETE FROM facts", ()).is_err());
+    }
+}

@@ -148,6 +148,8 @@ impl World {
     }
 
     fn check_limits(&self) {
+        let timed = |state: &NodeState| matches!(state, NodeState::Running { .. } | NodeState::BackingOff { .. });
+        assert_eq!(self.run.timers.len(), self.run.nodes().filter(|(_, state)| timed(state)).count(), "a timer is left over or missing");
         if self.run.outcome().is_some() {
             return;
         }
