@@ -31,7 +31,8 @@ async fn a_sandbox_that_is_dropped_dies() {
     let mut scene = Scene::new();
     scene.spec.argv = ["/bin/sleep", &sleep].map(str::to_owned).to_vec();
     let running = sandbox::spawn(&scene.spec).await.unwrap();
-    assert_eq!(processes(&sleep).len(), 1);
+    // A process that has just been exec'd has no command line for a moment.
+    until(|| processes(&sleep).len() == 1);
     drop(running);
     until(|| processes(&sleep).is_empty());
 }
@@ -50,7 +51,7 @@ fn killing_tidegate_leaves_no_process_and_no_mount() {
             .unwrap();
         let lines = BufReader::new(victim.stdout.take().unwrap()).lines();
         let state = lines.map_while(Result::ok).find_map(|line| line.split_once("the sandbox runs in ").map(|(_, state)| state.to_owned())).unwrap();
-        assert_eq!(processes(&sleep).len(), 3, "the shell and its two sleepers run");
+        until(|| processes(&sleep).len() == 3); // The shell and its two sleepers.
         victim.kill().unwrap();
         victim.wait().unwrap();
         until(|| processes(&sleep).is_empty());

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
-use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal};
+use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal, setsid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use super::helper::become_user;
@@ -52,12 +52,13 @@ fn live(beginning: Beginning) -> Result<(), Failure> {
     let listener = network(&spec)?;
     give_up_privileges()?;
     stay_with(&helper)?;
+    let _ = setsid();
 
     let told = |error: io::Error| Failure { stage: Stage::Specification, why: format!("tidegate is gone: {error}") };
     let ready = Report::Ready { at_us: sys::monotonic_us(), isolation: isolation(&spec) };
     send(&control, &ready, listener.as_ref().map(AsFd::as_fd)).map_err(told)?;
     drop(listener);
-    let process = exec::start(&spec, &spec.cwd, || Ok(()))?;
+    let process = exec::start(&spec, &spec.cwd)?;
     send(&control, &Report::Started { at_us: sys::monotonic_us() }, None).map_err(told)?;
     silence().map_err(told)?;
 
@@ -71,9 +72,9 @@ fn live(beginning: Beginning) -> Result<(), Failure> {
 /// Waits until there is somebody to be, and becomes that. The capabilities in the new namespaces stay, as long as the file tree needs them.
 fn become_inner_user(helper: &OwnedFd) -> Result<(), Failure> {
     let mut byte = [0];
-    match rustix::io::read(helper, &mut byte) {
-        Ok(1) => {}
-        _ => return Err(Failure { stage: Stage::UserMap, why: "the helper is gone".to_owned() }),
+    if !matches!(rustix::io::read(helper, &mut byte), Ok(1)) {
+        // The helper is gone, or about to say itself what is wrong.
+        std::process::exit(1);
     }
     become_user(INNER_UID, INNER_UID).map_err(Stage::Identity.because("becoming the user inside"))
 }

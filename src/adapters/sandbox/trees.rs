@@ -21,7 +21,19 @@ const UNPRIVILEGED: u32 = 1_900_000_000;
 /// Whom the writable folders of a sandbox must belong to, where that is not the caller itself: files that a step shall be able to change
 /// (scratch folders, the trees below an overlay) must be given to this user.
 pub fn outer_uid() -> Option<u32> {
-    rustix::process::geteuid().is_root().then_some(UNPRIVILEGED)
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    // The root of a rootless container is an ordinary user with a name: it has no such user to give anything to.
+    fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| is_mapped(UNPRIVILEGED, &map)).then_some(UNPRIVILEGED)
+}
+
+/// Whether a user exists in a user namespace, by its map: lines of first inside, first outside, how many.
+fn is_mapped(uid: u32, map: &str) -> bool {
+    map.lines().any(|line| {
+        let numbers: Vec<u64> = line.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect();
+        matches!(numbers[..], [inside, _, count] if (inside..inside.saturating_add(count)).contains(&u64::from(uid)))
+    })
 }
 
 /// One detached mount and its place inside, relative to the new root.
@@ -122,4 +134,22 @@ fn detached(source: &Path, attributes: u64) -> Result<OwnedFd, Failure> {
     let mount = open_tree(CWD, source, flags).map_err(|error| because()(error.into()))?;
     sys::set_mount(mount.as_fd(), attributes).map_err(because())?;
     Ok(mount)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rootless_containers_root_has_nobody_to_become() {
+        assert!(is_mapped(UNPRIVILEGED, "         0          0 4294967295\n"));
+        assert!(!is_mapped(UNPRIVILEGED, "         0       1000          1\n         1     100000      65536\n"));
+        assert!(!is_mapped(UNPRIVILEGED, ""));
+    }
+
+    #[test]
+    fn a_place_inside_can_not_climb_out() {
+        assert_eq!(inside(Path::new("/run/./x")).unwrap(), Path::new("run/x"));
+        assert!(inside(Path::new("/run/../../x")).is_err());
+    }
 }

@@ -8,13 +8,13 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 
-use rustix::process::{Pid, Signal, kill_process, set_child_subreaper, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, kill_process, set_child_subreaper};
 
 use super::spec::SandboxSpec;
 use super::wire::{Failure, Report, Stage, send};
 use super::{exec, init, sys};
 
-/// Runs it. The child is a keeper that adopts and reaps; the helper watches the lifeline, as it does for a sandbox.
+/// Runs it; the helper watches the lifeline, as it does for a sandbox.
 pub(super) fn run(control: &OwnedFd, spec: &SandboxSpec) -> Result<Report, Failure> {
     let plain = |error: io::Error| Failure { stage: Stage::Namespaces, why: error.to_string() };
     if spec.listen.is_some() {
@@ -27,8 +27,7 @@ pub(super) fn run(control: &OwnedFd, spec: &SandboxSpec) -> Result<Report, Failu
         .map_or(spec.cwd.clone(), |overlay| spec.cwd.strip_prefix(&overlay.target).map_or(spec.cwd.clone(), |below| overlay.upper.join(below)));
     set_child_subreaper(Pid::from_raw(1)).map_err(Stage::Namespaces.because("adopting orphans"))?;
     send(control, &Report::Ready { at_us: sys::monotonic_us(), isolation: Vec::new() }, None).map_err(plain)?;
-    let die_together = || Ok(set_parent_process_death_signal(Some(Signal::KILL))?);
-    let process = exec::start(spec, &cwd, die_together)?;
+    let process = exec::start(spec, &cwd)?;
     send(control, &Report::Started { at_us: sys::monotonic_us() }, None).map_err(plain)?;
     let process = Pid::from_raw(process).ok_or_else(|| plain(io::Error::other("no process")))?;
     let report = init_watch(control, process).map_err(plain)?;
