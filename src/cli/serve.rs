@@ -16,6 +16,8 @@ pub fn run(global: &Global, arguments: &ServeArguments) -> Exit {
     };
     let isolation = if arguments.isolation.allow_unisolated { Isolation::None } else { Isolation::Full };
     let options = LocalOptions { isolation, host_tools: arguments.isolation.host_tools.clone(), ..LocalOptions::new(arguments.listen) };
+    // Warnings only: what a function says is in its log. Somebody may have set another one up already.
+    let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_writer(std::io::stderr).with_target(false).try_init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

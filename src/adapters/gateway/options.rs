@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::adapters::sandbox::Isolation;
+pub use crate::adapters::sandbox::Isolation;
 
 /// How a gateway hosts functions.
 #[derive(Debug, Clone)]
