@@ -31,4 +31,5 @@ pub use counts::Totals;
 pub use environment::{RUNTIMES, good_name, why_not};
 pub use fleet::{Deployed, Gateway, GatewayError};
 pub use instance::InitFailure;
+pub use launch::{NoIsolation, choose_isolation};
 pub use options::{GatewayOptions, Isolation};
