@@ -6,16 +6,23 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{Global, ServeArguments};
 use super::exit::Exit;
+use crate::adapters::gateway::choose_isolation;
 use crate::adapters::provider::local::{Local, LocalError, LocalOptions};
-use crate::adapters::sandbox::Isolation;
 
 pub fn run(global: &Global, arguments: &ServeArguments) -> Exit {
     let Some(state_dir) = global.state_dir.clone().or_else(default_state_dir) else {
         eprintln!("error: there is no place for the state: set HOME, or choose a folder with --state-dir");
         return Exit::Usage;
     };
-    let isolation = if arguments.isolation.allow_unisolated { Isolation::None } else { Isolation::Full };
-    let options = LocalOptions { isolation, host_tools: arguments.isolation.host_tools.clone(), ..LocalOptions::new(arguments.listen) };
+    let options = match options(arguments) {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return Exit::Usage;
+        }
+    };
+    // Warnings only: what a function says is in its log. Somebody may have set another one up already.
+    let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_writer(std::io::stderr).with_target(false).try_init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -30,6 +37,17 @@ pub fn run(global: &Global, arguments: &ServeArguments) -> Exit {
             Exit::Infrastructure
         }
     }
+}
+
+fn options(arguments: &ServeArguments) -> Result<LocalOptions, String> {
+    let isolation = choose_isolation(arguments.isolation.allow_unisolated).map_err(|error| error.to_string())?;
+    let there = |tool: &PathBuf| match tool.canonicalize() {
+        Ok(path) if path.is_dir() && path.parent().is_some() => Ok(path),
+        Ok(_) => Err(format!("--host-tools {}: it is no folder below the root", tool.display())),
+        Err(error) => Err(format!("--host-tools {}: {error}", tool.display())),
+    };
+    let host_tools = arguments.isolation.host_tools.iter().map(there).collect::<Result<_, _>>()?;
+    Ok(LocalOptions { isolation, host_tools, ..LocalOptions::new(arguments.listen) })
 }
 
 /// By the XDG rules.

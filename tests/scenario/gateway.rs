@@ -7,6 +7,7 @@ use http_body_util::Full;
 use hyper::Request;
 use tidegate::adapters::provider::Provider as _;
 use tidegate::adapters::provider::local::Local;
+use tidegate::adapters::sandbox::Isolation;
 use tidegate::model::traffic::{Destination, TrafficSplit, Weight};
 
 use crate::packages::{function, options, with_env, zip_fixture};
@@ -62,6 +63,34 @@ async fn failures_are_the_functions_own_and_tell_nothing_of_its_inside() {
     assert_eq!(stage.get("/hello/status/404").await.status, 404);
     let totals = stage.totals("hello", &release);
     assert_eq!((totals.requests, totals.errors), (3, 2), "a 404 is an answer, a 503 is an error");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_without_a_body_have_none() {
+    let stage = Stage::new().await;
+    stage.serve(&function("hello"), "hello-python").await;
+    for status in [204, 304] {
+        let answer = stage.get(&format!("/hello/status/{status}")).await;
+        assert_eq!((answer.status.as_u16(), answer.body.as_str()), (status, ""));
+        assert_eq!(stage.get("/hello/status/200").await.body, "as you like", "the connection is good for the next request");
+    }
+    let head = Request::head(format!("http://{}/hello/status/200", stage.local.address())).body(Full::default());
+    let answer = stage.client.send(head.unwrap()).await;
+    assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, ""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_without_isolation_serves_the_same_function() {
+    let mut options = options();
+    options.isolation = Isolation::None;
+    let stage = Stage::with(options).await;
+    let mut function = function("bare");
+    function.concurrency = 3;
+    let release = stage.serve(&function, "hello-python").await;
+    assert_eq!(stage.local.prewarm(&release, 3).await.unwrap().len(), 3, "each has a Runtime API of its own");
+    let said = stage.get("/bare/env").await.json();
+    assert_eq!(said["cwd"], said["env"]["LAMBDA_TASK_ROOT"]);
+    assert_eq!(said["env"]["HOME"], serde_json::Value::Null, "its environment is still its own");
 }
 
 #[tokio::test(flavor = "multi_thread")]

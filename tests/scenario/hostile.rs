@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidegate::adapters::provider::Provider as _;
 use tidegate::adapters::provider::ProviderError;
 
-use crate::packages::{function, options};
+use crate::packages::{function, options, zip_of};
 use crate::stage::Stage;
 
 async fn hostile(timeout: Duration) -> Stage {
@@ -144,5 +144,20 @@ async fn a_function_that_does_not_come_up_says_why() {
         let totals = stage.totals(fixture, &release);
         assert_eq!((totals.requests, totals.errors, totals.init_failures), (1, 1, 2), "{fixture}");
         assert_eq!(stage.local.gateway().unwrap().instances(fixture, &release.id), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bootstrap_that_can_not_be_executed_says_so() {
+    let stage = Stage::new().await;
+    for (name, contents, reason) in [
+        ("no-interpreter", &b"#!/no/such/interpreter\n"[..], "its bootstrap could not be started: "),
+        ("no-program", b"\x7fELF but no more", "its process ended before it asked for an invocation"),
+        ("empty", b"", "its process ended before it asked for an invocation"),
+    ] {
+        let (zip, digest) = zip_of(stage.folder.path(), &[("bootstrap", contents, true)]);
+        let release = stage.local.publish(&function(name), &zip, &digest).await.unwrap();
+        let ProviderError::InitFailed(text) = stage.local.prewarm(&release, 1).await.unwrap_err() else { panic!("{name}") };
+        assert!(text.contains(reason), "{text}");
     }
 }

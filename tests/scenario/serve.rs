@@ -8,7 +8,7 @@ use tidegate::adapters::provider::Provider as _;
 use tidegate::adapters::provider::local::Local;
 use tidegate::model::traffic::{Destination, TrafficSplit};
 
-use crate::packages::{function, options, zip_fixture};
+use crate::packages::{fixture, function, options, zip_fixture, zip_of};
 use crate::stage::Client;
 
 struct Serve {
@@ -69,6 +69,50 @@ async fn a_deploy_joins_it_and_its_functions_outlive_it() {
     assert!(!state.path().join("local/staging/half").exists());
     assert_eq!(Client::new(third.address).get("/hello/").await.status, 200);
     third.signal(rustix::process::Signal::INT);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publish_that_is_killed_leaves_nothing_half_written() {
+    let state = tempfile::tempdir().unwrap();
+    let names: Vec<String> = (0..30).map(|n| format!("lib/{n}/module.py")).collect();
+    let contents = vec![b'x'; 10_000];
+    let bootstrap = std::fs::read(fixture("hello-python").join("bootstrap")).unwrap();
+    // How long a publish takes here is learnt from those that were not killed.
+    let mut takes = std::time::Duration::from_millis(100);
+    let mut whole = 0;
+    for round in 0..10_u8 {
+        let mark = [round];
+        let mut files: Vec<(&str, &[u8], bool)> = names.iter().map(|name| (name.as_str(), contents.as_slice(), false)).collect();
+        files.extend([("bootstrap", bootstrap.as_slice(), true), ("mark", &mark, false)]);
+        let (zip, digest) = zip_of(state.path(), &files);
+        let serve = Serve::start(state.path());
+        let local = Local::connect(state.path(), &options()).await.unwrap();
+        let publishing = tokio::spawn({
+            let (zip, digest) = (zip.clone(), digest.clone());
+            async move { local.publish(&function("f"), &zip, &digest).await }
+        });
+        tokio::time::sleep(takes.mul_f64(fastrand::f64() * 1.5)).await;
+        serve.signal(rustix::process::Signal::KILL);
+        let answered = publishing.await.unwrap();
+
+        let next = Local::connect(state.path(), &options()).await.unwrap();
+        assert_eq!(std::fs::read_dir(state.path().join("local/staging")).unwrap().count(), 0);
+        let package = state.path().join("local/packages").join(digest.hex());
+        let package_was_whole = package.exists();
+        if package_was_whole {
+            whole += 1;
+            assert!(files.iter().all(|(name, contents, _)| std::fs::read(package.join(name)).unwrap() == *contents));
+        }
+        let begun = std::time::Instant::now();
+        let published = next.publish(&function("f"), &zip, &digest).await.unwrap();
+        takes = if package_was_whole { takes } else { begun.elapsed() };
+        assert_eq!(published.version, u64::from(round) + 1, "one version a package, however often it was tried");
+        if let Ok(answered) = answered {
+            assert_eq!(answered, published, "what was answered before the end is there after it");
+        }
+        next.close().await;
+    }
+    println!("{whole} of 10 were whole when their host was killed");
 }
 
 /// A word that marks the instance's process among all others on this machine: its log stream.

@@ -95,6 +95,10 @@ impl Desk {
         matches!(*self.lock(), Stage::Waiting | Stage::Answered)
     }
 
+    pub fn is_waiting(&self) -> bool {
+        matches!(*self.lock(), Stage::Waiting)
+    }
+
     /// The gateway's side: gives the instance its next invocation. `None` when it can not take one.
     pub fn offer(&self, job: Job) -> Option<oneshot::Receiver<Answer>> {
         let mut stage = self.lock();

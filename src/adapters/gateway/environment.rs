@@ -83,6 +83,7 @@ fn why_not_env(function: &Function) -> Option<String> {
     (bytes > ENV_BYTES).then(|| format!("function {name}: its environment has {bytes} bytes, at most {ENV_BYTES} are allowed"))
 }
 
+/// Also good as a file's name and as a label of a host.
 pub fn good_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }

@@ -110,8 +110,14 @@ impl Instance {
         self.cold_start
     }
 
+    /// Can be given work.
     pub fn is_free(&self) -> bool {
         self.desk.is_free()
+    }
+
+    /// Waits for work right now.
+    pub fn is_waiting(&self) -> bool {
+        self.desk.is_waiting()
     }
 
     pub fn offer(&self, job: Job) -> Option<oneshot::Receiver<Answer>> {

@@ -8,7 +8,7 @@ use tokio::net::unix::pipe::Receiver;
 
 use super::environment::{self, Places, tool_path};
 use super::options::{GatewayOptions, TMP_BYTES};
-use crate::adapters::sandbox::{self, Bind, Isolation, Running, SandboxError, SandboxSpec};
+use crate::adapters::sandbox::{self, Bind, Isolation, Running, SandboxError, SandboxSpec, Verdict};
 use crate::model::function::Function;
 
 /// Inside. Every instance has a network of its own, so all of them can have the same port.
@@ -20,6 +20,25 @@ pub struct Launched {
     /// Of the running one, but to be read while that is waited for.
     pub output: Receiver,
     pub listener: TcpListener,
+}
+
+/// This machine can not keep functions apart, and nobody said that they need not be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "this machine can not isolate functions: {why}\n  {remedy}\n  Or run them without isolation: --allow-unisolated (they can then read and change whatever you can)"
+)]
+pub struct NoIsolation {
+    pub why: String,
+    pub remedy: String,
+}
+
+/// How functions are kept apart here. The machine is tried first, also where less is allowed.
+pub fn choose_isolation(allow_unisolated: bool) -> Result<Isolation, NoIsolation> {
+    match sandbox::try_isolation() {
+        Verdict::Present { .. } => Ok(Isolation::Full),
+        Verdict::Missing { .. } if allow_unisolated => Ok(Isolation::None),
+        Verdict::Missing { why, remedy } => Err(NoIsolation { why, remedy }),
+    }
 }
 
 /// Starts `bootstrap` below `root`, which the process sees as `/var/task`.

@@ -28,9 +28,8 @@ mod runtime_api;
 mod server;
 
 pub use counts::Totals;
-pub use environment::{RUNTIMES, why_not};
+pub use environment::{RUNTIMES, good_name, why_not};
 pub use fleet::{Deployed, Gateway, GatewayError};
 pub use instance::InitFailure;
-pub use options::GatewayOptions;
-
-pub use super::sandbox::Isolation;
+pub use launch::{NoIsolation, choose_isolation};
+pub use options::{GatewayOptions, Isolation};

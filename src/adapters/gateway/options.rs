@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::adapters::sandbox::Isolation;
+pub use crate::adapters::sandbox::Isolation;
 
 /// How a gateway hosts functions.
 #[derive(Debug, Clone)]
@@ -55,6 +55,8 @@ pub const HEADERS: usize = 128;
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// For a client to send its body.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+/// A start has the machine for itself (and few others) for so long.
+pub const START_TURN: Duration = Duration::from_secs(1);
 /// For requests under way to end when the gateway closes.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(20);
 /// For the processes of instances to be gone then.

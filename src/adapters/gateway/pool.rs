@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, watch};
 use super::desk::{Answer, Job};
 use super::fleet::Deployed;
 use super::instance::{InitFailure, Instance, Name, Place};
-use super::options::GatewayOptions;
+use super::options::{GatewayOptions, START_TURN};
 
 /// What came of one invocation.
 #[derive(Debug)]
@@ -63,10 +63,11 @@ impl Pool {
 
     fn get(&self) -> Got {
         let mut idle = self.idle();
-        while let Some((instance, _)) = idle.resting.pop() {
-            if instance.is_free() {
-                return Got::Warm(instance);
-            }
+        idle.resting.retain(|(instance, _)| instance.is_free());
+        // One that still tidies up after its last answer may take long about it: those that already wait come first.
+        let best = idle.resting.iter().rposition(|(instance, _)| instance.is_waiting()).or(idle.resting.len().checked_sub(1));
+        if let Some((instance, _)) = best.map(|at| idle.resting.remove(at)) {
+            return Got::Warm(instance);
         }
         if idle.closed {
             return Got::Full;
@@ -129,13 +130,21 @@ impl Pool {
 
     async fn start(&self, place: Place, decided: Instant) -> Result<Instance, InitFailure> {
         // The semaphore is never closed; were it, starting without a permit does no harm.
-        let _permit = self.shared.starts.acquire().await;
+        let permit = self.shared.starts.acquire().await;
         let release = &self.deployed.release;
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let number = self.shared.number.fetch_add(1, Ordering::Relaxed);
         let log = self.shared.options.logs.join(&release.function).join(format!("{since:015}-{number}-v{}.log", release.version));
         let stream = format!("v{}/{since:015}-{number}", release.version);
-        let started = Instance::start(&self.deployed, &self.shared, Name { log, stream }, place, decided).await;
+        let mut starting = std::pin::pin!(Instance::start(&self.deployed, &self.shared, Name { log, stream }, place, decided));
+        let started = match tokio::time::timeout(START_TURN, starting.as_mut()).await {
+            Ok(started) => started,
+            // One that hangs does not keep the others waiting.
+            Err(_) => {
+                drop(permit);
+                starting.await
+            }
+        };
         if let Err(failure) = &started {
             tracing::warn!(function = %release.function, version = release.version, reason = %failure.reason, "an instance did not come up");
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::super::{Provider, ProviderError, TrafficState};
 use super::store::{FunctionRecord, Store};
 use super::{LocalError, LocalOptions};
-use crate::adapters::gateway::{Gateway, GatewayOptions};
+use crate::adapters::gateway::{Gateway, GatewayOptions, why_not};
 use crate::model::fact::Batch;
 use crate::model::function::Function;
 use crate::model::id::Digest;
@@ -78,9 +78,15 @@ fn now() -> Timestamp {
 
 impl Provider for Host {
     async fn publish(&self, function: &Function, artifact: &Path, digest: &Digest) -> Result<Release, ProviderError> {
+        if let Some(why) = why_not(function) {
+            return Err(ProviderError::Rejected(why));
+        }
+        let (function, digest) = (function.clone(), digest.clone());
+        let (source, wanted) = (artifact.to_owned(), digest.clone());
+        // Takes its time, and nobody who shifts traffic (back, perhaps) is to wait for it.
+        self.with_store(move |store| store.unpack(&source, &wanted)).await?;
         let _changing = self.changing.lock().await;
-        let (function, artifact, digest) = (function.clone(), artifact.to_owned(), digest.clone());
-        let record = self.with_store(move |store| store.publish(&function, &artifact, &digest, now())).await?;
+        let record = self.with_store(move |store| store.publish(&function, &digest, now())).await?;
         self.gateway.put_release(self.store.deployed(&record));
         Ok(record.release)
     }

@@ -23,8 +23,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{Provider, ProviderError, TrafficState};
-use crate::adapters::gateway::Isolation;
-use crate::adapters::gateway::{Gateway, GatewayError};
+use crate::adapters::gateway::{Gateway, GatewayError, Isolation};
 use crate::model::fact::Batch;
 use crate::model::function::Function;
 use crate::model::id::Digest;
@@ -173,11 +172,6 @@ impl Drop for Here {
     fn drop(&mut self) {
         self.controlling.abort();
     }
-}
-
-/// A function's name is a file's name here.
-fn is_name(name: &str) -> bool {
-    (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
 fn nonsense() -> ProviderError {

@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::{ProviderError, TrafficState};
 use super::unpack::{Limits, UnpackError, unpack};
-use crate::adapters::gateway::{Deployed, why_not};
+use crate::adapters::gateway::{Deployed, good_name};
 use crate::model::function::Function;
 use crate::model::id::Digest;
 use crate::model::release::{Release, ReleaseId};
@@ -84,7 +84,7 @@ impl Store {
     }
 
     pub fn function(&self, name: &str) -> Result<Option<FunctionRecord>, ProviderError> {
-        if !super::is_name(name) {
+        if !good_name(name) {
             return Ok(None);
         }
         read(&self.file_of(name))
@@ -98,11 +98,30 @@ impl Store {
         self.root.join("packages").join(artifact.hex())
     }
 
-    /// The same artifact and configuration are one release, however often they come.
-    pub fn publish(&self, function: &Function, artifact: &Path, digest: &Digest, now: Timestamp) -> Result<ReleaseRecord, ProviderError> {
-        if let Some(why) = why_not(function) {
-            return Err(ProviderError::Rejected(why));
+    /// Makes sure that the artifact is there, unpacked. May run beside anything else: of two that unpack the same, one wins and both are right.
+    pub fn unpack(&self, artifact: &Path, digest: &Digest) -> Result<(), ProviderError> {
+        let package = self.package(digest);
+        if package.is_dir() {
+            return Ok(());
         }
+        let staging = self.root.join("staging");
+        let folder = tempfile::tempdir_in(&staging).map_err(|e| disk(&staging, &e))?;
+        // What is unpacked is a copy whose digest was checked while it was made, so it is what was asked for.
+        let copy = copy_checked(artifact, digest, &staging, &self.limits)?;
+        let tree = folder.path().join("tree");
+        std::fs::create_dir(&tree).map_err(|e| disk(&tree, &e))?;
+        unpack(copy, &tree, &self.limits).map_err(|error| match error {
+            UnpackError::Package(why) => ProviderError::Rejected(format!("{}: {why}", artifact.display())),
+            UnpackError::Disk(error) => disk(&tree, &error),
+        })?;
+        match std::fs::rename(&tree, &package) {
+            Err(error) if !package.is_dir() => Err(disk(&package, &error)),
+            Ok(()) | Err(_) => sync(&self.root.join("packages")),
+        }
+    }
+
+    /// Of an unpacked artifact. The same artifact and configuration are one release, however often they come.
+    pub fn publish(&self, function: &Function, digest: &Digest, now: Timestamp) -> Result<ReleaseRecord, ProviderError> {
         let id = release_id(function, digest).map_err(|error| ProviderError::Rejected(error.to_string()))?;
         let mut record = self.function(&function.name)?.unwrap_or_else(|| FunctionRecord {
             schema: SCHEMA,
@@ -110,10 +129,6 @@ impl Store {
             traffic: TrafficState { split: TrafficSplit::all(Destination::Vacant), revision: 0 },
             releases: Vec::new(),
         });
-        let package = self.package(digest);
-        if !package.is_dir() {
-            self.unpack(artifact, digest, &package)?;
-        }
         if let Some(known) = record.releases.iter().find(|known| known.release.id == id) {
             return Ok(known.clone());
         }
@@ -152,20 +167,6 @@ impl Store {
         record.traffic = TrafficState { split: split.clone(), revision: expected + 1 };
         self.write(&record)?;
         Ok(record.traffic.revision)
-    }
-
-    /// Unpacks a copy of the artifact whose digest was checked while it was copied: what is unpacked is what was asked for.
-    fn unpack(&self, artifact: &Path, digest: &Digest, package: &Path) -> Result<(), ProviderError> {
-        let staging = tempfile::tempdir_in(self.root.join("staging")).map_err(|e| disk(&self.root, &e))?;
-        let copy = copy_checked(artifact, digest, &self.limits)?;
-        let tree = staging.path().join("tree");
-        std::fs::create_dir(&tree).map_err(|e| disk(&tree, &e))?;
-        unpack(copy, &tree, &self.limits).map_err(|error| match error {
-            UnpackError::Package(why) => ProviderError::Rejected(format!("{}: {why}", artifact.display())),
-            UnpackError::Disk(error) => disk(&tree, &error),
-        })?;
-        std::fs::rename(&tree, package).map_err(|e| disk(package, &e))?;
-        sync(&self.root.join("packages"))
     }
 
     fn write(&self, record: &FunctionRecord) -> Result<(), ProviderError> {
@@ -207,7 +208,7 @@ fn release_id(function: &Function, artifact: &Digest) -> serde_json::Result<Rele
 }
 
 /// An unnamed copy: nobody can change it after it was checked, and nothing is left of it.
-fn copy_checked(artifact: &Path, digest: &Digest, limits: &Limits) -> Result<File, ProviderError> {
+fn copy_checked(artifact: &Path, digest: &Digest, staging: &Path, limits: &Limits) -> Result<File, ProviderError> {
     let unreadable = |error: io::Error| ProviderError::Rejected(format!("the artifact {} can not be read: {error}", artifact.display()));
     if artifact.is_dir() {
         return Err(ProviderError::Rejected(format!(
@@ -219,7 +220,7 @@ fn copy_checked(artifact: &Path, digest: &Digest, limits: &Limits) -> Result<Fil
     if !source.metadata().map_err(unreadable)?.is_file() {
         return Err(ProviderError::Rejected(format!("the artifact {} is no regular file, expected a zip", artifact.display())));
     }
-    let mut copy = tempfile::tempfile().map_err(|e| disk(artifact, &e))?;
+    let mut copy = tempfile::tempfile_in(staging).map_err(|e| disk(staging, &e))?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 256 << 10];
     let mut left = limits.zip + 1;
@@ -231,7 +232,7 @@ fn copy_checked(artifact: &Path, digest: &Digest, limits: &Limits) -> Result<Fil
         }
         left -= count as u64;
         hash.update(&buffer[..count]);
-        copy.write_all(&buffer[..count]).map_err(|e| disk(artifact, &e))?;
+        copy.write_all(&buffer[..count]).map_err(|e| disk(staging, &e))?;
     }
     if left == 0 {
         return Err(ProviderError::Rejected(format!("the artifact {} has more than {} bytes", artifact.display(), limits.zip)));
@@ -243,6 +244,6 @@ fn copy_checked(artifact: &Path, digest: &Digest, limits: &Limits) -> Result<Fil
             artifact.display()
         )));
     }
-    io::Seek::rewind(&mut copy).map_err(|e| disk(artifact, &e))?;
+    io::Seek::rewind(&mut copy).map_err(|e| disk(staging, &e))?;
     Ok(copy)
 }

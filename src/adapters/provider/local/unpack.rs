@@ -60,7 +60,7 @@ pub fn unpack(zip: File, root: &Path, limits: &Limits) -> Result<(), UnpackError
     }
     unpacking.link()?;
     check_bootstrap(root)?;
-    sync_folders(root)?;
+    sync_tree(root)?;
     Ok(())
 }
 
@@ -142,7 +142,6 @@ impl Unpacking<'_> {
         // Readable for everybody, as on Lambda: inside, the process is somebody else. Never writable, never set-user-id.
         let executable = mode.is_some_and(|mode| mode & 0o111 != 0);
         file.set_permissions(std::fs::Permissions::from_mode(if executable { 0o755 } else { 0o644 }))?;
-        file.sync_all()?;
         Ok(())
     }
 
@@ -221,12 +220,15 @@ fn check_bootstrap(root: &Path) -> Result<(), UnpackError> {
     Ok(())
 }
 
-/// Makes the names durable, deepest first. The files are already.
-fn sync_folders(folder: &Path) -> io::Result<()> {
+/// Makes everything durable, deepest first. All at the end, so that the disk can write many files in one go.
+fn sync_tree(folder: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            sync_folders(&entry.path())?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            sync_tree(&entry.path())?;
+        } else if kind.is_file() {
+            File::open(entry.path())?.sync_all()?;
         }
     }
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))?;
