@@ -111,6 +111,9 @@ fn the_whole_format_is_used_by_one_sample() {
     // Keys that exclude those that are used, or belong to another provider.
     let elsewhere = ["step", "project", "service", "subscription", "group", "app", "slot", "upstream", "function"];
     missing.retain(|key| !elsewhere.iter().any(|other| key.ends_with(&format!(".{other}"))));
+    // The same table stands behind these and behind the places where they are used.
+    let again = [".routes.*.rollout.", ".steps.*.resources.", ".steps.*.services.*.env.", ".env.*.secret"];
+    missing.retain(|key| !again.iter().any(|start| key.starts_with(start)));
     assert_eq!(missing, Vec::<String>::new());
 }
 
@@ -120,7 +123,7 @@ fn what_is_not_supported_yet_is_said_with_its_place() {
     let text = read(&path);
     let pipeline = load("pipeline.yaml", &text).expect("loads");
     let notes: Vec<String> = spec::unsupported(&pipeline).into_iter().map(|note| format!("{}: {}", note.route, note.message)).collect();
-    insta::assert_snapshot!("not_supported_yet", notes.join("\n"));
+    insta::with_settings!({ omit_expression => true }, { insta::assert_snapshot!("not_supported_yet", notes.join("\n")) });
     let (_, path) = samples("good").into_iter().find(|(name, _)| name == "local_canary").expect("there");
     assert_eq!(spec::unsupported(&load("pipeline.yaml", &read(&path)).expect("loads")), []);
 }

@@ -234,7 +234,8 @@ impl Scan {
             let (event, span) = event.map_err(|error| {
                 let at = error.marker();
                 let span = point(at.line(), at.col());
-                Box::new(problem("syntax", format!("this is not YAML: {}", error.info()), Some(span), "found here", ""))
+                let hint = syntax_hint(text, at.line());
+                Box::new(problem("syntax", format!("this is not YAML: {}", error.info()), Some(span), "found here", hint))
             })?;
             let span = convert(span);
             match event {
@@ -366,6 +367,18 @@ impl Scan {
                 }
             },
         }
+    }
+}
+
+/// What people most often trip over.
+fn syntax_hint(text: &str, line: usize) -> &'static str {
+    let line = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+    if line.contains("${{") && line.contains('{') {
+        "text with ${{ … }} needs quotes around it within { } and [ ]"
+    } else if line.trim_start_matches(' ').starts_with('\t') {
+        "YAML is indented with spaces, never with tabs"
+    } else {
+        ""
     }
 }
 

@@ -176,7 +176,7 @@ fn work(
     problems: &mut Problems<'_>,
 ) -> StepWork {
     let (run, uses, deploy) = (cursor.key("run"), cursor.key("uses"), cursor.key("deploy"));
-    if [&run, &uses, &deploy].into_iter().flatten().count() != 1 {
+    if [&run, &uses, &deploy].into_iter().flatten().count() != 1 && understood(cursor) {
         let found = [("run", &run), ("uses", &uses), ("deploy", &deploy)]
             .into_iter()
             .filter(|(_, key)| key.is_some())
@@ -201,6 +201,11 @@ fn work(
         return deploy_work(&deploy, shared, needs, problems);
     }
     StepWork::Run(run.map(|run| texts::script(&run, scope, problems)).unwrap_or_default())
+}
+
+/// Whether all keys of a step are known: else what it does may stand behind a misspelt one.
+fn understood(step: &Cursor<'_>) -> bool {
+    step.is_map() && step.entries().iter().all(|(name, _)| super::super::format::STEP.iter().any(|key| key.name == name))
 }
 
 fn deploy_work(cursor: &Cursor<'_>, shared: &Shared<'_>, needs: &[String], problems: &mut Problems<'_>) -> StepWork {
