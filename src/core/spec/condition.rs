@@ -164,7 +164,11 @@ fn syntax(source: &str, error: &cel::ParseError) -> ConditionProblem {
         start -= 1;
     }
     let end = source[start..].chars().next().map_or(source.len(), |c| start + c.len_utf8());
-    let hint = if source.contains(" and ") || source.contains(" or ") { Some("CEL writes && and ||".to_owned()) } else { None };
+    let hint = if source.contains(" and ") || source.contains(" or ") {
+        Some("a condition has && for and, || for or".to_owned())
+    } else {
+        source[start..].starts_with("= ").then(|| "two values are compared with ==".to_owned())
+    };
     let message = error.msg.lines().next().unwrap_or("it can not be read").trim_start_matches("Syntax error: ");
     // The parser lists every token that it knows; nobody reads that.
     let message = message.split(" expecting {").next().unwrap_or(message).replace("'<EOF>'", "the end").replace("<EOF>", "the end");

@@ -312,11 +312,12 @@ fn action_use(
             format!("needs with: {{ {}: … }}", missing.name),
         );
     }
-    let gate = gate(cursor, &name, problems);
+    let takes_gate = action.inputs.iter().any(|input| input.name == "fail");
+    let gate = gate(cursor, takes_gate, problems);
     let mut inputs: BTreeMap<String, Template> =
         action.inputs.iter().map(|known| (known.name.clone(), Template::literal(known.fallback().unwrap_or_default()))).collect();
     inputs.extend(given);
-    if let (Some(severity), true) = (gate, inputs.contains_key("fail")) {
+    if let (Some(severity), true) = (gate, takes_gate) {
         inputs.insert("fail".into(), Template::literal(severity.word()));
     }
     outputs.extend(action.outputs.into_iter().filter(|declared| !outputs.iter().any(|own| own.name == declared.name)).collect::<Vec<_>>());
@@ -324,10 +325,11 @@ fn action_use(
     StepWork::Use(ActionUse { name, script: action.script, env, inputs, gate })
 }
 
-fn gate(cursor: &Cursor<'_>, action: &str, problems: &mut Problems<'_>) -> Option<Severity> {
+/// An action with an input `fail` holds its findings against the gate itself.
+fn gate(cursor: &Cursor<'_>, takes_gate: bool, problems: &mut Problems<'_>) -> Option<Severity> {
     let gate = cursor.key("gate")?;
-    if action != "secret-scan" {
-        problems.later(&gate.route, Part::Key, "gate, but for secret-scan");
+    if !takes_gate {
+        problems.later(&gate.route, Part::Key, "gate, but for actions with an input fail");
     }
     match gate.text_at("fail")?.as_str() {
         "low" => Some(Severity::Low),
