@@ -193,6 +193,36 @@ fn values_from_outside_are_inert_in_a_real_shell() {
     }
 }
 
+#[test]
+fn files_that_are_no_pipelines_are_refused_with_what_to_do() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tidegate = |arguments: &[&str]| {
+        let output =
+            std::process::Command::new(env!("CARGO_BIN_EXE_tidegate")).args(arguments).current_dir(folder.path()).env_clear().output().expect("runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
+    };
+    let refused = |arguments: &[&str], said: &str| {
+        let (code, output) = tidegate(arguments);
+        assert_eq!((code, output.contains(said)), (Some(2), true), "{arguments:?}: {output}");
+    };
+    refused(&["check"], "there is no pipeline in .tidegate/");
+    refused(&["plan"], "there is no pipeline in .tidegate/");
+    refused(&["check", "nowhere.yaml"], "there is no file nowhere.yaml");
+    refused(&["plan", "."], "is not a file");
+    std::fs::write(folder.path().join("latin1.yaml"), b"name: caf\xe9\n").expect("written");
+    refused(&["check", "latin1.yaml"], "save it as UTF-8");
+    std::fs::write(folder.path().join("large.yaml"), vec![b'#'; 2 << 20]).expect("written");
+    refused(&["check", "large.yaml"], "1 MiB");
+    std::fs::write(folder.path().join("good.yaml"), "name: x\non: { manual: { params: { a: {} } } }\nsteps: { a: { run: x } }\n").expect("written");
+    refused(&["plan", "good.yaml", "--param", "b=1"], "has no parameter \"b\"");
+    refused(&["plan", "good.yaml", "--param", "a"], "write --param KEY=VALUE");
+    refused(&["plan", "good.yaml", "--param", "a=1", "--param", "a=2"], "given twice");
+    refused(&["plan", "good.yaml", "--step", "b"], "has no step \"b\"");
+    assert_eq!(tidegate(&["check", "good.yaml"]), (Some(0), "good.yaml: good\n".to_owned()));
+    assert_eq!(tidegate(&["plan", "good.yaml"]).0, Some(0));
+    assert_eq!(tidegate(&["schema"]).0, Some(0));
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
 
