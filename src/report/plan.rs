@@ -33,7 +33,8 @@ pub fn render(plan: &Plan, look: Look) -> String {
         }
     }
     let skipped = plan.nodes.iter().filter(|node| matches!(node.condition, Condition::Never { .. })).count();
-    let _ = writeln!(out, "{} nodes, {skipped} of them skipped", plan.nodes.len());
+    let count = if plan.nodes.len() == 1 { "1 node".to_owned() } else { format!("{} nodes", plan.nodes.len()) };
+    let _ = writeln!(out, "{}", if skipped == 0 { count } else { format!("{count}, {skipped} skipped") });
     out
 }
 

@@ -11,7 +11,7 @@ use crate::model::event::Event;
 /// Names of one plan, then of one node.
 #[derive(Clone)]
 pub struct Known {
-    names: Map<String, Json>,
+    names: Json,
 }
 
 impl Known {
@@ -28,33 +28,35 @@ impl Known {
             "repository": event.repository,
             "params": params,
         });
-        Self { names: Map::from_iter([("event".to_owned(), fields), ("params".to_owned(), Json::Object(params))]) }
+        Self { names: json!({ "event": fields, "params": params }) }
+    }
+
+    fn with(mut self, name: &str, value: Json) -> Self {
+        if let Json::Object(names) = &mut self.names {
+            names.insert(name.to_owned(), value);
+        }
+        self
     }
 
     /// The file's own environment is known to everything behind it.
-    pub fn with_env(mut self, env: &BTreeMap<String, Template>) -> Self {
+    pub fn with_env(self, env: &BTreeMap<String, Template>) -> Self {
         let env: Map<String, Json> = env.iter().filter_map(|(name, value)| Some((name.clone(), Json::String(value.as_text()?)))).collect();
-        self.names.insert("env".to_owned(), Json::Object(env));
-        self
+        self.with("env", Json::Object(env))
     }
 
     pub fn with_matrix(&self, values: &BTreeMap<String, String>) -> Self {
-        let mut known = self.clone();
-        known.names.insert("matrix".to_owned(), json!(values));
-        known
+        self.clone().with("matrix", json!(values))
     }
 
     /// Paths of the files that the needed steps declare: known before any of them has run.
-    pub fn with_outputs(mut self, outputs: Map<String, Json>) -> Self {
-        self.names.insert("steps".to_owned(), Json::Object(outputs));
-        self
+    pub fn with_outputs(self, outputs: Map<String, Json>) -> Self {
+        self.with("steps", Json::Object(outputs))
     }
 
     /// Only what a condition refers to: the journal keeps it.
     pub fn only(&self, roots: &[&str]) -> Json {
-        Json::Object(
-            self.names.iter().filter(|(name, _)| roots.contains(&name.as_str())).map(|(name, value)| (name.clone(), value.clone())).collect(),
-        )
+        let names = self.names.as_object().into_iter().flatten();
+        Json::Object(names.filter(|(name, _)| roots.contains(&name.as_str())).map(|(name, value)| (name.clone(), value.clone())).collect())
     }
 
     pub fn fill(&self, template: &Template, escape: Escape, inputs: &dyn Fn(&str) -> Option<Template>) -> Result<Template, TemplateError> {
@@ -68,7 +70,7 @@ impl Known {
             [root, ..] => root == "steps",
             [] => false,
         };
-        template.fill(escape, &Json::Object(self.names.clone()), &deferred, inputs)
+        template.fill(escape, &self.names, &deferred, inputs)
     }
 
     /// Variables with their values; secrets are not held here.

@@ -63,7 +63,8 @@ impl CompiledCondition {
                 hint: None,
             }]);
         }
-        let program = Program::compile(source).map_err(|errors| errors.errors.iter().map(|error| syntax(source, error)).collect::<Vec<_>>())?;
+        let program =
+            Program::compile(source).map_err(|errors| errors.errors.first().map(|error| syntax(source, error)).into_iter().collect::<Vec<_>>())?;
         let mut walk = Walk { program: &program, source, names: Vec::new(), functions: BTreeSet::new(), problems: Vec::new() };
         walk.expression(program.expression());
         let Walk { names, functions, problems, .. } = walk;
@@ -163,8 +164,14 @@ fn syntax(source: &str, error: &cel::ParseError) -> ConditionProblem {
         start -= 1;
     }
     let end = source[start..].chars().next().map_or(source.len(), |c| start + c.len_utf8());
-    let hint = if source.contains(" and ") || source.contains(" or ") { Some("CEL writes && and ||".to_owned()) } else { None };
-    let message = error.msg.lines().next().unwrap_or("it can not be read").trim_start_matches("Syntax error: ").to_owned();
+    let hint = if source.contains(" and ") || source.contains(" or ") {
+        Some("a condition has && for and, || for or".to_owned())
+    } else {
+        source[start..].starts_with("= ").then(|| "two values are compared with ==".to_owned())
+    };
+    let message = error.msg.lines().next().unwrap_or("it can not be read").trim_start_matches("Syntax error: ");
+    // The parser lists every token that it knows; nobody reads that.
+    let message = message.split(" expecting {").next().unwrap_or(message).replace("'<EOF>'", "the end").replace("<EOF>", "the end");
     ConditionProblem { message: format!("this is no condition: {message}"), range: start..end, hint }
 }
 

@@ -234,7 +234,12 @@ impl Scan {
             let (event, span) = event.map_err(|error| {
                 let at = error.marker();
                 let span = point(at.line(), at.col());
-                Box::new(problem("syntax", format!("this is not YAML: {}", error.info()), Some(span), "found here", ""))
+                // The parser looks ahead: it may reach its own limit of brackets before ours.
+                if error.info().contains("recursion limit") {
+                    return too_deep(span);
+                }
+                let hint = syntax_hint(text, at.line());
+                Box::new(problem("syntax", format!("this is not YAML: {}", error.info()), Some(span), "found here", hint))
             })?;
             let span = convert(span);
             match event {
@@ -281,8 +286,7 @@ impl Scan {
         if depth <= MAX_DEPTH {
             return Ok(());
         }
-        let message = format!("maps and lists stand more than {MAX_DEPTH} deep in one another");
-        Err(Box::new(problem("too-deep", message, Some(span), &format!("level {}", MAX_DEPTH + 1), "a pipeline needs about eight levels")))
+        Err(too_deep(span))
     }
 
     fn end(&mut self, end: Span) -> Result<(), Stop> {
@@ -366,6 +370,23 @@ impl Scan {
                 }
             },
         }
+    }
+}
+
+fn too_deep(span: Span) -> Stop {
+    let message = format!("maps and lists stand more than {MAX_DEPTH} deep in one another");
+    Box::new(problem("too-deep", message, Some(span), "past the limit", "a pipeline needs about eight levels"))
+}
+
+/// What people most often trip over.
+fn syntax_hint(text: &str, line: usize) -> &'static str {
+    let line = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+    if line.contains("${{") && line.contains('{') {
+        "text with ${{ … }} needs quotes around it within { } and [ ]"
+    } else if line.trim_start_matches(' ').starts_with('\t') {
+        "YAML is indented with spaces, never with tabs"
+    } else {
+        ""
     }
 }
 

@@ -134,12 +134,12 @@ impl Validator<'_, '_> {
                 format!("expected {}", field.expected),
             );
         }
-        if field.template {
-            if let Err(error) = Template::parse(&text) {
-                self.problems.error("template", route, Part::Within(error.range.clone()), error.message, "in this expression");
-                if let Some(hint) = error.hint {
-                    self.problems.hint(hint);
-                }
+        if field.template
+            && let Err(error) = Template::parse(&text)
+        {
+            self.problems.error("template", route, Part::Within(error.range.clone()), error.message, "in this expression");
+            if let Some(hint) = error.hint {
+                self.problems.hint(hint);
             }
         }
     }

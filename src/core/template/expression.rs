@@ -30,6 +30,9 @@ pub(super) fn paths(source: &str) -> Result<Vec<Path>, Wrong> {
     if source.is_empty() {
         return Err(wrong("this expression is empty", "name a value, such as event.branch"));
     }
+    if let Some(path) = plain_name(source) {
+        return Ok(vec![path]);
+    }
     // Braces would end or change the tag that the expression is put into.
     if source.contains(['{', '}']) || source.starts_with(['&', '#', '/', '!', '>', '*', '^', '~', '@']) || source.ends_with('~') {
         return Err(wrong(
@@ -53,6 +56,14 @@ pub(super) fn paths(source: &str) -> Result<Vec<Path>, Wrong> {
     };
     call(&name, &expression.params, expression.hash.is_empty(), &mut found)?;
     Ok(found)
+}
+
+/// Most expressions are only a name; below one of the known roots it can be nothing else, so the grammar need not be asked.
+fn plain_name(source: &str) -> Option<Path> {
+    let path: Path = source.split('.').map(str::to_owned).collect();
+    let known = ["event", "params", "matrix", "env", "steps", "inputs"].contains(&path.first()?.as_str());
+    let plain = |part: &String| !part.is_empty() && part != "this" && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+    (known && path.len() > 1 && path.iter().all(plain)).then_some(path)
 }
 
 fn syntax(source: &str) -> Wrong {
@@ -145,6 +156,7 @@ static PLAIN: LazyLock<Handlebars<'static>> = LazyLock::new(|| engine(Escape::Pl
 
 pub(super) fn render(source: &str, escape: Escape, context: &Json) -> Result<String, TemplateError> {
     let failed = |why: String| TemplateError { expression: source.to_owned(), why };
+    let mut names = Json::Null;
     for path in paths(source).map_err(|error| failed(error.message))? {
         let mut at = context;
         for (depth, part) in path.iter().enumerate() {
@@ -153,14 +165,30 @@ pub(super) fn render(source: &str, escape: Escape, context: &Json) -> Result<Str
         if at.is_object() || at.is_array() || at.is_null() {
             return Err(failed(format!("{} is not one value", path.join("."))));
         }
+        insert(&mut names, &path, at);
     }
     let engine = match escape {
         Escape::Shell => &SHELL,
         Escape::Json => &JSON,
         Escape::Plain => &PLAIN,
     };
-    let text = engine.render_template(&format!("{{{{{source}}}}}"), context).map_err(|error| failed(error.reason().to_string()))?;
+    let text = engine.render_template(&format!("{{{{{source}}}}}"), &names).map_err(|error| failed(error.reason().to_string()))?;
     if escape == Escape::Shell && text.contains('\0') { Err(failed("the value holds a NUL byte".into())) } else { Ok(text) }
+}
+
+/// Only what the expression refers to is handed over: a context may be large, and each rendering copies it.
+fn insert(names: &mut Json, path: &[String], value: &Json) {
+    match path {
+        [] => *names = value.clone(),
+        [first, rest @ ..] => {
+            if !names.is_object() {
+                *names = Json::Object(serde_json::Map::new());
+            }
+            if let Json::Object(map) = names {
+                insert(map.entry(first.as_str()).or_insert(Json::Null), rest, value);
+            }
+        }
+    }
 }
 
 pub(super) fn escape(escape: Escape, text: &str) -> String {

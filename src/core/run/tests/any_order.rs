@@ -53,9 +53,9 @@ fn nodes() -> impl Strategy<Value = Vec<Node>> {
     let conditions = prop_oneof![
         6 => Just(Condition::NeedsSucceeded),
         1 => Just(Condition::Never { because: "the plan says so".to_owned() }),
-        1 => Just(Condition::Cel { source: "always()".to_owned(), even_after_failure: true }),
-        1 => Just(Condition::Cel { source: "failed()".to_owned(), even_after_failure: true }),
-        1 => Just(Condition::Cel { source: "nonsense()".to_owned(), even_after_failure: false }),
+        1 => Just(Condition::Cel { source: "always()".to_owned(), even_after_failure: true, known: serde_json::Value::Null }),
+        1 => Just(Condition::Cel { source: "failed()".to_owned(), even_after_failure: true, known: serde_json::Value::Null }),
+        1 => Just(Condition::Cel { source: "nonsense()".to_owned(), even_after_failure: false, known: serde_json::Value::Null }),
     ];
     let retries = (1..4_u32, any::<[bool; 3]>(), 0..20_u64).prop_map(|(attempts, reasons, delay)| {
         let all = [RetryOn::Infrastructure, RetryOn::Timeout, RetryOn::Failed];

@@ -20,7 +20,7 @@ use crate::model::outcome::{Exit, Outcome};
 use crate::model::time::Timestamp;
 
 /// Knows three conditions: `always()`, `failed()`, and what can not be decided.
-fn condition(source: &str, view: &NeedsView<'_>) -> Result<bool, String> {
+fn condition(source: &str, _known: &serde_json::Value, view: &NeedsView<'_>) -> Result<bool, String> {
     match source {
         "always()" => Ok(true),
         "never()" => Ok(false),
@@ -49,7 +49,7 @@ fn node(name: &str, needs: &[&str]) -> Node {
         needs: needs.iter().map(|need| id(need)).collect(),
         condition: Condition::NeedsSucceeded,
         work: Work::Invoke(Invoke {
-            script: "true".to_owned(),
+            script: crate::core::template::Template::literal("true"),
             env: BTreeMap::new(),
             outputs: Vec::new(),
             network: Network::None,
@@ -91,7 +91,7 @@ fn deploy(name: &str, needs: &[&str]) -> Node {
 }
 
 fn when(source: &str, even_after_failure: bool, node: Node) -> Node {
-    Node { condition: Condition::Cel { source: source.to_owned(), even_after_failure }, ..node }
+    Node { condition: Condition::Cel { source: source.to_owned(), even_after_failure, known: serde_json::Value::Null }, ..node }
 }
 
 fn plan(nodes: Vec<Node>) -> Plan {

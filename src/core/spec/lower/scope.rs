@@ -9,6 +9,7 @@ pub struct Scope<'a> {
     pub matrix: Vec<&'a str>,
     /// `None` where `env` has no meaning.
     pub env: Option<Vec<&'a str>>,
+    /// Where they are, nothing else is: an action sees its inputs only.
     pub inputs: Option<Vec<&'a str>>,
     /// The steps that are needed, with whether each has a matrix. `None` where steps have no meaning.
     pub steps: Option<BTreeMap<&'a str, Needed>>,
@@ -36,11 +37,12 @@ impl<'a> Scope<'a> {
     pub fn check(&self, path: &[String]) -> Result<(), Unknown<'a>> {
         let parts: Vec<&str> = path.iter().map(String::as_str).collect();
         match parts.as_slice() {
+            ["inputs", name] if self.inputs.is_some() => one(name, self.inputs.as_deref().unwrap_or_default(), "an input of this action"),
+            [root, ..] if self.inputs.is_some() => Err(self.root(root, &parts)),
             ["event", "params", name] | ["params", name] => one(name, &self.params, "a parameter of on.manual.params"),
             ["event", field] if *field != "params" => one(field, &EVENT_FIELDS[..7], "a field of the event"),
             ["matrix", key] => one(key, &self.matrix, "a key of this step's matrix"),
             ["env", name] if self.env.is_some() => one(name, self.env.as_deref().unwrap_or_default(), "a variable of the file's env"),
-            ["inputs", name] if self.inputs.is_some() => one(name, self.inputs.as_deref().unwrap_or_default(), "an input of this action"),
             ["steps", step, rest @ ..] if self.steps.is_some() => self.step(step, rest),
             [root, ..] => Err(self.root(root, &parts)),
             [] => Ok(()),
@@ -73,14 +75,15 @@ impl<'a> Scope<'a> {
     }
 
     fn root(&self, root: &str, parts: &[&str]) -> Unknown<'a> {
-        let mut known = vec!["event", "params"];
+        let mut known = if self.inputs.is_some() { vec!["inputs"] } else { vec!["event", "params"] };
         if !self.matrix.is_empty() {
             known.push("matrix");
         }
-        for (name, there) in [("env", self.env.is_some()), ("inputs", self.inputs.is_some()), ("steps", self.steps.is_some())] {
-            if there {
-                known.push(name);
-            }
+        if self.env.is_some() {
+            known.push("env");
+        }
+        if self.steps.is_some() {
+            known.push("steps");
         }
         if known.contains(&root) {
             return Unknown {
@@ -91,12 +94,14 @@ impl<'a> Scope<'a> {
             };
         }
         let message = match root {
+            "event" | "params" | "matrix" | "steps" | "env" if self.inputs.is_some() => "an action sees its inputs and nothing else".to_owned(),
             "matrix" => "this step has no matrix".to_owned(),
             "steps" | "env" | "inputs" => format!("{root} has no meaning here"),
             _ => format!("there is no name {root:?}"),
         };
         let hint = match root {
             "github" => Some("Tidegate says event: event.branch, event.commit, event.author".to_owned()),
+            _ if self.inputs.is_some() => Some(format!("declare an input and hand {} in through with", parts.join("."))),
             "secrets" => Some("a secret reaches a step through env: NAME: { secret: NAME }".to_owned()),
             _ => None,
         };

@@ -176,7 +176,7 @@ fn work(
     problems: &mut Problems<'_>,
 ) -> StepWork {
     let (run, uses, deploy) = (cursor.key("run"), cursor.key("uses"), cursor.key("deploy"));
-    if [&run, &uses, &deploy].into_iter().flatten().count() != 1 {
+    if [&run, &uses, &deploy].into_iter().flatten().count() != 1 && understood(cursor) {
         let found = [("run", &run), ("uses", &uses), ("deploy", &deploy)]
             .into_iter()
             .filter(|(_, key)| key.is_some())
@@ -201,6 +201,11 @@ fn work(
         return deploy_work(&deploy, shared, needs, problems);
     }
     StepWork::Run(run.map(|run| texts::script(&run, scope, problems)).unwrap_or_default())
+}
+
+/// Whether all keys of a step are known: else what it does may stand behind a misspelt one.
+fn understood(step: &Cursor<'_>) -> bool {
+    step.is_map() && step.entries().iter().all(|(name, _)| super::super::format::STEP.iter().any(|key| key.name == name))
 }
 
 fn deploy_work(cursor: &Cursor<'_>, shared: &Shared<'_>, needs: &[String], problems: &mut Problems<'_>) -> StepWork {
@@ -307,11 +312,12 @@ fn action_use(
             format!("needs with: {{ {}: … }}", missing.name),
         );
     }
-    let gate = gate(cursor, &name, problems);
+    let takes_gate = action.inputs.iter().any(|input| input.name == "fail");
+    let gate = gate(cursor, takes_gate, problems);
     let mut inputs: BTreeMap<String, Template> =
         action.inputs.iter().map(|known| (known.name.clone(), Template::literal(known.fallback().unwrap_or_default()))).collect();
     inputs.extend(given);
-    if let (Some(severity), true) = (gate, inputs.contains_key("fail")) {
+    if let (Some(severity), true) = (gate, takes_gate) {
         inputs.insert("fail".into(), Template::literal(severity.word()));
     }
     outputs.extend(action.outputs.into_iter().filter(|declared| !outputs.iter().any(|own| own.name == declared.name)).collect::<Vec<_>>());
@@ -319,10 +325,11 @@ fn action_use(
     StepWork::Use(ActionUse { name, script: action.script, env, inputs, gate })
 }
 
-fn gate(cursor: &Cursor<'_>, action: &str, problems: &mut Problems<'_>) -> Option<Severity> {
+/// An action with an input `fail` holds its findings against the gate itself.
+fn gate(cursor: &Cursor<'_>, takes_gate: bool, problems: &mut Problems<'_>) -> Option<Severity> {
     let gate = cursor.key("gate")?;
-    if action != "secret-scan" {
-        problems.later(&gate.route, Part::Key, "gate, but for secret-scan");
+    if !takes_gate {
+        problems.later(&gate.route, Part::Key, "gate, but for actions with an input fail");
     }
     match gate.text_at("fail")?.as_str() {
         "low" => Some(Severity::Low),

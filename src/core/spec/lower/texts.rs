@@ -65,7 +65,8 @@ pub fn env(cursor: Option<&Cursor<'_>>, scope: &Scope<'_>, problems: &mut Proble
 }
 
 pub fn condition(cursor: &Cursor<'_>, scope: &Scope<'_>, problems: &mut Problems<'_>) -> Option<CompiledCondition> {
-    let text = cursor.text()?;
+    // An empty one was reported before.
+    let text = cursor.text().filter(|text| !text.trim().is_empty())?;
     match CompiledCondition::compile(&text) {
         Err(errors) => {
             for error in errors {

@@ -25,10 +25,10 @@ pub fn parameter(name: String, cursor: &Cursor<'_>, problems: &mut Problems<'_>)
     };
     let choices = cursor.texts_at("choices").unwrap_or_default();
     let parameter = Parameter { name, kind, choices, default: cursor.text_at("default"), required: cursor.flag("required").unwrap_or(false) };
-    if let (Some(default), Some(at)) = (&parameter.default, cursor.key("default")) {
-        if let Err(why) = parameter.accept(default) {
-            problems.error("invalid-value", &at.route, Part::Value, format!("the default does not fit: {why}"), "can never be used");
-        }
+    if let (Some(default), Some(at)) = (&parameter.default, cursor.key("default"))
+        && let Err(why) = parameter.accept(default)
+    {
+        problems.error("invalid-value", &at.route, Part::Value, format!("the default does not fit: {why}"), "can never be used");
     }
     if let (true, Some(at)) = (parameter.required && parameter.default.is_some(), cursor.key("required")) {
         problems.error("conflicting-keys", &at.route, Part::Key, "what has a default need not be given", "leave out required or default");

@@ -36,7 +36,7 @@ fn started(pipeline: &str, subject: &str, names: &[&str]) -> RunFact {
         needs: Vec::new(),
         condition: Condition::NeedsSucceeded,
         work: Work::Invoke(Invoke {
-            script: "true".to_owned(),
+            script: crate::core::template::Template::literal("true"),
             env: BTreeMap::new(),
             outputs: Vec::new(),
             network: Network::None,
