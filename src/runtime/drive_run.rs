@@ -66,6 +66,10 @@ pub async fn drive(around: &Surroundings, id: RunId, plan: Plan, mut stop: Stop)
     let mut at = clock::now();
     let (mut run, mut turn) = Run::start(id.clone(), plan, rules, at)?;
     let mut recorder = Recorder::new(around.journal.clone(), Stream::Run(id.clone()), 0, around.observer.clone());
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "bounded by what is under way: every effect answers once, a deploy twice; waiting for room could lock up the loop"
+    )]
     let (answers, mut inbox) = mpsc::unbounded_channel();
     let mut hands = Hands { around, run_id: id, answers, tasks: JoinSet::new(), kill: HashMap::new(), abort: HashMap::new(), queued: HashMap::new() };
     let mut wake: Option<Timestamp> = None;

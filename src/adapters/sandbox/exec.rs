@@ -21,6 +21,7 @@ pub(super) fn start(spec: &SandboxSpec, cwd: &Path) -> Result<i32, Failure> {
 fn try_start(spec: &SandboxSpec, cwd: &Path) -> io::Result<u32> {
     umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    #[expect(clippy::disallowed_methods, reason = "this process has one thread and becomes the step's: its folder is the point")]
     std::env::set_current_dir(cwd).map_err(|error| io::Error::other(format!("its folder {} can not be entered: {error}", cwd.display())))?;
     sys::default_signals();
     sys::close_all_at_exec()?;

@@ -47,7 +47,7 @@ fn every_old_journal_can_be_read_and_written_on() {
 #[test]
 fn the_samples_hold_every_kind_of_fact() {
     let kinds: BTreeSet<&str> = run_facts().1.iter().chain(&rollout_facts().1).map(kind).collect();
-    assert_eq!(kinds.len(), 9 + 12, "{kinds:?}");
+    assert_eq!(kinds.len(), 9 + 13, "{kinds:?}");
 }
 
 fn kind(fact: &Fact) -> &'static str {
@@ -74,6 +74,7 @@ fn kind(fact: &Fact) -> &'static str {
             RolloutFact::Shifted { .. } => "shifted",
             RolloutFact::Observed { .. } => "observed",
             RolloutFact::StageHeld { .. } => "stage held",
+            RolloutFact::CallFailed { .. } => "call failed",
             RolloutFact::Decided { .. } => "decided",
             RolloutFact::Ended { .. } => "rollout ended",
         },

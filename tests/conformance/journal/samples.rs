@@ -6,7 +6,9 @@ use std::time::Duration;
 use tidegate::model::artifact::{Artifact, ArtifactKind};
 use tidegate::model::deploy::{ErrorPolicy, JudgePolicy, LatencyPolicy, Probe, RolloutPolicy, Strategy};
 use tidegate::model::event::{Event, EventKind};
-use tidegate::model::fact::{ArmCounts, Batch, DecidedBy, Decision, Fact, MetricRecord, RolloutFact, RolloutOutcome, RunFact, Stream, VerdictRecord};
+use tidegate::model::fact::{
+    ArmCounts, Batch, DecidedBy, Decision, Fact, MetricRecord, ProviderCall, RolloutFact, RolloutOutcome, RunFact, Stream, VerdictRecord,
+};
 use tidegate::model::function::{EnvValue, Function, Target};
 use tidegate::model::id::{CommitId, Digest, NodeId, RolloutId, RunId};
 use tidegate::model::invocation::{Discarded, InvocationRecord, Phases};
@@ -120,6 +122,7 @@ pub fn rollout_facts() -> (Stream, Vec<Fact>) {
         RolloutFact::Observed { stage: 0, batch: Batch { stable: counts(1), canary: counts(2) } },
         RolloutFact::StageHeld { stage: 0, weight: weight(), verdict: verdict() },
         decided(Decision::Promote, DecidedBy::Judge),
+        RolloutFact::CallFailed { call: ProviderCall::Shift, attempt: 2, reason: reason(), retry_at: Some(at()) },
         decided(Decision::RollBack, DecidedBy::Provider { reason: reason() }),
         decided(Decision::Abort, DecidedBy::Person),
         decided(Decision::RollBack, DecidedBy::Recovery),
