@@ -26,7 +26,7 @@ fn node(name: &str, needs: &[&str]) -> Node {
         needs: needs.iter().map(|need| NodeId::new(*need)).collect(),
         condition: Condition::NeedsSucceeded,
         work: Work::Invoke(Invoke {
-            script: "true".to_owned(),
+            script: tidegate::core::template::Template::literal("true"),
             env: BTreeMap::new(),
             outputs: Vec::new(),
             network: Network::None,
@@ -59,7 +59,7 @@ fn seconds(n: u64) -> Timestamp {
     Timestamp::from_micros((1_790_000_000 + n) * 1_000_000)
 }
 
-fn yes(_: &str, _: &NeedsView<'_>) -> Result<bool, String> {
+fn yes(_: &str, _: &serde_json::Value, _: &NeedsView<'_>) -> Result<bool, String> {
     Ok(true)
 }
 
