@@ -139,10 +139,15 @@ fn slugged(text: &str) -> String {
     name.trim_end_matches('-').to_owned()
 }
 
+/// The template of an expression that is only a name.
+const NAME: &str = "name";
+
 fn engine(escape_as: Escape) -> Handlebars<'static> {
     let mut engine = Handlebars::new();
     engine.set_strict_mode(true);
     engine.register_escape_fn(move |text| escape(escape_as, text));
+    // Compiled once, for the many expressions that are only a name. Should it ever not compile, rendering says so.
+    let _ = engine.register_template_string(NAME, "{{value}}");
     engine.register_helper("upper", Box::new(upper));
     engine.register_helper("lower", Box::new(lower));
     engine.register_helper("json", Box::new(json));
@@ -172,7 +177,11 @@ pub(super) fn render(source: &str, escape: Escape, context: &Json) -> Result<Str
         Escape::Json => &JSON,
         Escape::Plain => &PLAIN,
     };
-    let text = engine.render_template(&format!("{{{{{source}}}}}"), &names).map_err(|error| failed(error.reason().to_string()))?;
+    let rendered = match plain_name(source).and_then(|path| path.iter().try_fold(context, |at, part| at.get(part))) {
+        Some(value) => engine.render(NAME, &serde_json::json!({ "value": value })),
+        None => engine.render_template(&format!("{{{{{source}}}}}"), &names),
+    };
+    let text = rendered.map_err(|error| failed(error.reason().to_string()))?;
     if escape == Escape::Shell && text.contains('\0') { Err(failed("the value holds a NUL byte".into())) } else { Ok(text) }
 }
 
