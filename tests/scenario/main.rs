@@ -10,4 +10,5 @@ mod support;
 mod clients;
 mod gateway;
 mod hostile;
+mod kill;
 mod serve;
