@@ -11,4 +11,5 @@ mod clients;
 mod gateway;
 mod hostile;
 mod kill;
+mod readme;
 mod serve;
