@@ -78,7 +78,7 @@ fn plan_of(global: &Global, arguments: &RunArguments, here: &Here, loaded: &Load
 async fn perform(global: &Global, arguments: &RunArguments, here: &Here, plan: Plan) -> Exit {
     let session = match Session::open(global, &arguments.isolation, &arguments.gateway) {
         Ok(session) => session,
-        Err(error) => return fail(Exit::Infrastructure, error),
+        Err(error) => return fail(error.exit(), error),
     };
     let stop = match session::stop_on_signals() {
         Ok(stop) => stop,
@@ -101,7 +101,8 @@ async fn perform(global: &Global, arguments: &RunArguments, here: &Here, plan: P
         Err(exit) => exit,
     };
     if !screen.is_json() {
-        println!("\n  {}", screen.fit(&format!("run {id} · tidegate runs show {id} · tidegate runs logs {id}")));
+        serving::say_where_logs_are(&session, screen.pictures());
+        println!("\n  {}", screen.fit(&format!("tidegate runs show {id} · tidegate runs logs {id}")));
     }
     serving::end(global, session, arguments.keep_serving, stop).await;
     exit

@@ -37,7 +37,7 @@ fn what_is_no_repository_and_what_has_no_commit_say_what_to_do() {
     let empty = Repository::empty();
     let error = text(Source::discover(empty.path()).unwrap().head().unwrap_err());
     assert!(
-        error.ends_with("has no commit yet: commit something first (`git add … && git commit`), or use --worktree to run what is there"),
+        error.ends_with("has no commit yet: commit something first (`git add … && git commit`)"),
         "{error}"
     );
 }

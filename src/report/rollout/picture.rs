@@ -116,7 +116,7 @@ impl Picture {
         self.rollout.as_ref().map(Rollout::state)
     }
 
-    pub(super) fn function(&self) -> &str {
+    pub fn function(&self) -> &str {
         self.rollout.as_ref().map_or("?", |rollout| &rollout.function().name)
     }
 
