@@ -89,9 +89,7 @@ impl Source {
         let name = super::clean(&path.to_string_lossy());
         let tree = self.tree(commit)?;
         let entry = tree.get_path(path).map_err(|error| match error.code() {
-            ErrorCode::NotFound if self.is_in_worktree(path) => {
-                SourceError::OnlyInWorktree { path: name.clone(), commit: commit.short().to_owned() }
-            }
+            ErrorCode::NotFound if self.is_in_worktree(path) => SourceError::OnlyInWorktree { path: name.clone(), commit: commit.short().to_owned() },
             ErrorCode::NotFound => SourceError::NoFile { path: name.clone(), place: format!("commit {}", commit.short()) },
             _ => error.into(),
         })?;

@@ -155,17 +155,15 @@ pub(super) fn planned(line: Line, width: usize, share: f64) -> Line {
 /// Text from outside without what could move a cursor, change a colour or turn the reading direction.
 pub(super) fn clean(text: &str) -> String {
     text.chars()
-        .map(
-            |c| {
-                if matches!(c, '\n' | '\t') {
-                    ' '
-                } else if c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
-                    '\u{fffd}'
-                } else {
-                    c
-                }
-            },
-        )
+        .map(|c| {
+            if matches!(c, '\n' | '\t') {
+                ' '
+            } else if c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
         .collect()
 }
 
