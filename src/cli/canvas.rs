@@ -23,11 +23,12 @@ impl Canvas {
         if lines.is_empty() {
             return self.erase(columns);
         }
-        let mut out = self.back(columns);
+        // Rows are never broken meanwhile: between a change of the window's size and the next look at it a line may be too long.
+        let mut out = format!("\x1b[?7l{}", self.back(columns));
         for line in lines {
             let _ = writeln!(out, "{line}\x1b[K");
         }
-        out.push_str("\x1b[J");
+        out.push_str("\x1b[J\x1b[?7h");
         self.drawn = lines.iter().map(|line| width(&clean(line))).collect();
         out
     }
@@ -81,6 +82,6 @@ mod tests {
     fn lines_that_a_narrower_screen_has_broken_are_counted_as_they_stand() {
         let mut canvas = Canvas::default();
         canvas.draw(&lines(&[&"x".repeat(75), "", &"y".repeat(30)]), 80);
-        assert!(canvas.draw(&lines(&["z"]), 40).starts_with("\r\x1b[4A"), "75 columns take two rows of 40, an empty line one, 30 columns one");
+        assert!(canvas.draw(&lines(&["z"]), 40).contains("\r\x1b[4Az"), "75 columns take two rows of 40, an empty line one, 30 columns one");
     }
 }

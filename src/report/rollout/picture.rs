@@ -161,10 +161,7 @@ impl Picture {
     /// What it means that there is no older release; nothing where there is one.
     pub(super) fn first_means(&self) -> Option<String> {
         let objective = self.rollout.as_ref().filter(|_| self.is_first())?.policy().judge.errors.objective;
-        Some(format!(
-            "the first release: nothing to compare it with yet, so it is judged against its objective, at most {} failed",
-            percent(objective)
-        ))
+        Some(format!("first release, nothing to compare with: at most {} of requests may fail", percent(objective)))
     }
 
     pub(super) fn is_first(&self) -> bool {

@@ -63,17 +63,13 @@ fn promoted_because(picture: &Picture, look: Look) -> Vec<String> {
     let Some(rollout) = picture.rollout() else { return Vec::new() };
     let Some(metric) = rollout.leading_metric() else { return Vec::new() };
     let against = match rollout.judge().baseline() {
-        Baseline::Stable => "worse than the stable one".to_owned(),
-        Baseline::Objective => format!("over its objective of {}", percent(metric.objective())),
+        Baseline::Stable => format!("it is worse than {}", picture.stable_name()),
+        Baseline::Objective => format!("it is over its objective of {}", percent(metric.objective())),
     };
     let needed = odds(rollout.judge().log_threshold());
-    let first = if picture.is_first() { "the first release, with nothing to compare it with; " } else { "" };
-    wrapped(
-        2,
-        &format!("{first}evidence that it is {against}: {} to 1; {needed} to 1 would have rolled it back", odds(metric.ln_evidence())),
-        PLAIN,
-        look,
-    )
+    let first = picture.first_means().map(|means| format!("{means}; ")).unwrap_or_default();
+    let told = format!("{first}evidence that {against}: {} to 1; {needed} to 1 would have rolled it back", odds(metric.ln_evidence()));
+    wrapped(2, &told, PLAIN, look)
 }
 
 fn stages(picture: &Picture, look: Look) -> Vec<String> {
