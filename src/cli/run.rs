@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use anstream::{eprint, eprintln, println};
+use super::print::{eprint, eprintln, println};
 use tokio::sync::oneshot;
 
 use super::args::{Global, RunArguments};
@@ -43,7 +43,7 @@ pub fn run(global: &Global, arguments: &RunArguments) -> Exit {
         Err(exit) => return exit,
     };
     if !global.json {
-        match here.difference() {
+        match here.difference("running") {
             Ok(Some(note)) => eprintln!("note: {note}"),
             Ok(None) => {}
             Err(error) => return fail(Exit::Infrastructure, error),
@@ -94,7 +94,7 @@ async fn perform(global: &Global, arguments: &RunArguments, here: &Here, plan: P
         Err(error) => return fail(Exit::Infrastructure, error),
     };
     if !screen.is_json() {
-        println!("\n{}", screen.summary(&tails(&session, &id, screen.view())).trim_end());
+        println!("{}{}", if screen.is_live() { "" } else { "\n" }, screen.summary(&tails(&session, &id, screen.view())).trim_end());
     }
     let exit = match ended {
         Ok(outcome) => exit_of(outcome, &screen),
@@ -102,7 +102,6 @@ async fn perform(global: &Global, arguments: &RunArguments, here: &Here, plan: P
     };
     if !screen.is_json() {
         serving::say_where_logs_are(&session, screen.pictures());
-        println!("\n  {}", screen.fit(&format!("tidegate runs show {id} · tidegate runs logs {id}")));
     }
     serving::end(global, session, arguments.keep_serving, stop).await;
     exit

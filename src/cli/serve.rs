@@ -6,6 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{GatewayArguments, Global, ServeArguments};
 use super::exit::Exit;
+use super::print::{eprintln, println};
 use super::session::{self, Session, fail};
 use crate::adapters::provider::AnyProvider;
 use crate::model::function::Target;
@@ -45,7 +46,7 @@ async fn serve(global: &Global, arguments: &ServeArguments) -> Result<Exit, (Exi
     }
     println!("gateway: http://{}", local.address());
     for function in local.functions().await.map_err(ours)? {
-        let traffic: Vec<String> = function.traffic.split.iter().map(|(to, weight)| format!("{weight} {to}")).collect();
+        let traffic: Vec<String> = function.traffic.split.iter().map(|(to, weight)| format!("{weight} {}", function.name_of(to))).collect();
         println!("  http://{}/{}  {}", local.address(), function.name, traffic.join(", "));
     }
     println!("Ctrl-C ends it.");

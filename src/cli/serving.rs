@@ -1,12 +1,12 @@
 //! What becomes of the functions when a command that may have hosted them ends.
 
-use anstream::println;
+use super::print::println;
 
 use super::args::Global;
 use super::session::Session;
 use crate::adapters::provider::AnyProvider;
 use crate::model::fact::RolloutOutcome;
-use crate::model::traffic::{Destination, TrafficSplit};
+use crate::model::traffic::Destination;
 use crate::report::rollout::Picture;
 use crate::runtime::drive_run::Stop;
 
@@ -27,13 +27,13 @@ pub async fn end(global: &Global, session: Session, keep: bool, mut stop: Stop) 
     let Some(provider) = session.rollouts.opened() else { return };
     let AnyProvider::Local(local) = &*provider;
     let address = local.address();
-    let functions = local.functions().await.unwrap_or_default();
-    // A function that was rolled back to nothing has nobody to answer.
-    let functions: Vec<_> = functions.into_iter().filter(|function| function.traffic.split != TrafficSplit::all(Destination::Vacant)).collect();
+    let mut functions = local.functions().await.unwrap_or_default();
+    functions.retain(|function| function.traffic.split.iter().any(|(to, _)| *to != Destination::Vacant));
     if !global.json && !functions.is_empty() {
         match (local.hosted_elsewhere(), keep) {
             (None, false) => {
-                println!("\n  This command hosted the gateway, and ends now. Keep the functions serving with `tidegate serve`:");
+                println!("\n  The gateway ends with this command. To keep serving:");
+                println!("    tidegate serve{}", state_option(global));
                 for function in &functions {
                     println!("    curl http://127.0.0.1:7070/{}/", function.name);
                 }
@@ -52,5 +52,14 @@ pub async fn end(global: &Global, session: Session, keep: bool, mut stop: Stop) 
     drop(session);
     if let Some(AnyProvider::Local(local)) = std::sync::Arc::into_inner(provider) {
         local.close().await;
+    }
+}
+
+/// What another command needs to find the same functions.
+fn state_option(global: &Global) -> String {
+    let inherited = std::env::var_os("TIDEGATE_STATE_DIR").map(std::path::PathBuf::from);
+    match &global.state_dir {
+        Some(folder) if inherited.as_ref() != Some(folder) => format!(" --state-dir {}", folder.display()),
+        _ => String::new(),
     }
 }
