@@ -1,5 +1,6 @@
 //! `tidegate serve`: keeps functions serving behind the gateway until Ctrl-C.
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -67,7 +68,9 @@ async fn serve(state_dir: &std::path::Path, options: &LocalOptions) -> Result<Ex
         return Ok(Exit::Infrastructure);
     };
     stop.recv().await;
-    eprintln!("ending: requests under way are answered; once more to end at once");
+    // The terminal has just written ^C.
+    let after = if std::io::stderr().is_terminal() { "\n" } else { "" };
+    eprintln!("{after}ending: requests under way are answered; once more to end at once");
     tokio::select! {
         () = local.close() => Ok(Exit::Success),
         _ = stop.recv() => Ok(Exit::Cancelled),
