@@ -199,6 +199,12 @@ impl Collection<'_> {
 
     /// "was not made", and what there is instead.
     fn missing(&self, relative: &Path) -> String {
+        let above = relative.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty());
+        for above in above {
+            if let Ok(Found::Link { to }) = self.merged.look(above) {
+                return format!("is behind a symbolic link ({} -> {}), which is not followed: write to a folder", shown(above), shown(&to));
+            }
+        }
         let folder = relative.ancestors().skip(1).find(|folder| matches!(self.merged.look(folder), Ok(Found::Folder))).unwrap_or(Path::new(""));
         let names = self.merged.list(folder, 10_000).unwrap_or_default();
         let some: Vec<_> = names.keys().take(10).map(|name| shown(Path::new(name))).collect();
