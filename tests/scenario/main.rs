@@ -10,4 +10,6 @@ mod support;
 mod clients;
 mod gateway;
 mod hostile;
+mod kill;
+mod readme;
 mod serve;
