@@ -43,6 +43,10 @@ impl From<WorkspaceError> for NotCollected {
 
 pub(super) fn all(store: &Store, spec: &InvocationSpec, places: &Places) -> Result<Collected, NotCollected> {
     let values = read_values(&places.values, spec.limits.values)?;
+    if spec.outputs.is_empty() {
+        return Ok(Collected { values, ..Collected::default() });
+    }
+    store.make_folder(&places.collecting)?;
     let merged = Merged::new(&places.upper, &places.lower);
     let mut collection = Collection {
         store,
@@ -60,8 +64,8 @@ pub(super) fn all(store: &Store, spec: &InvocationSpec, places: &Places) -> Resu
         whole.update(format!("{}\0{}\0", artifact.path, artifact.digest));
         artifacts.push(artifact);
     }
-    let layer = if artifacts.is_empty() { None } else { Some(store.keep_layer(&collection.layer, &Digest::from_sha256(whole.finalize().into()))?) };
-    Ok(Collected { artifacts, values, layer, taken: collection.taken })
+    let layer = store.keep_layer(&collection.layer, &Digest::from_sha256(whole.finalize().into()))?;
+    Ok(Collected { artifacts, values, layer: Some(layer), taken: collection.taken })
 }
 
 fn read_values(file: &Path, limit: u64) -> Result<std::collections::BTreeMap<String, String>, NotCollected> {
