@@ -52,6 +52,16 @@ impl Store {
         Ok(StoredFile { path, digest, size, executable })
     }
 
+    /// Puts a stored file at a place in a layer that grows: as one more link, or as a copy where the file system has no more links for it. A file that
+    /// everybody has (the empty one) comes to that.
+    pub fn lay_out(&self, stored: &StoredFile, place: &Path) -> Result<(), WorkspaceError> {
+        let laid = fs::hard_link(&stored.path, place).or_else(|error| match error.kind() {
+            io::ErrorKind::TooManyLinks => fs::copy(&stored.path, place).and_then(|_| self.shared.owner.give(place)),
+            _ => Err(error),
+        });
+        laid.map_err(WorkspaceError::at(place))
+    }
+
     /// Gives a finished tree (a folder of a scratch, made of hard links to stored files) its name among the layers.
     pub fn keep_layer(&self, tree: &Path, digest: &Digest) -> Result<PathBuf, WorkspaceError> {
         let path = self.shared.layers.join(digest.hex());
