@@ -33,9 +33,8 @@ impl Store {
         let number = shared.counter.fetch_add(1, Ordering::Relaxed);
         // In this process's own folder, so that a half-written copy is swept.
         let own = shared.process.path.join(format!("blob-{number}"));
-        if mine {
-            fs::hard_link(file, &own)?;
-        } else {
+        // A file may have as many names already as the file system allows.
+        if !mine || fs::hard_link(file, &own).is_err() {
             fs::copy(file, &own)?;
         }
         fs::set_permissions(&own, fs::Permissions::from_mode(if executable { 0o755 } else { 0o644 }))?;

@@ -171,11 +171,7 @@ impl Collection<'_> {
                 }
                 Found::Link { to } => {
                     if !stays_inside(below, &to) {
-                        return Err(NotCollected::Step(format!(
-                            "has a symbolic link that leaves it (or goes up after it went down): {} -> {}",
-                            shown(&inner),
-                            shown(&to)
-                        )));
+                        return Err(NotCollected::Step(format!("has a symbolic link that leaves it: {} -> {}", shown(&inner), shown(&to))));
                     }
                     let link = self.layer.join(&path);
                     if fs::symlink_metadata(&link).is_err() {

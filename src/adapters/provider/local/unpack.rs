@@ -106,9 +106,7 @@ impl Unpacking<'_> {
                 return wrong(format!("the zip's symbolic link {name:?} has no readable target"));
             }
             if !stays_inside(&path, &target) {
-                return wrong(format!(
-                    "the zip's symbolic link {name:?} leads outside of it (or goes up after it went down), to {target:?}: put a copy of the file into the zip"
-                ));
+                return wrong(format!("the zip's symbolic link {name:?} leads outside of it, to {target:?}: put a copy of the file into the zip"));
             }
             self.links.push((path, target));
             return Ok(());
