@@ -10,4 +10,6 @@ mod support;
 mod clients;
 mod gateway;
 mod hostile;
+mod kill;
+mod raw;
 mod serve;
