@@ -1,12 +1,9 @@
 //! `tidegate check`: errors, findings and what is not supported yet.
 
-use std::io::Write as _;
-
-use anstream::{eprintln, stdout};
-
 use super::args::{CheckArguments, CheckFormat, Global};
 use super::exit::Exit;
 use super::pipeline;
+use super::print::{eprintln, print};
 use crate::core::{check, spec};
 use crate::model::diagnostic::{Diagnostic, Level};
 use crate::report::{diagnostics, diagnostics_data};
@@ -37,9 +34,7 @@ pub fn run(global: &Global, arguments: &CheckArguments) -> Exit {
         CheckFormat::Json => format!("{:#}\n", diagnostics_data::json(&results)),
         CheckFormat::Sarif => format!("{:#}\n", diagnostics_data::sarif(&results, env!("CARGO_PKG_VERSION"))),
     };
-    if write!(stdout(), "{output}").is_err() {
-        return Exit::Infrastructure;
-    }
+    print!("{output}");
     let levels = || results.iter().flat_map(|(_, found)| found.iter().map(|diagnostic| diagnostic.level));
     match (levels().any(|level| level == Level::Error), levels().any(|level| level == Level::Warning)) {
         (true, _) => Exit::Usage,

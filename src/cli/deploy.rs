@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anstream::{eprint, println};
+use super::print::{eprint, println};
 use tokio::sync::{oneshot, watch};
 
 use super::args::{DeployArguments, EventArguments, EventKindArgument, Global};

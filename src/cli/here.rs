@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anstream::{eprint, eprintln};
-
 use super::args::{EventArguments, Global};
 use super::pipeline::{self, Loaded};
+use super::print::{eprint, eprintln};
 use crate::adapters::source::{Head, Revision, Source, SourceError};
 use crate::core::spec;
 use crate::model::event::Event;
@@ -29,16 +28,18 @@ impl Here {
     }
 
     /// A sentence when what is run is not what the person sees in their editor.
-    pub fn difference(&self) -> Result<Option<String>, SourceError> {
+    ///
+    /// `doing` is what the command does with it: "running".
+    pub fn difference(&self, doing: &str) -> Result<Option<String>, SourceError> {
         let dirty = self.source.dirty()?;
         if dirty.is_clean() {
             return Ok(None);
         }
         Ok(Some(match &self.revision {
             Revision::Commit(commit) => {
-                format!("running commit {}; the working tree differs ({dirty}) and is not looked at: --worktree runs it instead", commit.short())
+                format!("{doing} commit {}; the working tree differs ({dirty}) and is not looked at: --worktree takes it instead", commit.short())
             }
-            Revision::Worktree => format!("running the working tree: {dirty} since commit {}", self.head.commit.short()),
+            Revision::Worktree => format!("{doing} the working tree: {dirty} since commit {}", self.head.commit.short()),
         }))
     }
 

@@ -1,6 +1,7 @@
 //! Floor 5: the command line. Parse, call, print; one file a subcommand.
 
 pub mod args;
+mod canvas;
 mod check;
 mod completions;
 mod deploy;
@@ -9,6 +10,7 @@ pub mod exit;
 mod here;
 pub mod pipeline;
 mod plan;
+mod print;
 mod rollout;
 mod run;
 mod runs;
@@ -41,6 +43,7 @@ pub fn run() -> ExitCode {
         }
     };
     let global = arguments.global;
+    terminal::choose_colours(&global);
     match arguments.command {
         Command::Check(arguments) => check::run(&global, &arguments),
         Command::Plan(arguments) => plan::run(&global, &arguments),

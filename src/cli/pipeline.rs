@@ -3,13 +3,11 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use anstream::{eprint, eprintln};
-
-use super::args::{Color, EventArguments, EventKindArgument, Global};
+use super::args::{EventArguments, EventKindArgument, Global};
 use crate::core::spec::{self, Pipeline};
 use crate::model::diagnostic::{Diagnostic, Level};
 use crate::model::event::EventKind;
-use crate::report::diagnostics::{Look, render};
+use crate::report::diagnostics::Look;
 
 /// Tidegate's own actions, by the name that stands behind `uses`.
 const ACTIONS: &[(&str, &str)] = &[("secret-scan", include_str!("../../actions/secret-scan/action.yaml"))];
@@ -28,13 +26,7 @@ pub fn folder(global: &Global) -> PathBuf {
 }
 
 pub fn look(global: &Global) -> Look {
-    let width = terminal_size::terminal_size_of(std::io::stderr()).map_or(100, |(width, _)| usize::from(width.0));
-    // Under `auto` the streams themselves take the colours out where they do not belong (pipes, NO_COLOR).
-    if global.color == Color::Always {
-        anstream::ColorChoice::Always.write_global();
-    }
-    let color = global.color != Color::Never;
-    Look { color, width }
+    super::terminal::diagnostics_look(global)
 }
 
 /// Every `.tidegate/*.yaml`, sorted.
@@ -44,21 +36,6 @@ pub fn all_files(global: &Global) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).filter(yaml).collect();
     files.sort();
     files
-}
-
-/// The file that was asked for, else the only one there is.
-pub fn choose(global: &Global, file: Option<&PathBuf>) -> Result<PathBuf, String> {
-    if let Some(file) = file {
-        return Ok(file.clone());
-    }
-    match all_files(global).as_slice() {
-        [only] => Ok(only.clone()),
-        [] => Err("there is no pipeline in .tidegate/: name a file, or write .tidegate/NAME.yaml".to_owned()),
-        many => {
-            let names: Vec<String> = many.iter().map(|path| path.display().to_string()).collect();
-            Err(format!("there are several pipelines, name one: {}", names.join(", ")))
-        }
-    }
 }
 
 /// The text of a file, at most as long as a pipeline may be.
@@ -114,12 +91,6 @@ pub fn load(global: &Global, path: &Path) -> Result<Loaded, (String, Vec<Diagnos
         Ok(pipeline) => Ok(Loaded { file, text, pipeline }),
         Err(errors) => Err((text, errors)),
     }
-}
-
-/// Loads the file that is meant, or says on standard error what is wrong with it.
-pub fn load_or_say(global: &Global, file: Option<&PathBuf>) -> Option<Loaded> {
-    let path = choose(global, file).map_err(|message| eprintln!("error: {message}")).ok()?;
-    load(global, &path).map_err(|(text, errors)| eprint!("{}", render(&path.display().to_string(), &text, &errors, look(global)))).ok()
 }
 
 pub fn kind(argument: EventKindArgument) -> EventKind {

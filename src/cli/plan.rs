@@ -1,26 +1,32 @@
-//! `tidegate plan`: what would run and why. Changes nothing.
+//! `tidegate plan`: what `tidegate run` would do with the same arguments, and why. Changes nothing.
 
-use std::io::Write as _;
-
-use anstream::{eprint, eprintln, stdout};
-
-use super::args::{EventArguments, Global, PlanArguments};
+use super::args::{Global, PlanArguments};
 use super::exit::Exit;
+use super::here::Here;
 use super::pipeline::{self, Loaded};
+use super::print::{eprint, eprintln, print};
+use super::session::fail;
 use crate::core::{plan, spec};
-use crate::model::event::{Event, EventKind};
-use crate::model::id::CommitId;
+use crate::model::event::Event;
 use crate::report;
 
 pub fn run(global: &Global, arguments: &PlanArguments) -> Exit {
-    let Some(loaded) = pipeline::load_or_say(global, arguments.file.as_ref()) else { return Exit::Usage };
-    let event = match event(global, &arguments.event) {
-        Ok(event) => event,
-        Err(message) => {
-            eprintln!("error: {message}");
-            return Exit::Usage;
-        }
+    let here = match Here::discover(global, arguments.event.worktree) {
+        Ok(here) => here,
+        Err(error) => return fail(Exit::Usage, error),
     };
+    let Some(loaded) = here.load(global, arguments.file.as_ref()) else { return Exit::Usage };
+    let event = match here.event(&arguments.event) {
+        Ok(event) => event,
+        Err(message) => return fail(Exit::Usage, message),
+    };
+    if !global.json {
+        match here.difference("planning") {
+            Ok(Some(note)) => eprintln!("note: {note}"),
+            Ok(None) => {}
+            Err(error) => return fail(Exit::Infrastructure, error),
+        }
+    }
     show(global, &loaded, &event, &arguments.event.steps)
 }
 
@@ -42,26 +48,9 @@ fn show(global: &Global, loaded: &Loaded, event: &Event, steps: &[String]) -> Ex
     if !notes.is_empty() {
         eprint!("{}", report::diagnostics::render(&loaded.file, &loaded.text, &notes, look));
     }
-    match output.map(|text| write!(stdout(), "{text}")) {
-        Ok(Ok(())) => Exit::Success,
-        _ => Exit::Infrastructure,
+    match output {
+        Ok(text) => print!("{text}"),
+        Err(error) => return fail(Exit::Infrastructure, error),
     }
-}
-
-/// The event that the command line describes. What the repository knows (commit, branch, subject, author, changed paths) is not read here.
-fn event(global: &Global, arguments: &EventArguments) -> Result<Event, String> {
-    let kind: EventKind = pipeline::kind(arguments.on);
-    let folder = pipeline::folder(global);
-    let repository = folder.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned())).unwrap_or_default();
-    Ok(Event {
-        kind,
-        repository,
-        reference: String::new(),
-        branch: None,
-        commit: CommitId::new("0".repeat(40)),
-        subject: String::new(),
-        author: String::new(),
-        changed: None,
-        params: pipeline::params(arguments)?,
-    })
+    Exit::Success
 }

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use anstream::println;
+use super::print::println;
 use tokio::sync::{oneshot, watch};
 
 use super::args::{ExecutorArgument, GatewayArguments, Global, IsolationArguments, RolloutArguments, RolloutCommand};
@@ -23,6 +23,7 @@ use crate::model::traffic::TrafficSplit;
 use crate::report::rollout;
 use crate::runtime::clock;
 use crate::runtime::recover::rollout_facts;
+use crate::runtime::rollouts::version_of;
 
 /// How long the process that drives a rollout may take to read a letter.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -64,7 +65,8 @@ async fn list(global: &Global, session: &Session, limit: usize) -> Answer {
     } else if rollouts.is_empty() {
         println!("No rollouts yet: `tidegate run` with a deploy step, or `tidegate deploy`, makes one.");
     } else {
-        println!("{}", rollout::list(&rollouts, clock::now(), terminal::rollout_look(global)).trim_end());
+        let look = rollout::Look { width: terminal::table_width(), ..terminal::rollout_look() };
+        println!("{}", rollout::list(&rollouts, clock::now(), look).trim_end());
     }
     Ok(Exit::Success)
 }
@@ -76,7 +78,7 @@ async fn show(global: &Global, session: &Session, given: &str) -> Answer {
             println!("{}", serde_json::to_string(entry).map_err(ours)?);
         }
     } else {
-        println!("{}", rollout::show(&rollout_facts(&entries), terminal::rollout_look(global)).trim_end());
+        println!("{}", rollout::show(&rollout_facts(&entries), terminal::rollout_look()).trim_end());
     }
     Ok(Exit::Success)
 }
@@ -159,7 +161,7 @@ async fn drive_on(global: &Global, session: Session, machine: Rollout, written: 
     let outcome = ended?;
     if !global.json {
         let entries = session.journal.read(&Stream::Rollout(id)).await.map_err(ours)?;
-        println!("{}", rollout::show(&rollout_facts(&entries), terminal::rollout_look(global)).trim_end());
+        println!("{}", rollout::show(&rollout_facts(&entries), terminal::rollout_look()).trim_end());
     }
     serving::end(global, session, false, stop).await;
     let wanted = matches!((letter, &outcome), (Letter::Abort, RolloutOutcome::Aborted { .. } | RolloutOutcome::RolledBack { .. }));
@@ -183,8 +185,9 @@ async fn roll_back(global: &Global, session: Session, given: &str) -> Answer {
     let provider = session.rollouts.provider(&machine.function().target).await.map_err(ours)?;
     let found = provider.traffic(&name).await.map_err(ours)?;
     let back = TrafficSplit::all(stable.clone());
+    let called = version_of(&provider, &name, &stable).await.map_or_else(|| stable.to_string(), |version| format!("v{version}"));
     if found.split == back {
-        println!("{name} is there already: all traffic goes to {stable}.");
+        println!("{name} is there already: all traffic goes to {called}.");
         return Ok(Exit::Success);
     }
     let mine = machine.release().map(|release| TrafficSplit::all(crate::model::traffic::Destination::Release(release.id.clone())));
@@ -194,6 +197,6 @@ async fn roll_back(global: &Global, session: Session, given: &str) -> Answer {
         return Err((Exit::Usage, why));
     }
     provider.shift(&name, &back, found.revision).await.map_err(ours)?;
-    println!("{name}: all traffic goes to {stable} again.");
+    println!("{name}: all traffic goes to {called} again.");
     Ok(Exit::Success)
 }

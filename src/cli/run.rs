@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use anstream::{eprint, eprintln, println};
+use super::print::{eprint, eprintln, println};
 use tokio::sync::oneshot;
 
 use super::args::{Global, RunArguments};
@@ -43,7 +43,7 @@ pub fn run(global: &Global, arguments: &RunArguments) -> Exit {
         Err(exit) => return exit,
     };
     if !global.json {
-        match here.difference() {
+        match here.difference("running") {
             Ok(Some(note)) => eprintln!("note: {note}"),
             Ok(None) => {}
             Err(error) => return fail(Exit::Infrastructure, error),
@@ -94,15 +94,12 @@ async fn perform(global: &Global, arguments: &RunArguments, here: &Here, plan: P
         Err(error) => return fail(Exit::Infrastructure, error),
     };
     if !screen.is_json() {
-        println!("\n{}", screen.summary(&tails(&session, &id, screen.view())).trim_end());
+        println!("{}{}", if screen.is_live() { "" } else { "\n" }, screen.summary(&tails(&session, &id, screen.view())).trim_end());
     }
     let exit = match ended {
         Ok(outcome) => exit_of(outcome, &screen),
         Err(exit) => exit,
     };
-    if !screen.is_json() {
-        println!("\n  {}", screen.fit(&format!("run {id} · tidegate runs show {id} · tidegate runs logs {id}")));
-    }
     serving::end(global, session, arguments.keep_serving, stop).await;
     exit
 }

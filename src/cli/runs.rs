@@ -6,7 +6,7 @@ mod logs;
 mod show;
 
 use std::collections::HashMap;
-use std::io::{IsTerminal as _, Write};
+use std::io::Write;
 
 use crate::adapters::journal::{self, AnyJournal, Journal as _, JournalError};
 use crate::adapters::state::{self, StateError, StateFolder};
@@ -14,11 +14,11 @@ use crate::model::fact::{Entry, Fact, RunFact, Stream};
 use crate::model::id::RunId;
 use crate::model::outcome::RunOutcome;
 use crate::model::time::Timestamp;
-use crate::report::run::look::Look;
 use crate::report::run::text::{clean, duration, fit, pad, width};
 
-use super::args::{Color, Global, RunsArguments, RunsCommand};
+use super::args::{Global, RunsArguments, RunsCommand};
 use super::exit::Exit;
+use super::print::eprintln;
 
 /// Runs that a prefix of an id is looked for among.
 const KNOWN_RUNS: usize = 10_000;
@@ -77,7 +77,7 @@ fn answer(global: &Global, command: &RunsCommand) -> Result<(), RunsError> {
         let past = Past { state, journal, owners };
         match command {
             RunsCommand::Ls { limit } => ls(&past, *limit, global, &mut out).await,
-            RunsCommand::Show { run } => show::show(&past, &past.find(run).await?, global, &mut out),
+            RunsCommand::Show { run } => show::show(&past, &past.find(run).await?, global, &mut out).await,
             RunsCommand::Logs { run, step } => logs::logs(&past, &past.find(run).await?, step.as_deref(), global, &mut out),
         }
     })
@@ -133,7 +133,7 @@ impl Past {
 
 async fn ls(past: &Past, limit: usize, global: &Global, out: &mut impl Write) -> Result<(), RunsError> {
     let runs = past.journal.runs(limit).await?;
-    let look = look(global);
+    let wide = super::terminal::table_width();
     if runs.is_empty() && !global.json {
         eprintln!("There are no runs yet: `tidegate run` starts one.");
     }
@@ -152,7 +152,7 @@ async fn ls(past: &Past, limit: usize, global: &Global, out: &mut impl Write) ->
         let about = clean(&format!("{} {} {}", event.branch.as_deref().unwrap_or("-"), event.commit.short(), event.subject));
         let columns = format!("{}  {}  {}  {}", clean(run.as_str()), date(first.at), pad(outcome, 14), pad(&took, 11));
         let rest = format!("{}  {about}", clean(pipeline));
-        writeln!(out, "{columns}  {}", fit(&rest, look.width.saturating_sub(width(&columns) + 2).max(12)).trim_end())?;
+        writeln!(out, "{columns}  {}", fit(&rest, wide.saturating_sub(width(&columns) + 2).max(12)).trim_end())?;
     }
     Ok(())
 }
@@ -161,16 +161,4 @@ async fn ls(past: &Past, limit: usize, global: &Global, out: &mut impl Write) ->
 fn date(at: Timestamp) -> String {
     let moment = i64::try_from(at.as_micros()).ok().and_then(|micros| jiff::Timestamp::from_microsecond(micros).ok());
     moment.map_or_else(|| "?".to_owned(), |moment| moment.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
-}
-
-/// What standard output is like. A pipe is as wide as it needs to be.
-fn look(global: &Global) -> Look {
-    let out = std::io::stdout();
-    let colour = match global.color {
-        Color::Always => true,
-        Color::Never => false,
-        Color::Auto => anstream::AutoStream::choice(&out) != anstream::ColorChoice::Never,
-    };
-    let width = if out.is_terminal() { terminal_size::terminal_size().map_or(80, |(columns, _)| usize::from(columns.0)) } else { 200 };
-    Look { colour, width, ..Look::default() }
 }

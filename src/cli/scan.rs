@@ -9,8 +9,9 @@ use crate::core::findings::{AllowList, Gate, Secret, Sorted, Verdict, fingerprin
 use crate::model::finding::{Finding, Severity};
 use crate::report::{findings, sarif};
 
-use super::args::{Color, Global, ScanArguments, SeverityArgument};
+use super::args::{Global, ScanArguments, SeverityArgument};
 use super::exit::Exit;
+use super::print::{eprintln, print};
 
 /// Relative to the folder that is scanned from.
 const ALLOW_LIST: &str = ".tidegate/secrets-allow";
@@ -48,7 +49,7 @@ pub fn run(global: &Global, arguments: &ScanArguments) -> Exit {
     if global.json {
         print_json(&sorted, &scanned, &summary)
     } else {
-        print_text(global, &sorted, &scanned, &summary)
+        print_text(&sorted, &scanned, &summary)
     }
 
     match (Gate { fail: severity(arguments.fail) }).judge(&sorted.found) {
@@ -90,7 +91,7 @@ fn severity(argument: SeverityArgument) -> Severity {
     }
 }
 
-fn print_text(global: &Global, sorted: &Sorted, scanned: &Scan, summary: &findings::Summary) {
+fn print_text(sorted: &Sorted, scanned: &Scan, summary: &findings::Summary) {
     let mut text = findings::listing(&sorted.found);
     for (path, why) in &scanned.unscanned {
         text.push_str(&format!("not scanned: {path} ({why})\n"));
@@ -109,13 +110,7 @@ fn print_text(global: &Global, sorted: &Sorted, scanned: &Scan, summary: &findin
         text.push_str(ALLOW_LIST);
         text.push_str(".\n");
     }
-    let choice = match global.color {
-        Color::Auto => anstream::ColorChoice::Auto,
-        Color::Always => anstream::ColorChoice::Always,
-        Color::Never => anstream::ColorChoice::Never,
-    };
-    // A reader that went away is no reason to fail.
-    let _ = anstream::AutoStream::new(std::io::stdout().lock(), choice).write_all(text.as_bytes());
+    print!("{text}");
 }
 
 fn print_json(sorted: &Sorted, scanned: &Scan, summary: &findings::Summary) {
@@ -139,6 +134,6 @@ fn print_json(sorted: &Sorted, scanned: &Scan, summary: &findings::Summary) {
 }
 
 fn fail(message: &str, exit: Exit) -> Exit {
-    anstream::eprintln!("error: {message}");
+    eprintln!("error: {message}");
     exit
 }

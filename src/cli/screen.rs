@@ -7,11 +7,13 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::args::Global;
+use super::canvas::Canvas;
+use super::print::eprintln;
 use super::terminal;
 use crate::model::fact::{Entry, Fact, Stream};
 use crate::model::id::{NodeId, RolloutId};
 use crate::report::run::plain::Plain;
-use crate::report::run::text::{clean, clock as time_of_day, fit};
+use crate::report::run::text::clean;
 use crate::report::run::{live, look};
 use crate::report::{rollout, run};
 use crate::runtime::clock;
@@ -23,7 +25,7 @@ const FRAME: Duration = Duration::from_millis(120);
 const LONGEST_LINE: usize = 64 << 10;
 
 enum Mode {
-    Live { drawn: usize },
+    Live(Canvas),
     Lines,
     Json,
 }
@@ -31,7 +33,6 @@ enum Mode {
 pub struct Screen {
     mode: Mode,
     look: look::Look,
-    rollout_look: rollout::Look,
     plain: Plain,
     view: run::view::View,
     pictures: BTreeMap<RolloutId, rollout::Picture>,
@@ -40,21 +41,13 @@ pub struct Screen {
 
 impl Screen {
     pub fn new(global: &Global) -> Self {
-        let look = terminal::run_look(global);
+        let look = terminal::run_look();
         let mode = match (global.json, terminal::is_live(global)) {
             (true, _) => Mode::Json,
-            (false, true) => Mode::Live { drawn: 0 },
+            (false, true) => Mode::Live(Canvas::default()),
             (false, false) => Mode::Lines,
         };
-        Self {
-            mode,
-            look,
-            rollout_look: terminal::rollout_look(global),
-            plain: Plain::new(look),
-            view: run::view::View::default(),
-            pictures: BTreeMap::new(),
-            unfinished: BTreeMap::new(),
-        }
+        Self { mode, look, plain: Plain::new(look), view: run::view::View::default(), pictures: BTreeMap::new(), unfinished: BTreeMap::new() }
     }
 
     /// Shows what comes until `done` resolves, then what is left.
@@ -64,8 +57,8 @@ impl Screen {
         loop {
             let last = tokio::select! {
                 _ = &mut done => true,
-                () = observer.changed(), if !matches!(self.mode, Mode::Live { .. }) => false,
-                _ = frames.tick(), if matches!(self.mode, Mode::Live { .. }) => false,
+                () = observer.changed(), if !matches!(self.mode, Mode::Live(_)) => false,
+                _ = frames.tick(), if matches!(self.mode, Mode::Live(_)) => false,
             };
             for shown in observer.drain() {
                 self.take(shown);
@@ -84,7 +77,7 @@ impl Screen {
             Shown::Fact(entry) => self.take_fact(&entry),
             Shown::Log { node, bytes } => self.take_log(&node, &bytes),
             Shown::Note(text) => match self.mode {
-                Mode::Json => anstream::eprintln!("note: {}", clean(&text)),
+                Mode::Json => eprintln!("note: {}", clean(&text)),
                 _ => self.print(&format!("note: {}", clean(&text))),
             },
         }
@@ -103,8 +96,8 @@ impl Screen {
                 let picture = self.pictures.entry(id.clone()).or_default();
                 picture.take(entry.at, fact);
                 if let (Mode::Lines, Some(line)) = (&self.mode, rollout::line(picture, entry.at, fact)) {
-                    let time = time_of_day(entry.at, self.look.utc_offset);
-                    self.print(&format!("{time} {line}"));
+                    let line = self.plain.told(entry.at, picture.function(), &format!("  {line}"));
+                    self.print(&line);
                 }
             }
             (Stream::Run(_), Fact::Rollout(_)) => {}
@@ -134,7 +127,7 @@ impl Screen {
         let line = line.trim_end_matches(['\n', '\r']);
         self.view.said(node, line);
         if let Mode::Lines = self.mode {
-            self.print(&format!("         {} │ {}", clean(node.as_str()), clean(line)));
+            self.print(&self.plain.said(node, line));
         }
     }
 
@@ -148,32 +141,34 @@ impl Screen {
     fn print(&mut self, line: &str) {
         self.erase();
         // A closed pipe is no reason to stop a run: the journal has all of it.
-        let _ = writeln!(anstream::stdout(), "{line}");
+        let _ = writeln!(std::io::stdout(), "{line}");
     }
 
     fn draw(&mut self) {
         let now = clock::now();
-        let mut lines = live::live(&self.view, now, self.look);
+        let Mode::Live(canvas) = &mut self.mode else { return };
+        self.look = terminal::run_look();
+        let mut rollouts = Vec::new();
         for picture in self.pictures.values().filter(|picture| picture.outcome().is_none()) {
+            rollouts.extend(rollout::live(picture, now, rollout_look(self.look)).lines().map(str::to_owned));
+        }
+        // The rollout moves and the graph stands still meanwhile: it gets the room that it needs.
+        let room = self.look.height.saturating_sub(1);
+        let rest = room.saturating_sub(if rollouts.is_empty() { 0 } else { rollouts.len() + 1 });
+        let mut lines =
+            if self.view.started.is_some() { live::live(&self.view, now, look::Look { height: rest.max(4), ..self.look }) } else { Vec::new() };
+        if !lines.is_empty() && !rollouts.is_empty() {
             lines.push(String::new());
-            lines.extend(rollout::live(picture, now, self.rollout_look).lines().map(str::to_owned));
         }
+        lines.extend(rollouts);
         // What does not fit would scroll away and could not be erased.
-        lines.truncate(self.look.height.saturating_sub(1));
-        self.erase();
-        if let Mode::Live { drawn } = &mut self.mode {
-            *drawn = lines.len();
-            let _ = writeln!(anstream::stdout(), "{}", lines.join("\n"));
-        }
+        lines.truncate(room);
+        put(&canvas.draw(&lines, self.look.width));
     }
 
     fn erase(&mut self) {
-        if let Mode::Live { drawn } = &mut self.mode
-            && *drawn > 0
-        {
-            // Up to the first line of the picture, and everything below it away.
-            let _ = write!(anstream::stdout(), "\x1b[{drawn}A\x1b[J");
-            *drawn = 0;
+        if let Mode::Live(canvas) = &mut self.mode {
+            put(&canvas.erase(terminal::run_look().width));
         }
     }
 
@@ -185,6 +180,10 @@ impl Screen {
         self.pictures.values()
     }
 
+    pub fn is_live(&self) -> bool {
+        matches!(self.mode, Mode::Live(_))
+    }
+
     pub fn is_json(&self) -> bool {
         matches!(self.mode, Mode::Json)
     }
@@ -192,17 +191,24 @@ impl Screen {
     /// The end of the story: the run (if there was one), then each rollout.
     pub fn summary(&self, tails: &[run::summary::LogTail]) -> String {
         let mut text = String::new();
-        if self.view.took(clock::now()) > Duration::ZERO && !self.view.subject().is_empty() {
+        if self.view.started.is_some() {
             text.push_str(&run::summary::summary(&self.view, tails, clock::now(), self.look));
         }
         for picture in self.pictures.values() {
+            text.push_str(if text.is_empty() { "" } else { "\n" });
+            text.push_str(&rollout::summary(picture, rollout_look(self.look)));
             text.push('\n');
-            text.push_str(&rollout::summary(picture, self.rollout_look));
         }
         text
     }
+}
 
-    pub fn fit(&self, line: &str) -> String {
-        fit(line, self.look.width)
-    }
+fn rollout_look(look: look::Look) -> rollout::Look {
+    rollout::Look { width: look.width, colour: look.colour }
+}
+
+/// In one piece, so that no half of a picture is seen. Not through what takes colours out: that would take the cursor's moves as well.
+fn put(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

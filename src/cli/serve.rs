@@ -4,56 +4,48 @@ use std::path::PathBuf;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::args::{Global, ServeArguments};
+use super::args::{ExecutorArgument, Global, ServeArguments};
 use super::exit::Exit;
+use super::print::{eprintln, println};
+use super::session::fail;
 use crate::adapters::gateway::choose_isolation;
 use crate::adapters::provider::local::{Local, LocalError, LocalOptions};
+use crate::adapters::state::{self, StateFolder};
 
 pub fn run(global: &Global, arguments: &ServeArguments) -> Exit {
-    let Some(state_dir) = global.state_dir.clone().or_else(default_state_dir) else {
-        eprintln!("error: there is no place for the state: set HOME, or choose a folder with --state-dir");
-        return Exit::Usage;
+    let located = state::locate(global.state_dir.as_deref(), |name| std::env::var_os(name));
+    let state_dir = match located.and_then(StateFolder::open) {
+        Ok(folder) => folder.root().to_owned(),
+        Err(error) => return fail(Exit::Infrastructure, error),
     };
     let options = match options(arguments) {
         Ok(options) => options,
-        Err(error) => {
-            eprintln!("error: {error}");
-            return Exit::Usage;
-        }
+        Err((exit, error)) => return fail(exit, error),
     };
     // Warnings only: what a function says is in its log. Somebody may have set another one up already.
     let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_writer(std::io::stderr).with_target(false).try_init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("error: {error}");
-            return Exit::Infrastructure;
-        }
+        Err(error) => return fail(Exit::Infrastructure, error),
     };
     match runtime.block_on(serve(&state_dir, &options)) {
         Ok(exit) => exit,
-        Err(error) => {
-            eprintln!("error: {error}");
-            Exit::Infrastructure
-        }
+        Err(error) => fail(Exit::Infrastructure, error),
     }
 }
 
-fn options(arguments: &ServeArguments) -> Result<LocalOptions, String> {
-    let isolation = choose_isolation(arguments.isolation.allow_unisolated).map_err(|error| error.to_string())?;
+fn options(arguments: &ServeArguments) -> Result<LocalOptions, (Exit, String)> {
+    if arguments.isolation.executor == ExecutorArgument::Container {
+        return Err((Exit::Usage, "not supported yet: --executor container. Functions run in the sandbox: leave the option out".to_owned()));
+    }
+    let isolation = choose_isolation(arguments.isolation.allow_unisolated).map_err(|error| (Exit::Infrastructure, error.to_string()))?;
     let there = |tool: &PathBuf| match tool.canonicalize() {
         Ok(path) if path.is_dir() && path.parent().is_some() => Ok(path),
         Ok(_) => Err(format!("--host-tools {}: it is no folder below the root", tool.display())),
         Err(error) => Err(format!("--host-tools {}: {error}", tool.display())),
     };
-    let host_tools = arguments.isolation.host_tools.iter().map(there).collect::<Result<_, _>>()?;
+    let host_tools = arguments.isolation.host_tools.iter().map(there).collect::<Result<_, _>>().map_err(|why| (Exit::Usage, why))?;
     Ok(LocalOptions { isolation, host_tools, ..LocalOptions::new(arguments.listen) })
-}
-
-/// By the XDG rules.
-fn default_state_dir() -> Option<PathBuf> {
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state"))).map(|base| base.join("tidegate"))
 }
 
 async fn serve(state_dir: &std::path::Path, options: &LocalOptions) -> Result<Exit, LocalError> {
@@ -66,7 +58,7 @@ async fn serve(state_dir: &std::path::Path, options: &LocalOptions) -> Result<Ex
     }
     println!("gateway: http://{}", local.address());
     for function in local.functions().await? {
-        let traffic: Vec<String> = function.traffic.split.iter().map(|(to, weight)| format!("{weight} {to}")).collect();
+        let traffic: Vec<String> = function.traffic.split.iter().map(|(to, weight)| format!("{weight} {}", function.name_of(to))).collect();
         println!("  http://{}/{}  {}", local.address(), function.name, traffic.join(", "));
     }
     println!("Ctrl-C ends it.");

@@ -1,10 +1,11 @@
 //! What becomes of the functions when a command that may have hosted them ends.
 
-use anstream::println;
+use super::print::println;
 
 use super::args::Global;
 use super::session::Session;
 use crate::adapters::provider::AnyProvider;
+use crate::model::traffic::Destination;
 use crate::runtime::drive_run::Stop;
 
 /// Says where the functions serve, or how to keep them serving; serves on if that was asked for; closes gracefully.
@@ -12,11 +13,13 @@ pub async fn end(global: &Global, session: Session, keep: bool, mut stop: Stop) 
     let Some(provider) = session.rollouts.opened() else { return };
     let AnyProvider::Local(local) = &*provider;
     let address = local.address();
-    let functions = local.functions().await.unwrap_or_default();
+    let mut functions = local.functions().await.unwrap_or_default();
+    functions.retain(|function| function.traffic.split.iter().any(|(to, _)| *to != Destination::Vacant));
     if !global.json && !functions.is_empty() {
         match (local.hosted_elsewhere(), keep) {
             (None, false) => {
-                println!("\n  This command hosted the gateway, and ends now. Keep the functions serving with `tidegate serve`:");
+                println!("\n  The gateway ends with this command. To keep serving:");
+                println!("    tidegate serve{}", state_option(global));
                 for function in &functions {
                     println!("    curl http://127.0.0.1:7070/{}/", function.name);
                 }
@@ -35,5 +38,14 @@ pub async fn end(global: &Global, session: Session, keep: bool, mut stop: Stop) 
     drop(session);
     if let Some(AnyProvider::Local(local)) = std::sync::Arc::into_inner(provider) {
         local.close().await;
+    }
+}
+
+/// What another command needs to find the same functions.
+fn state_option(global: &Global) -> String {
+    let inherited = std::env::var_os("TIDEGATE_STATE_DIR").map(std::path::PathBuf::from);
+    match &global.state_dir {
+        Some(folder) if inherited.as_ref() != Some(folder) => format!(" --state-dir {}", folder.display()),
+        _ => String::new(),
     }
 }

@@ -83,7 +83,7 @@ pub fn tokio() -> std::io::Result<tokio::runtime::Runtime> {
 
 /// Says what is wrong and how the command ends for it.
 pub fn fail(exit: Exit, why: impl std::fmt::Display) -> Exit {
-    anstream::eprintln!("error: {why}");
+    super::print::eprintln!("error: {why}");
     exit
 }
 

@@ -105,6 +105,9 @@ pub enum RolloutFact {
         function: Box<Function>,
         policy: Box<RolloutPolicy>,
         stable: Destination,
+        /// What people call the stable release ("v3"), where the provider knows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stable_version: Option<u64>,
         run: Option<RunId>,
     },
     /// The provider is asked next to publish the artifact.

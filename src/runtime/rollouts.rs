@@ -10,7 +10,7 @@ use crate::adapters::journal::AnyJournal;
 use crate::adapters::mailbox::Mailbox;
 use crate::adapters::provider::{self, AnyProvider, LocalOptions, Provider as _};
 use crate::adapters::state::{StateFolder, file_name};
-use crate::core::rollout::{Input, Rollout};
+use crate::core::rollout::{Input, Order, Rollout};
 use crate::model::fact::{RolloutOutcome, Stream};
 use crate::model::function::Target;
 use crate::model::id::{RolloutId, RunId};
@@ -80,7 +80,9 @@ impl Rollouts {
         })?;
         let now = clock::now();
         let id = ids::rollout(&function.name, now);
-        let (rollout, turn) = Rollout::start(id.clone(), function, policy, stable, digest, run, now);
+        let stable_version = version_of(&provider, &function.name, &stable).await;
+        let order = Order { id: id.clone(), function, policy, stable, stable_version, artifact: digest, run };
+        let (rollout, turn) = Rollout::start(order, now);
         let hands = self.hands(&id, 0, provider, Some(artifact), aborted);
         attached(id);
         drive_rollout::drive(hands, rollout, turn).await
@@ -127,6 +129,12 @@ impl Rollouts {
 #[derive(Debug)]
 pub struct Turnstile {
     _file: File,
+}
+
+/// What people call a destination, if it is a release that the provider has a number for. It is only a name: that it is not known stops nothing.
+pub async fn version_of(provider: &AnyProvider, function: &str, destination: &Destination) -> Option<u64> {
+    let Destination::Release(release) = destination else { return None };
+    provider.version(function, release).await.ok().flatten()
 }
 
 /// The one destination that has everything.

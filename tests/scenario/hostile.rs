@@ -150,14 +150,10 @@ async fn a_function_that_does_not_come_up_says_why() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bootstrap_that_can_not_be_executed_says_so() {
     let stage = Stage::new().await;
-    for (name, contents, reason) in [
-        ("no-interpreter", &b"#!/no/such/interpreter\n"[..], "its bootstrap could not be started: "),
-        ("no-program", b"\x7fELF but no more", "its process ended before it asked for an invocation"),
-        ("empty", b"", "its process ended before it asked for an invocation"),
-    ] {
+    for (name, contents) in [("no-interpreter", &b"#!/no/such/interpreter\n"[..]), ("no-program", b"\x7fELF but no more"), ("empty", b"")] {
         let (zip, digest) = zip_of(stage.folder.path(), &[("bootstrap", contents, true)]);
         let release = stage.local.publish(&function(name), &zip, &digest).await.unwrap();
         let ProviderError::InitFailed(text) = stage.local.prewarm(&release, 1).await.unwrap_err() else { panic!("{name}") };
-        assert!(text.contains(reason), "{text}");
+        assert!(text.contains("its bootstrap could not be started: "), "{text}");
     }
 }

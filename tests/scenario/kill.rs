@@ -12,8 +12,7 @@ fn a_quick_start_killed_at_random_moments_leaves_nothing_after_the_next_start() 
     let mut random = fastrand::Rng::with_seed(20_261_123);
     for round in 0..KILLS {
         // A new release each time, so that a rollout is under way in many of the rounds.
-        world.write("pipelines/quickstart/REVISION", &round.to_string());
-        world.commit("Change something");
+        change_the_function(&world, round);
         let mut child = world.start(&["run", "pipelines/quickstart.yaml"]);
         std::thread::sleep(Duration::from_millis(random.u64(5..9_000)));
         child.kill().expect("kill -9");
@@ -31,6 +30,13 @@ fn a_quick_start_killed_at_random_moments_leaves_nothing_after_the_next_start() 
     assert_eq!(leftovers, Vec::<String>::new());
     let rollouts = world.tidegate(&["rollout", "ls"]).expect(0);
     assert!(!rollouts.out.contains("observing"), "{}", rollouts.out);
+}
+
+fn change_the_function(world: &World, round: usize) {
+    let path = "pipelines/quickstart/handler.py";
+    let text = std::fs::read_to_string(world.repository().join(path)).expect("the function");
+    world.write(path, &format!("{text}\n# revision {round}\n"));
+    world.commit("Change the function");
 }
 
 fn quick_start() -> World {

@@ -12,4 +12,5 @@ mod gateway;
 mod hostile;
 mod kill;
 mod raw;
+mod readme;
 mod serve;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::model::fact::Batch;
 use crate::model::function::{Function, Target};
 use crate::model::id::Digest;
-use crate::model::release::Release;
+use crate::model::release::{Release, ReleaseId};
 use crate::model::traffic::{Destination, TrafficSplit};
 pub use local::{Local, LocalOptions};
 
@@ -47,6 +47,8 @@ pub trait Provider {
     async fn publish(&self, function: &Function, artifact: &Path, digest: &Digest) -> Result<Release, ProviderError>;
     /// `{ Vacant: 100 % }` for a function that was never published.
     async fn traffic(&self, function: &str) -> Result<TrafficState, ProviderError>;
+    /// The number that people know a release by.
+    async fn version(&self, function: &str, release: &ReleaseId) -> Result<Option<u64>, ProviderError>;
     /// Starts instances and waits until they are ready; answers each one's cold start in microseconds.
     async fn prewarm(&self, release: &Release, instances: u32) -> Result<Vec<u64>, ProviderError>;
     /// Compare-and-set by the revision that `traffic` or the last `shift` gave.
@@ -84,6 +86,10 @@ impl Provider for AnyProvider {
     async fn traffic(&self, function: &str) -> Result<TrafficState, ProviderError> {
         let Self::Local(local) = self;
         local.traffic(function).await
+    }
+    async fn version(&self, function: &str, release: &ReleaseId) -> Result<Option<u64>, ProviderError> {
+        let Self::Local(local) = self;
+        local.version(function, release).await
     }
     async fn prewarm(&self, release: &Release, instances: u32) -> Result<Vec<u64>, ProviderError> {
         let Self::Local(local) = self;

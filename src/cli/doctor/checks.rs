@@ -1,9 +1,10 @@
 //! The checks. Each looks at one thing and changes nothing.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::adapters::sandbox::{self, Verdict};
+use crate::adapters::state;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -92,8 +93,9 @@ fn tool(name: &str) -> Check {
 }
 
 fn state_folder(chosen: Option<&Path>) -> Check {
-    let Some(folder) = chosen.map(Path::to_path_buf).or_else(default_state) else {
-        return Check::missing("state folder", "neither HOME nor XDG_STATE_HOME is set", "name a folder with --state-dir DIR");
+    let folder = match state::locate(chosen, |name| std::env::var_os(name)) {
+        Ok(folder) => folder,
+        Err(error) => return Check::missing("state folder", error.to_string(), "name a folder with --state-dir DIR"),
     };
     let shown = folder.display();
     // The folder itself may not be there yet.
@@ -120,11 +122,6 @@ fn state_folder(chosen: Option<&Path>) -> Check {
         ),
         Kind::Unknown => Check::good("state folder", format!("{shown}, with {free} GiB free")),
     }
-}
-
-fn default_state() -> Option<PathBuf> {
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state"))).map(|state| state.join("tidegate"))
 }
 
 enum Kind {

@@ -8,9 +8,9 @@ use super::checks::{Check, State};
 
 fn glyph(state: State) -> (&'static str, Style) {
     match state {
-        State::Good => ("✓", AnsiColor::Green.on_default()),
+        State::Good => ("✔", AnsiColor::Green.on_default()),
         State::Advice => ("!", AnsiColor::Yellow.on_default()),
-        State::Missing => ("✗", AnsiColor::Red.on_default()),
+        State::Missing => ("✘", AnsiColor::Red.on_default()),
     }
 }
 
@@ -28,7 +28,7 @@ pub(super) fn text(checks: &[Check]) -> String {
     }
     let isolated = checks.iter().all(|check| check.state != State::Missing);
     let verdict =
-        if isolated { "Steps run fully isolated on this machine." } else { "Steps can not be run as they should on this machine: see ✗ above." };
+        if isolated { "Steps run fully isolated on this machine." } else { "Steps can not be run as they should on this machine: see ✘ above." };
     let _ = writeln!(text, "\n{verdict}");
     text
 }
@@ -60,13 +60,13 @@ mod tests {
     #[test]
     fn what_is_missing_stands_out_and_says_what_to_do() {
         insta::assert_snapshot!(anstream::adapter::strip_str(&text(&sample())).to_string(), @r"
-        ✓ namespaces  user, mount, PID, IPC and UTS namespaces
-        ✗ proc        /proc is partly hidden
+        ✔ namespaces  user, mount, PID, IPC and UTS namespaces
+        ✘ proc        /proc is partly hidden
                       → run tidegate on the host
         ! python3     is not installed
                       → install it
 
-        Steps can not be run as they should on this machine: see ✗ above.
+        Steps can not be run as they should on this machine: see ✘ above.
         ");
     }
 

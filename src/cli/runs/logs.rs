@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, IsTerminal as _, Write};
 
 use super::super::args::Global;
+use super::super::print::eprintln;
 use super::{Past, RunsError};
 use crate::core::run::Run;
 use crate::model::fact::{Entry, RunFact};

@@ -7,20 +7,24 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use super::super::args::Global;
-use super::{Past, RunsError, look};
+use super::super::terminal;
+use super::{Past, RunsError};
+use crate::adapters::journal::Journal as _;
 use crate::core::run::{Input, Rules, Run};
-use crate::model::fact::{Entry, RunFact};
+use crate::model::fact::{Entry, RunFact, Stream};
 use crate::model::outcome::Outcome;
 use crate::model::time::Timestamp;
+use crate::report::rollout::{self, Picture};
 use crate::report::run::summary::{LogTail, summary};
 use crate::report::run::view::{Status, View};
+use crate::runtime::recover::rollout_facts;
 
 /// Lines of log shown for a step that went wrong.
 const TAIL: usize = 20;
 /// Bytes at the end of a log that these lines are looked for in.
 const TAIL_BYTES: u64 = 64 << 10;
 
-pub(super) fn show(past: &Past, found: &[(Entry, RunFact)], global: &Global, out: &mut impl Write) -> Result<(), RunsError> {
+pub(super) async fn show(past: &Past, found: &[(Entry, RunFact)], global: &Global, out: &mut impl Write) -> Result<(), RunsError> {
     if global.json {
         for (entry, _) in found {
             writeln!(out, "{}", serde_json::to_string(entry).map_err(std::io::Error::other)?)?;
@@ -33,7 +37,13 @@ pub(super) fn show(past: &Past, found: &[(Entry, RunFact)], global: &Global, out
         facts.extend(its_end(&facts, entry.at));
     }
     let view = View::of(facts.iter().map(|(at, fact)| (*at, fact)));
-    Ok(write!(out, "{}", summary(&view, &tails(past, &view), entry.at, look(global)))?)
+    write!(out, "{}", summary(&view, &tails(past, &view), entry.at, terminal::run_look()))?;
+    for id in view.nodes.iter().filter_map(|node| node.rollout.as_ref()) {
+        let entries = past.journal.read(&Stream::Rollout(id.clone())).await?;
+        let picture = Picture::of(&rollout_facts(&entries));
+        writeln!(out, "\n{}", rollout::summary(&picture, terminal::rollout_look()))?;
+    }
+    Ok(())
 }
 
 /// The facts that the next start will record for a run whose process is dead.

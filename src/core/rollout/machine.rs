@@ -51,18 +51,24 @@ pub enum ReplayError {
     Illegal { number: usize, why: IllegalFact },
 }
 
+/// What a rollout is started for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Order {
+    pub id: RolloutId,
+    pub function: Function,
+    pub policy: RolloutPolicy,
+    /// Where all traffic goes now, and what people call it. The version is only for them: no decision looks at it.
+    pub stable: Destination,
+    pub stable_version: Option<u64>,
+    pub artifact: Digest,
+    pub run: Option<RunId>,
+}
+
 impl Rollout {
-    pub fn start(
-        id: RolloutId,
-        function: Function,
-        policy: RolloutPolicy,
-        stable: Destination,
-        artifact: Digest,
-        run: Option<RunId>,
-        now: Timestamp,
-    ) -> (Self, Turn<RolloutFact, Effect>) {
+    pub fn start(order: Order, now: Timestamp) -> (Self, Turn<RolloutFact, Effect>) {
+        let Order { id, function, policy, stable, stable_version, artifact, run } = order;
         let mut rollout = Self::new(id.clone(), function.clone(), policy.clone(), stable.clone(), run.clone());
-        let started = RolloutFact::Started { rollout: id, function: Box::new(function), policy: Box::new(policy), stable, run };
+        let started = RolloutFact::Started { rollout: id, function: Box::new(function), policy: Box::new(policy), stable, stable_version, run };
         let intended = RolloutFact::PublishIntended { artifact };
         let _fits = rollout.apply(now, &intended);
         debug_assert_eq!(_fits, Ok(()), "publishing is the first thing that a new rollout does");
@@ -81,7 +87,7 @@ impl Rollout {
 
     /// The machine as it stood after these facts.
     pub fn replay(facts: &[(Timestamp, RolloutFact)]) -> Result<Self, ReplayError> {
-        let Some(((_, RolloutFact::Started { rollout, function, policy, stable, run }), rest)) = facts.split_first() else {
+        let Some(((_, RolloutFact::Started { rollout, function, policy, stable, run, .. }), rest)) = facts.split_first() else {
             return Err(ReplayError::NoStart);
         };
         let mut machine = Self::new(rollout.clone(), (**function).clone(), (**policy).clone(), stable.clone(), run.clone());

@@ -29,5 +29,5 @@ mod tests;
 pub use apply::IllegalFact;
 pub use effect::Effect;
 pub use input::{CallFailure, IllegalInput, Input};
-pub use machine::{ReplayError, Rollout};
+pub use machine::{Order, ReplayError, Rollout};
 pub use state::{Call, Standing, State};

@@ -7,15 +7,18 @@ use crate::model::traffic::Weight;
 use super::picture::{Picture, version};
 use super::text::{clean, count, span};
 
-/// What to print for a fact that the picture has just taken in; nothing for intents and single observations.
+/// What to print for a fact that the picture has just taken in; nothing for intents and single observations. Without the function's name.
 pub fn line(picture: &Picture, at: Timestamp, fact: &RolloutFact) -> Option<String> {
     let told = match fact {
         RolloutFact::Started { rollout, policy, .. } => {
             let weights: Vec<String> = picture.stages.iter().map(|stage| stage.weight.to_string()).collect();
-            format!("rollout {rollout} started: {}, {}", policy.strategy.word(), weights.join(" → "))
+            let first = picture.first_means().map_or_else(String::new, |means| format!("; {means}"));
+            format!("rollout {rollout} started: {}, {}{first}", policy.strategy.word(), weights.join(" → "))
         }
         RolloutFact::Published { release } => format!("published {} ({})", version(release), release.id),
         RolloutFact::AlreadyLive { release } => format!("{} is serving already", version(release)),
+        // The same ones as in the stage before: that was said there.
+        RolloutFact::Prewarmed { .. } if !picture.warmed_anew => return None,
         RolloutFact::Prewarmed { instances, cold_start_us, .. } => {
             let slowest = cold_start_us.iter().copied().max().unwrap_or_default();
             format!("{} warm, the slowest after {}", count(u64::from(*instances), "instance"), span(std::time::Duration::from_micros(slowest)))
@@ -38,7 +41,7 @@ pub fn line(picture: &Picture, at: Timestamp, fact: &RolloutFact) -> Option<Stri
         | RolloutFact::ShiftIntended { .. }
         | RolloutFact::Observed { .. } => return None,
     };
-    Some(clean(&format!("{}: {told}", picture.function())))
+    Some(clean(&told))
 }
 
 fn decision_words(decision: Decision) -> &'static str {
@@ -59,7 +62,7 @@ fn by_words(by: &DecidedBy) -> &'static str {
 
 fn ended(picture: &Picture, outcome: &RolloutOutcome) -> String {
     let (canary, _) = picture.totals();
-    let failed = format!("clients saw {} of {} fail on {}", canary.errors, count(canary.requests, "request"), picture.new_name());
+    let failed = format!("{} of {} failed on {}", canary.errors, count(canary.requests, "request"), picture.new_name());
     match outcome {
         RolloutOutcome::Promoted => format!("promoted; {failed}"),
         RolloutOutcome::Unchanged => "unchanged".to_owned(),

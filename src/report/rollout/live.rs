@@ -2,19 +2,23 @@
 
 use anstyle::Style;
 
+use crate::core::judge::Baseline;
 use crate::core::rollout::{Rollout, State};
 use crate::model::fact::ArmCounts;
 use crate::model::number::{grouped, odds, percent};
 use crate::model::time::Timestamp;
 
 use super::picture::{Picture, StageRecord};
-use super::text::{BAD, BOLD, FAINT, GOOD, Line, Look, NEW, PLAIN, WARN, bar, count, planned, span};
+use super::text::{BAD, BOLD, FAINT, GOOD, Line, Look, NEW, PLAIN, WARN, bar, columns, count, planned, span, wrapped};
 
 /// Several lines, none of them wider than the look.
 pub fn live(picture: &Picture, now: Timestamp, look: Look) -> String {
     let Some(rollout) = picture.rollout() else { return String::new() };
     let mut lines = vec![head(picture, rollout, now, look)];
     lines.extend(picture.stages.iter().enumerate().map(|(place, stage)| stage_line(picture, rollout, place, stage, now, look)));
+    if let (Some(means), false) = (picture.first_means(), look.is_narrow()) {
+        lines.extend(wrapped(2, &means, FAINT, Look { colour: false, ..look }).iter().map(|line| Line::new().and(FAINT, line)));
+    }
     let (canary, stable) = picture.totals();
     if canary.requests + stable.requests > 0 {
         lines.push(arm(&picture.new_name(), &canary, NEW, look));
@@ -45,9 +49,9 @@ fn stage_line(picture: &Picture, rollout: &Rollout, place: usize, stage: &StageR
     let weight = stage.weight;
     let current = stage.since.is_some() && stage.until.is_none();
     let (mark, style) = match (stage.held, current, stage.since) {
-        (true, ..) => ("✓", GOOD),
+        (true, ..) => ("✔", GOOD),
         (false, true, _) => ("▸", NEW),
-        (false, false, Some(_)) => ("✗", BAD),
+        (false, false, Some(_)) => ("✘", BAD),
         (false, false, None) => (" ", FAINT),
     };
     let cells = look.cells();
@@ -96,8 +100,13 @@ fn gauge(rollout: &Rollout, look: Look) -> Option<Line> {
     };
     let line = bar(Line::new().and(PLAIN, "  evidence ").to(11), look.cells(), share, style);
     let line = line.and(style, format!(" {} to 1", odds(ln)));
-    Some(match look.is_narrow() {
-        true => line.and(FAINT, format!(" of {}", odds(needed))),
-        false => line.and(FAINT, format!(" that {} are worse, {} rolls back", metric.name.word(), odds(needed))),
-    })
+    let that = match rollout.judge().baseline() {
+        Baseline::Stable => format!("{} are worse", metric.name.word()),
+        Baseline::Objective => format!("{} are over {}", metric.name.word(), percent(metric.objective())),
+    };
+    // The longest that fits.
+    let said = [format!(" that {that}, {} rolls back", odds(needed)), format!(" of {} that {that}", odds(needed)), format!(" of {}", odds(needed))];
+    let room = look.width.saturating_sub(line.width());
+    let fits = said.iter().find(|said| columns(said) <= room).or(said.last()).cloned().unwrap_or_default();
+    Some(line.and(FAINT, fits))
 }

@@ -2,6 +2,7 @@
 
 use crate::core::rollout::{Rollout, State};
 use crate::model::fact::{ArmCounts, DecidedBy, Decision, RolloutFact, RolloutOutcome, VerdictRecord};
+use crate::model::number::percent;
 use crate::model::release::Release;
 use crate::model::time::Timestamp;
 use crate::model::traffic::{Destination, Weight};
@@ -18,6 +19,12 @@ pub struct Picture {
     pub(super) decided: Option<(Timestamp, Decision, DecidedBy, VerdictRecord)>,
     /// The last call that failed and is made again.
     pub(super) trouble: Option<String>,
+    /// What the provider calls the stable release.
+    pub(super) stable_version: Option<u64>,
+    /// The cold starts of the instances that are warm now.
+    pub(super) warm: Vec<u64>,
+    /// Whether the last prewarming has started any.
+    pub(super) warmed_anew: bool,
 }
 
 /// One stage, as far as it has got. The last one is all traffic.
@@ -39,7 +46,18 @@ impl StageRecord {
 
 impl Default for Picture {
     fn default() -> Self {
-        Self { rollout: None, started: None, last: Timestamp::EPOCH, stages: Vec::new(), back: None, decided: None, trouble: None }
+        Self {
+            rollout: None,
+            started: None,
+            last: Timestamp::EPOCH,
+            stages: Vec::new(),
+            back: None,
+            decided: None,
+            trouble: None,
+            stable_version: None,
+            warm: Vec::new(),
+            warmed_anew: false,
+        }
     }
 }
 
@@ -56,7 +74,8 @@ impl Picture {
     pub fn take(&mut self, at: Timestamp, fact: &RolloutFact) {
         self.last = at;
         match (&mut self.rollout, fact) {
-            (None, RolloutFact::Started { .. }) => {
+            (None, RolloutFact::Started { stable_version, .. }) => {
+                self.stable_version = *stable_version;
                 self.rollout = Rollout::replay(&[(at, fact.clone())]).ok();
                 self.started = Some(at);
                 self.stages = self.rollout.iter().flat_map(|rollout| rollout.stages()).map(|weight| StageRecord::new(*weight)).collect();
@@ -90,6 +109,10 @@ impl Picture {
                     record.canary.add(&batch.canary);
                 }
             }
+            RolloutFact::Prewarmed { cold_start_us, .. } => {
+                self.warmed_anew = self.warm != *cold_start_us;
+                self.warm.clone_from(cold_start_us);
+            }
             RolloutFact::StageHeld { stage, .. } => {
                 if let Some(record) = self.stages.get_mut(*stage) {
                     record.held = true;
@@ -116,7 +139,7 @@ impl Picture {
         self.rollout.as_ref().map(Rollout::state)
     }
 
-    pub(super) fn function(&self) -> &str {
+    pub fn function(&self) -> &str {
         self.rollout.as_ref().map_or("?", |rollout| &rollout.function().name)
     }
 
@@ -125,13 +148,20 @@ impl Picture {
         self.rollout.as_ref().and_then(Rollout::release).map_or_else(|| "new release".to_owned(), version)
     }
 
-    /// How the other side is called: its digest, its address, or that there is none.
+    /// How the other side is called: "v2", its digest where no version is known, its address, or that there is none.
     pub(super) fn stable_name(&self) -> String {
-        match self.rollout.as_ref().map(Rollout::stable) {
-            Some(Destination::Release(id)) => format!("stable {}", id.digest().hex().get(..7).unwrap_or_default()),
-            Some(Destination::Upstream(url)) => url.clone(),
-            Some(Destination::Vacant) | None => "nothing yet".to_owned(),
+        match (self.rollout.as_ref().map(Rollout::stable), self.stable_version) {
+            (Some(Destination::Release(_)), Some(version)) => format!("v{version}"),
+            (Some(Destination::Release(id)), None) => format!("stable {}", id.digest().hex().get(..7).unwrap_or_default()),
+            (Some(Destination::Upstream(url)), _) => url.clone(),
+            (Some(Destination::Vacant) | None, _) => "nothing yet".to_owned(),
         }
+    }
+
+    /// What it means that there is no older release; nothing where there is one.
+    pub(super) fn first_means(&self) -> Option<String> {
+        let objective = self.rollout.as_ref().filter(|_| self.is_first())?.policy().judge.errors.objective;
+        Some(format!("first release, nothing to compare with: at most {} of requests may fail", percent(objective)))
     }
 
     pub(super) fn is_first(&self) -> bool {

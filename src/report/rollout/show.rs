@@ -15,9 +15,8 @@ pub fn show(facts: &[(Timestamp, RolloutFact)], look: Look) -> String {
     for (at, fact) in facts {
         picture.take(*at, fact);
         if let Some(told) = line(&picture, *at, fact) {
-            let prefix = format!("{}: ", picture.function());
             let after = span(at.since(picture.started.unwrap_or(*at)));
-            steps.push((after, told.strip_prefix(&prefix).unwrap_or(&told).to_owned()));
+            steps.push((after, told));
         }
     }
     let mut lines = vec![summary(&picture, look), String::new()];

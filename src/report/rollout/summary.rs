@@ -15,6 +15,7 @@ pub fn summary(picture: &Picture, look: Look) -> String {
     lines.extend(why(picture, look));
     lines.extend(stages(picture, look));
     lines.extend(clients(picture, look));
+    lines.extend(picture.rollout().map(|rollout| Line::new().and(FAINT, format!("  rollout {}", rollout.id())).render(look)));
     lines.join("\n")
 }
 
@@ -22,11 +23,11 @@ fn headline(picture: &Picture, look: Look) -> Vec<String> {
     let (name, new) = (picture.function(), picture.new_name());
     let took = span(picture.last.since(picture.started.unwrap_or(picture.last)));
     let (mark, style, told) = match picture.outcome() {
-        Some(RolloutOutcome::Promoted) => ("✓", GOOD, format!("{new} serves all traffic, after {took}")),
-        Some(RolloutOutcome::Unchanged) => ("✓", GOOD, format!("{new} was serving already: nothing to do")),
-        Some(RolloutOutcome::RolledBack { .. }) => ("✗", BAD, format!("{new} was rolled back{}", reached(picture))),
-        Some(RolloutOutcome::Aborted { .. }) => ("✗", WARN, format!("{new} was taken back by hand{}", reached(picture))),
-        Some(RolloutOutcome::Failed { .. }) => ("✗", BAD, format!("{new} was not rolled out: no traffic was shifted")),
+        Some(RolloutOutcome::Promoted) => ("✔", GOOD, format!("{new} serves all traffic, after {took}")),
+        Some(RolloutOutcome::Unchanged) => ("✔", GOOD, format!("{new} was serving already: nothing to do")),
+        Some(RolloutOutcome::RolledBack { .. }) => ("✘", BAD, format!("{new} was rolled back{}", reached(picture))),
+        Some(RolloutOutcome::Aborted { .. }) => ("✘", WARN, format!("{new} was taken back by hand{}", reached(picture))),
+        Some(RolloutOutcome::Failed { .. }) => ("✘", BAD, format!("{new} was not rolled out: no traffic was shifted")),
         Some(RolloutOutcome::Stuck { .. }) => ("!", BAD, format!("the rollout of {new} is stuck: a person must look")),
         None => ("…", NEW, format!("{new} is being rolled out: {}", picture.state().map_or("starting", |state| state.word()))),
     };
@@ -62,11 +63,13 @@ fn promoted_because(picture: &Picture, look: Look) -> Vec<String> {
     let Some(rollout) = picture.rollout() else { return Vec::new() };
     let Some(metric) = rollout.leading_metric() else { return Vec::new() };
     let against = match rollout.judge().baseline() {
-        Baseline::Stable => "worse than the stable one".to_owned(),
-        Baseline::Objective => format!("over its objective of {}", percent(metric.objective())),
+        Baseline::Stable => format!("it is worse than {}", picture.stable_name()),
+        Baseline::Objective => format!("it is over its objective of {}", percent(metric.objective())),
     };
     let needed = odds(rollout.judge().log_threshold());
-    wrapped(2, &format!("evidence that it is {against}: {} to 1; {needed} to 1 would have rolled it back", odds(metric.ln_evidence())), PLAIN, look)
+    let first = picture.first_means().map(|means| format!("{means}; ")).unwrap_or_default();
+    let told = format!("{first}evidence that {against}: {} to 1; {needed} to 1 would have rolled it back", odds(metric.ln_evidence()));
+    wrapped(2, &told, PLAIN, look)
 }
 
 fn stages(picture: &Picture, look: Look) -> Vec<String> {
@@ -76,9 +79,9 @@ fn stages(picture: &Picture, look: Look) -> Vec<String> {
         .map(|(stage, since): (_, Timestamp)| {
             let serving = stage.weight == Weight::ALL && picture.outcome() == Some(&RolloutOutcome::Promoted);
             let (mark, style) = match (stage.held || serving, stage.until) {
-                (true, _) => ("✓", GOOD),
+                (true, _) => ("✔", GOOD),
                 (false, None) if picture.outcome().is_none() => ("▸", NEW),
-                (false, _) => ("✗", BAD),
+                (false, _) => ("✘", BAD),
             };
             let line = Line::new().and(style, format!("  {mark} {:>5}", stage.weight));
             if serving && stage.canary.requests == 0 {
@@ -102,6 +105,7 @@ fn clients(picture: &Picture, look: Look) -> Vec<String> {
     let all = canary.requests + if picture.is_first() { 0 } else { stable.requests };
     let share = if all == 0 { 0.0 } else { canary.errors as f64 / all as f64 };
     let told = match canary.errors {
+        0 if picture.is_first() => format!("Clients sent {}: none failed.", count(all, "request")),
         0 => format!("Clients sent {}, {} of them to {}: none failed there.", count(all, "request"), grouped(canary.requests), picture.new_name()),
         errors => format!(
             "Clients saw {} from {} ({} of all {}).",
@@ -116,14 +120,9 @@ fn clients(picture: &Picture, look: Look) -> Vec<String> {
     if matches!(picture.outcome(), Some(RolloutOutcome::RolledBack { .. } | RolloutOutcome::Aborted { .. })) {
         let serving = match picture.is_first() {
             true => "Nothing serves now, as before: this was the first release.".to_owned(),
-            false => format!("{} serves everything.", upper_first(&picture.stable_name())),
+            false => format!("All traffic goes to {} again.", picture.stable_name()),
         };
         lines.extend(wrapped(2, &serving, PLAIN, look));
     }
     lines
-}
-
-fn upper_first(text: &str) -> String {
-    let mut characters = text.chars();
-    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Look, Picture, line, list, live, show, summary};
-use crate::core::rollout::{CallFailure, Input, Rollout};
+use crate::core::rollout::{CallFailure, Input, Order, Rollout};
 use crate::model::deploy::{JudgePolicy, RolloutPolicy, Strategy};
 use crate::model::fact::{ArmCounts, Batch, Entry, Fact, RolloutFact, Stream};
 use crate::model::function::{Function, Target};
@@ -52,7 +52,16 @@ fn script(name: &str, stable: Destination, inputs: Vec<(u64, Input)>) -> Vec<(Ti
         probe: None,
         keep: Duration::ZERO,
     };
-    let (mut rollout, turn) = Rollout::start(RolloutId::new("r-0193"), function, policy, stable, Digest::from_sha256([3; 32]), None, at(0));
+    let order = Order {
+        id: RolloutId::new("r-0193"),
+        function,
+        policy,
+        stable_version: matches!(stable, Destination::Release(_)).then_some(2),
+        stable,
+        artifact: Digest::from_sha256([3; 32]),
+        run: None,
+    };
+    let (mut rollout, turn) = Rollout::start(order, at(0));
     let mut facts: Vec<_> = turn.facts.into_iter().map(|fact| (at(0), fact)).collect();
     for (tenths, input) in inputs {
         facts.extend(rollout.handle(input, at(tenths)).unwrap().facts.into_iter().map(|fact| (at(tenths), fact)));

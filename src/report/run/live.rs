@@ -4,7 +4,7 @@ use crate::model::time::Timestamp;
 
 use super::look::{BOLD, FAINT, Look, run_sign, sign};
 use super::text::{duration, fit, pad, width};
-use super::view::{NodeView, Status, View, reason};
+use super::view::{NodeView, Status, View, reason, short_reason};
 
 const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
 /// Columns of the time that a node has taken.
@@ -13,8 +13,11 @@ const TIME: usize = 11;
 /// Every line fits into `look.width`, and all of them into `look.height`: a graph that is longer shows what moves and what went wrong first.
 pub fn live(view: &View, now: Timestamp, look: Look) -> Vec<String> {
     let mut lines = vec![head(view, now, look)];
+    if let (Some(why), None) = (&view.cancel, &view.ended) {
+        lines.push(fit(&format!("  stopping, because of {why}: once more ends it at once"), look.width));
+    }
     // Besides the nodes there are the head, the counts, and the line that says what is not shown.
-    let room = look.height.saturating_sub(3).max(1);
+    let room = look.height.saturating_sub(2 + lines.len()).max(1);
     let shown = chosen(view, room);
     let names = view.nodes.iter().map(|node| width(&node.name)).max().unwrap_or(0).min(look.width / 3).max(4);
     lines.extend(shown.iter().map(|node| line(node, names, now, look)));
@@ -87,7 +90,8 @@ fn telling(node: &NodeView, now: Timestamp) -> String {
         Status::Queued => "waits for room".to_owned(),
         Status::BackingOff { until } => format!("attempt {} follows in {}", node.attempt.saturating_add(1), duration(until.since(now))),
         Status::Deploying => node.rollout.as_ref().map_or_else(String::new, |rollout| super::text::clean(&format!("rollout {rollout}"))),
-        Status::Ended(outcome) => match reason(outcome) {
+        Status::Ended(outcome) => match short_reason(node).or_else(|| reason(outcome)) {
+            Some(why) if node.rollout.is_some() => why,
             Some(why) => format!("{}: {why}", outcome.word()),
             None => String::new(),
         },

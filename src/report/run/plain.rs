@@ -5,8 +5,8 @@ use crate::model::id::NodeId;
 use crate::model::time::Timestamp;
 
 use super::look::{BOLD, FAINT, Look, run_sign, sign};
-use super::text::{clock, duration, fit, pad, width};
-use super::view::{NodeView, View, reason};
+use super::text::{clean, clock, duration, fit, pad, width};
+use super::view::{NodeView, View, reason, short_reason};
 
 /// Names take at most so many columns; longer ones push the rest of their line to the right.
 const NAMES: usize = 24;
@@ -29,8 +29,9 @@ impl Plain {
         self.view.apply(at, fact);
         let (who, what) = match fact {
             RunFact::Started { run, .. } => {
-                self.names = self.view.nodes.iter().map(|node| width(&node.name)).max().unwrap_or(0).clamp(3, NAMES);
-                ("run".to_owned(), format!("  {} {}, {}", self.view.pipeline, super::text::clean(run.as_str()), self.view.subject()))
+                let names = self.view.nodes.iter().map(|node| width(&node.name)).chain([width(&self.view.pipeline)]);
+                self.names = names.max().unwrap_or(0).clamp(3, NAMES);
+                (self.own_name(), format!("  run {} of {}", clean(run.as_str()), self.view.subject()))
             }
             RunFact::InvocationStarted { node, attempt, .. } => (self.node(node)?.name.clone(), format!("  started (attempt {attempt})")),
             RunFact::InvocationEnded { .. } | RunFact::NodeQueued { .. } => return None,
@@ -38,22 +39,39 @@ impl Plain {
                 (self.node(node)?.name.clone(), format!("{} attempt {attempt} follows in {}", self.sign(node)?, duration(until.since(at))))
             }
             RunFact::RolloutAttached { node, rollout } => {
-                (self.node(node)?.name.clone(), format!("{} rollout {}", self.sign(node)?, super::text::clean(rollout.as_str())))
+                (self.node(node)?.name.clone(), format!("{} rollout {}", self.sign(node)?, clean(rollout.as_str())))
             }
             RunFact::NodeEnded { node, outcome } => {
                 let took = self.node(node)?.took(at).map_or_else(String::new, |took| format!(" {}", duration(took)));
-                let why = reason(outcome).map_or_else(String::new, |why| format!(": {why}"));
+                // The lines of a rollout have given its numbers already.
+                let short = short_reason(self.node(node)?);
+                let why = short.or_else(|| reason(outcome)).map_or_else(String::new, |why| format!(": {why}"));
                 (self.node(node)?.name.clone(), format!("{} {}{took}{why}", self.sign(node)?, outcome.word()))
             }
-            RunFact::CancelRequested { .. } => ("run".to_owned(), format!("  is being cancelled: {}", self.view.cancel.as_deref().unwrap_or(""))),
+            RunFact::CancelRequested { .. } => (self.own_name(), format!("  is being cancelled: {}", self.view.cancel.as_deref().unwrap_or(""))),
             RunFact::Ended { outcome } => {
                 let (sign, style) = run_sign(*outcome);
                 let took = duration(self.view.took(at));
-                ("run".to_owned(), format!("{} {} in {took}", self.look.paint(style, sign), outcome.word()))
+                (self.own_name(), format!("{} {} in {took}", self.look.paint(style, sign), outcome.word()))
             }
         };
+        Some(self.told(at, &who, &what))
+    }
+
+    /// A line about something else that the run does, in the same columns.
+    pub fn told(&self, at: Timestamp, who: &str, what: &str) -> String {
         let time = self.look.paint(FAINT, &clock(at, self.look.utc_offset));
-        Some(format!("{time} {} {}", self.look.paint(BOLD, &pad(&fit(&who, 200), self.names)), what.trim_end()))
+        format!("{time} {} {}", self.look.paint(BOLD, &pad(&fit(&clean(who), 200), self.names)), what.trim_end())
+    }
+
+    /// What a step has said, below its facts. Raw text comes in.
+    pub fn said(&self, node: &NodeId, line: &str) -> String {
+        let name = pad(&fit(&clean(node.as_str()), 200), self.names);
+        format!("{:8} {} {} {}", "", self.look.paint(FAINT, &name), self.look.paint(FAINT, "│"), clean(line)).trim_end().to_owned()
+    }
+
+    fn own_name(&self) -> String {
+        if self.view.pipeline.is_empty() { "run".to_owned() } else { self.view.pipeline.clone() }
     }
 
     pub fn view(&self) -> &View {

@@ -1,4 +1,4 @@
-//! The last word on a run: what each node did and took, why what failed did, what is there now.
+//! The last word on a run: what each node did and took, why what failed did, what is there now. Its rollouts have summaries of their own.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use crate::model::outcome::Outcome;
 use crate::model::time::Timestamp;
 
 use super::look::{BOLD, FAINT, Look, run_sign, sign};
-use super::text::{bytes, clean, count, duration, fit, pad, width, wrap};
-use super::view::{NodeView, Status, View, reason};
+use super::text::{bytes, clean, count, duration, fit, pad, width, wrap, wrap_parts};
+use super::view::{NodeView, Status, View, reason, short_reason};
 
 /// Narrower screens than this get lines that wrap.
 const NARROWEST: usize = 24;
@@ -32,11 +32,12 @@ pub fn summary(view: &View, tails: &[LogTail], now: Timestamp, look: Look) -> St
     let names = view.nodes.iter().map(|node| width(&node.name)).max().unwrap_or(0).min(look.width / 4);
     view.nodes.iter().for_each(|node| out.extend(node_lines(node, names, now, look)));
     out.extend(artifacts(view, look));
-    for node in view.nodes.iter().filter(|node| went_wrong(node)) {
+    // Why a rollout went wrong is told with the rollout, which comes next.
+    for node in view.nodes.iter().filter(|node| went_wrong(node) && node.rollout.is_none()) {
         out.extend(cause(view, node, tails, look));
     }
     out.push(String::new());
-    out.extend(wrap(&totals(view), look.width.saturating_sub(2)).into_iter().map(|line| format!("  {}", look.paint(FAINT, &line))));
+    out.extend(wrap_parts(&totals(view), look.width.saturating_sub(2)).into_iter().map(|line| format!("  {}", look.paint(FAINT, &line))));
     out.iter().fold(String::new(), |mut text, line| {
         let _ = writeln!(text, "{}", line.trim_end());
         text
@@ -72,16 +73,19 @@ fn node_lines(node: &NodeView, names: usize, now: Timestamp, look: Look) -> Vec<
     if details.is_empty() {
         return vec![head];
     }
-    if width(&details) <= room {
-        return vec![format!("{head}  {}", look.paint(FAINT, &details))];
+    let one_line = details.join(" · ");
+    if width(&one_line) <= room {
+        return vec![format!("{head}  {}", look.paint(FAINT, &one_line))];
     }
-    let below = wrap(&details, look.width.saturating_sub(6));
+    let below = wrap_parts(&details, look.width.saturating_sub(6));
     std::iter::once(head).chain(below.into_iter().map(|line| format!("      {}", look.paint(FAINT, &line)))).collect()
 }
 
-fn details(node: &NodeView) -> String {
+fn details(node: &NodeView) -> Vec<String> {
     let mut parts = Vec::new();
+    let short = short_reason(node);
     match &node.status {
+        Status::Ended(_) if short.is_some() => parts.extend(short.map(|short| format!("{short}, see below"))),
         Status::Ended(outcome) => match (outcome, reason(outcome)) {
             (Outcome::Succeeded, _) => {}
             (_, Some(why)) => parts.push(format!("{}: {why}", outcome.word())),
@@ -108,10 +112,7 @@ fn details(node: &NodeView) -> String {
             parts.push(format!("{} of log past the limit dropped", bytes(record.log_dropped_bytes)));
         }
     }
-    if let Some(rollout) = &node.rollout {
-        parts.push(clean(&format!("rollout {rollout}")));
-    }
-    parts.join(" · ")
+    parts
 }
 
 fn artifacts(view: &View, look: Look) -> Vec<String> {
@@ -162,7 +163,7 @@ fn quoted(node: &NodeId) -> String {
     if node.as_str().chars().all(plain) { node.to_string() } else { format!("'{}'", node.as_str().replace('\'', r"'\''")) }
 }
 
-fn totals(view: &View) -> String {
+fn totals(view: &View) -> Vec<String> {
     let mut parts = vec![count(view.nodes.len(), "node")];
     parts.extend(view.counts().into_iter().map(|(word, n)| format!("{n} {word}")));
     let records = || view.nodes.iter().filter_map(|node| node.record.as_ref());
@@ -176,5 +177,5 @@ fn totals(view: &View) -> String {
     if let Some(run) = &view.run {
         parts.push(clean(&format!("run {run}")));
     }
-    parts.join(" · ")
+    parts
 }

@@ -89,6 +89,22 @@ pub fn wrap(text: &str, most: usize) -> Vec<String> {
     lines
 }
 
+/// The parts with ` · ` between them in lines of at most so many columns, broken between parts where it can be.
+pub fn wrap_parts(parts: &[String], most: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for part in parts {
+        match lines.last_mut() {
+            Some(line) if width(line) + 3 + width(part) <= most => {
+                line.push_str(" · ");
+                line.push_str(part);
+            }
+            _ if width(part) <= most => lines.push(part.clone()),
+            _ => lines.extend(wrap(part, most)),
+        }
+    }
+    lines
+}
+
 /// `640 µs`, `12 ms`, `1.2 s`, `3 min 05 s`, `2 h 07 min`.
 pub fn duration(duration: Duration) -> String {
     let micros = duration.as_micros();

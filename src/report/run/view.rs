@@ -173,3 +173,15 @@ pub fn reason(outcome: &Outcome) -> Option<String> {
     };
     Some(text::clean(&reason)).filter(|reason| !reason.is_empty())
 }
+
+/// What became of a rollout, without its reasons and numbers: these are told with the rollout.
+pub fn short_reason(node: &NodeView) -> Option<String> {
+    node.rollout.as_ref()?;
+    match &node.status {
+        Status::Ended(Outcome::Failed { reason, .. }) => {
+            let word = ["rolled back", "aborted", "stuck, a person must look"].into_iter().find(|word| reason.starts_with(word));
+            Some(word.unwrap_or("not rolled out").to_owned())
+        }
+        _ => None,
+    }
+}

@@ -106,6 +106,7 @@ pub fn rollout_facts() -> (Stream, Vec<Fact>) {
         function: Box::new(function()),
         policy: Box::new(policy()),
         stable: Destination::Vacant,
+        stable_version: None,
         run: Some(RunId::new("r1")),
     };
     let decided = |decision, by| RolloutFact::Decided { decision, by, verdict: verdict() };

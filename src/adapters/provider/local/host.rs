@@ -12,7 +12,7 @@ use crate::adapters::gateway::{Gateway, GatewayOptions, why_not};
 use crate::model::fact::Batch;
 use crate::model::function::Function;
 use crate::model::id::Digest;
-use crate::model::release::Release;
+use crate::model::release::{Release, ReleaseId};
 use crate::model::time::Timestamp;
 use crate::model::traffic::{Destination, TrafficSplit};
 
@@ -95,6 +95,13 @@ impl Provider for Host {
         let name = function.to_owned();
         let record = self.with_store(move |store| store.function(&name)).await?;
         Ok(record.map_or_else(|| TrafficState { split: TrafficSplit::all(Destination::Vacant), revision: 0 }, |record| record.traffic))
+    }
+
+    async fn version(&self, function: &str, release: &ReleaseId) -> Result<Option<u64>, ProviderError> {
+        let name = function.to_owned();
+        let record = self.with_store(move |store| store.function(&name)).await?;
+        let releases = record.into_iter().flat_map(|record| record.releases);
+        Ok(releases.map(|known| known.release).find(|known| known.id == *release).map(|known| known.version))
     }
 
     async fn prewarm(&self, release: &Release, instances: u32) -> Result<Vec<u64>, ProviderError> {

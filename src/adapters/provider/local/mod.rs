@@ -27,7 +27,7 @@ use crate::adapters::gateway::{Gateway, GatewayError, Isolation};
 use crate::model::fact::Batch;
 use crate::model::function::Function;
 use crate::model::id::Digest;
-use crate::model::release::Release;
+use crate::model::release::{Release, ReleaseId};
 use crate::model::traffic::{Destination, TrafficSplit};
 use host::Host;
 use wire::{Answer, Call, PROTOCOL};
@@ -205,6 +205,15 @@ impl Provider for Local {
         };
         let Answer::Traffic(state) = there.call(Call::Traffic { function: function.to_owned() }).await? else { return Err(nonsense()) };
         Ok(state)
+    }
+
+    async fn version(&self, function: &str, release: &ReleaseId) -> Result<Option<u64>, ProviderError> {
+        if let Self::Here(here) = self {
+            return here.host.version(function, release).await;
+        }
+        let functions = self.functions().await?;
+        let known = functions.into_iter().find(|known| known.name == function);
+        Ok(known.and_then(|known| known.version(release)))
     }
 
     async fn prewarm(&self, release: &Release, instances: u32) -> Result<Vec<u64>, ProviderError> {

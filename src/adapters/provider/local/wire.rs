@@ -10,7 +10,7 @@ use super::super::{ProviderError, TrafficState};
 use crate::model::fact::Batch;
 use crate::model::function::Function;
 use crate::model::id::Digest;
-use crate::model::release::Release;
+use crate::model::release::{Release, ReleaseId};
 use crate::model::traffic::{Destination, TrafficSplit};
 
 /// Changes when an older Tidegate could not understand a newer one.
@@ -83,4 +83,18 @@ pub struct FunctionStatus {
     pub traffic: TrafficState,
     /// In the order of their versions.
     pub releases: Vec<Release>,
+}
+
+impl FunctionStatus {
+    pub fn version(&self, id: &ReleaseId) -> Option<u64> {
+        self.releases.iter().find(|release| release.id == *id).map(|release| release.version)
+    }
+
+    /// As people call it: "v3", or where it points to.
+    pub fn name_of(&self, destination: &Destination) -> String {
+        match destination {
+            Destination::Release(id) => self.version(id).map_or_else(|| id.to_string(), |version| format!("v{version}")),
+            other => other.to_string(),
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::core::rollout::{Effect, Rollout};
+use crate::core::rollout::{Effect, Order, Rollout};
 use crate::core::turn::Turn;
 use crate::model::deploy::{JudgePolicy, RolloutPolicy, Strategy};
 use crate::model::fact::{ArmCounts, Batch, RolloutFact};
@@ -69,7 +69,16 @@ pub(in crate::core::rollout) fn second(n: u64) -> Timestamp {
 }
 
 pub(super) fn start(policy: RolloutPolicy, stable: Destination) -> (Rollout, Turn<RolloutFact, Effect>) {
-    Rollout::start(RolloutId::new("r1"), function(), policy, stable, Digest::from_sha256([NEW; 32]), None, second(0))
+    let order = Order {
+        id: RolloutId::new("r1"),
+        function: function(),
+        policy,
+        stable,
+        stable_version: None,
+        artifact: Digest::from_sha256([NEW; 32]),
+        run: None,
+    };
+    Rollout::start(order, second(0))
 }
 
 pub(super) fn arm(requests: u64, errors: u64) -> ArmCounts {
