@@ -228,6 +228,20 @@ fn what_git_ignores_is_left_out_unless_it_is_tracked() {
     assert_eq!(repository.scan(&["x.log"]).found(), ["critical aws-access-key x.log:1:1"]);
 }
 
+/// A commit holds no `.git`. It can hold what a repository is made of, and a list of what that one ignores: everything.
+#[test]
+fn a_commit_that_looks_like_a_repository_leaves_nothing_out() {
+    let repository = Repository::new();
+    fs::remove_dir_all(repository.path().join(".git")).unwrap();
+    for file in ["objects/keep", "refs/keep"] {
+        repository.file(file, "");
+    }
+    repository.file("HEAD", "ref: refs/heads/main\n").file("config", "[core]\n\trepositoryformatversion = 0\n\tbare = false\n\tworktree = .\n");
+    repository.file(".gitignore", "*\n").file("leak", cloud_key());
+    let scanned = repository.scan(&[]);
+    assert_eq!((scanned.code, scanned.found()), (Some(1), vec!["critical aws-access-key leak:1:1".to_owned()]), "{}", scanned.out);
+}
+
 #[test]
 fn a_finding_is_allowed_by_its_fingerprint_and_the_next_secret_is_not() {
     let repository = planted();
@@ -238,6 +252,8 @@ fn a_finding_is_allowed_by_its_fingerprint_and_the_next_secret_is_not() {
     let scanned = repository.scan(&[]);
     assert_eq!((scanned.code, scanned.found()), (Some(0), Vec::new()), "{}", scanned.out);
     assert!(scanned.sum().contains("3 more findings allowed"), "{}", scanned.out);
+    assert_eq!(scanned.out.matches("\nallowed: ").count() + usize::from(scanned.out.starts_with("allowed: ")), 3, "{}", scanned.out);
+    assert!(scanned.out.contains("allowed: github-pat docs/notes.md:3:5"), "who reviews a change sees what it allows: {}", scanned.out);
 
     // Moved down and to another file: still the same. Replaced: another one, and the entry is stale.
     repository.file("docs/notes.md", "nothing").file("docs/moved.md", format!("\n\n\n\n{}\n", github_token()));

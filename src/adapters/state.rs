@@ -55,7 +55,11 @@ impl StateFolder {
         if root.to_str().is_none() {
             return Err(unusable("its name is not UTF-8; choose another one".to_owned()));
         }
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&root).map_err(|error| unusable(error.to_string()))?;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&root)
+            .map_err(|error| unusable(format!("{error}; choose another one with --state-dir")))?;
         let found = std::fs::metadata(&root).map_err(|error| unusable(error.to_string()))?;
         if found.uid() != rustix::process::geteuid().as_raw() {
             return Err(unusable("it belongs to another user; choose another one with --state-dir".to_owned()));
@@ -100,7 +104,11 @@ fn private_folder(path: PathBuf) -> Result<PathBuf, StateError> {
 /// Only an empty folder or one that is a state folder already: whoever says `--state-dir /tmp` must not find /tmp closed to everybody else.
 fn make_private(root: &Path) -> Result<(), String> {
     let mut inside = std::fs::read_dir(root).map_err(|error| error.to_string())?;
-    if inside.next().is_some() && !root.join("owners").is_dir() {
+    let (writable, empty) = (std::fs::metadata(root).map_err(|error| error.to_string())?.mode() & 0o022 != 0, inside.next().is_none());
+    if writable && !empty {
+        return Err("others may write to it and it is not empty, so they may have put in what is there: choose a new or an empty folder".to_owned());
+    }
+    if !empty && !root.join("owners").is_dir() {
         return Err("others may look into it and it holds other things: choose a new or an empty folder, or `chmod 700` it".to_owned());
     }
     std::fs::set_permissions(root, std::fs::Permissions::from_mode(0o700)).map_err(|error| error.to_string())
@@ -147,5 +155,12 @@ mod tests {
         let error = StateFolder::open(shared.clone()).expect_err("a folder with other things").to_string();
         assert!(error.contains("choose a new or an empty folder"), "{error}");
         assert_eq!(mode(&shared), 0o755);
+
+        // What looks like a state folder, in a place where anybody could have made it look so.
+        let trap = place.path().join("trap");
+        std::fs::create_dir_all(trap.join("owners")).expect("made");
+        open(&trap, 0o775);
+        let error = StateFolder::open(trap.clone()).expect_err("a folder that others fill").to_string();
+        assert!(error.contains("others may write to it"), "{error}");
     }
 }

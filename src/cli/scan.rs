@@ -1,6 +1,6 @@
 //! `tidegate scan`: finds secrets in files. Exit code 0: clean, 1: findings, 2: a wrong path or allow list, 4: something could not be read.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -15,6 +15,8 @@ use super::print::{eprintln, print};
 
 /// Relative to the folder that is scanned from.
 const ALLOW_LIST: &str = ".tidegate/secrets-allow";
+/// One more is over the list's own limit.
+const MOST_ALLOW_BYTES: u64 = 1 << 20;
 
 pub fn run(global: &Global, arguments: &ScanArguments) -> Exit {
     let base = global.repository.clone().unwrap_or_else(|| PathBuf::from("."));
@@ -61,7 +63,12 @@ pub fn run(global: &Global, arguments: &ScanArguments) -> Exit {
 
 fn allow_list(base: &Path) -> Result<AllowList, String> {
     let file = base.join(ALLOW_LIST);
-    let text = match std::fs::read_to_string(&file) {
+    // A link to something without an end is read no further than a list may be long.
+    let read = std::fs::File::open(&file).and_then(|file| {
+        let mut text = String::new();
+        file.take(MOST_ALLOW_BYTES + 1).read_to_string(&mut text).map(|_| text)
+    });
+    let text = match read {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(AllowList::default()),
         Err(error) => return Err(format!("{ALLOW_LIST} could not be read: {error}")),
@@ -89,6 +96,10 @@ fn print_text(sorted: &Sorted, scanned: &Scan, summary: &findings::Summary) {
     for (path, why) in &scanned.unscanned {
         text.push_str(&format!("not scanned: {path} ({why})\n"));
     }
+    // The list is part of what is scanned: what it lets through is said, so that nobody lets his own finding through unseen.
+    for finding in &sorted.allowed {
+        text.push_str(&format!("allowed: {} {}:{}:{} ({})\n", finding.rule, finding.path, finding.line, finding.column, finding.fingerprint));
+    }
     for line in &sorted.unused {
         text.push_str(&format!("{ALLOW_LIST}:{line}: allows nothing that is there: remove the line\n"));
     }
@@ -106,6 +117,9 @@ fn print_json(sorted: &Sorted, scanned: &Scan, summary: &findings::Summary) {
     let mut text = String::new();
     for finding in &sorted.found {
         text.push_str(&format!("{}\n", serde_json::json!({ "finding": finding })));
+    }
+    for finding in &sorted.allowed {
+        text.push_str(&format!("{}\n", serde_json::json!({ "allowed": finding })));
     }
     for (path, why) in &scanned.unscanned {
         text.push_str(&format!("{}\n", serde_json::json!({ "unscanned": { "path": path, "why": why } })));

@@ -1,5 +1,6 @@
 //! `tidegate serve`: keeps functions serving behind the gateway until Ctrl-C.
 
+use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -51,7 +52,9 @@ async fn serve(global: &Global, arguments: &ServeArguments) -> Result<Exit, (Exi
     }
     println!("Ctrl-C ends it.");
     stop.recv().await;
-    eprintln!("ending: requests under way are answered; once more to end at once");
+    // The terminal has just written ^C.
+    let after = if std::io::stderr().is_terminal() { "\n" } else { "" };
+    eprintln!("{after}ending: requests under way are answered; once more to end at once");
     drop(session);
     let Some(AnyProvider::Local(local)) = Arc::into_inner(provider) else { return Ok(Exit::Success) };
     tokio::select! {

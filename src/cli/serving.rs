@@ -32,7 +32,7 @@ pub async fn end(global: &Global, session: Session, keep: bool, mut stop: Stop) 
     if !global.json && !functions.is_empty() {
         match (local.hosted_elsewhere(), keep) {
             (None, false) => {
-                println!("\n  The gateway ends with this command. To keep serving:");
+                println!("\n  To keep the functions serving:");
                 println!("    tidegate serve{}", state_option(global));
                 for function in &functions {
                     println!("    curl http://127.0.0.1:7070/{}/", function.name);

@@ -13,6 +13,7 @@ mod gateway;
 mod hostile;
 mod kill;
 mod pipelines;
+mod raw;
 mod readme;
 mod rollout;
 mod run;

@@ -94,7 +94,7 @@ fn answer(served: Served, pool: &Pool, id: &str) -> Reply {
             return reply;
         }
     };
-    tracing::warn!(function = %release.function, version = release.version, request = id, error = %kind, %why, "an invocation failed");
+    tracing::warn!(function = %release.function, version = release.version, request = id, error = ?kind, ?why, "an invocation failed");
     let text = if status == StatusCode::GATEWAY_TIMEOUT { "Endpoint request timed out" } else { "Internal Server Error" };
     let mut reply = message(status, text);
     if let Ok(kind) = HeaderValue::from_str(&kind) {

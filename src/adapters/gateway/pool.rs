@@ -146,7 +146,7 @@ impl Pool {
             }
         };
         if let Err(failure) = &started {
-            tracing::warn!(function = %release.function, version = release.version, reason = %failure.reason, "an instance did not come up");
+            tracing::warn!(function = %release.function, version = release.version, reason = ?failure.reason, "an instance did not come up");
         }
         started
     }

@@ -12,6 +12,9 @@ use super::event::is_hop_by_hop;
 use super::http::Reply;
 use super::options::{BODY_LIMIT, HEADER_BYTES, HEADERS};
 
+/// Headers by which clients know what the gateway itself says. A function does not speak for it.
+const OURS: &str = "x-tidegate-";
+
 /// Reads what the runtime posted. The error says what was wrong with it, for the log.
 pub fn read(payload: &Bytes, streamed: bool) -> Result<Reply, String> {
     if streamed {
@@ -60,7 +63,7 @@ fn build(mut fields: Map<String, Value>, body: Bytes) -> Result<Reply, String> {
         let Value::Object(headers) = headers else { return Err("its headers are no object".to_owned()) };
         for (name, value) in headers {
             let (name, value) = header(&name, &value)?;
-            if !is_hop_by_hop(&name) && name != CONTENT_LENGTH {
+            if !is_hop_by_hop(&name) && name != CONTENT_LENGTH && !name.as_str().starts_with(OURS) {
                 reply.headers_mut().insert(name, value);
             }
         }
@@ -129,6 +132,10 @@ mod tests {
             (
                 r#"{"statusCode":200,"headers":{"Transfer-Encoding":"chunked","Content-Length":"99","Connection":"close"}}"#,
                 "200 [content-type: application/json] ",
+            ),
+            (
+                r#"{"statusCode":200,"headers":{"X-Tidegate-Release":"other v9","x-tidegate-function-error":"Runtime.ExitError","x-mine":"1"}}"#,
+                "200 [x-mine: 1; content-type: application/json] ",
             ),
             (r#"{"hello":"world"}"#, r#"200 [content-type: application/json] {"hello":"world"}"#),
             (r#""text""#, r#"200 [content-type: application/json] "text""#),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming as Body;
-use hyper::header::HeaderValue;
-use hyper::{Request, StatusCode};
+use hyper::header::{HOST, HeaderValue};
+use hyper::{Method, Request, StatusCode};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -55,6 +55,13 @@ pub async fn run(listener: TcpListener, local: SocketAddr, state: Arc<State>, mu
 }
 
 async fn answer(request: Request<Body>, state: &State, client: SocketAddr, local: SocketAddr) -> Reply {
+    if request.method() == Method::CONNECT {
+        return message(StatusCode::METHOD_NOT_ALLOWED, "CONNECT is not served: the gateway is no proxy");
+    }
+    // Whoever stands before us may have gone by the other one.
+    if request.headers().get_all(HOST).iter().count() > 1 {
+        return message(StatusCode::BAD_REQUEST, "a request has one Host, found several");
+    }
     let (name, path) = match find(request.uri(), request.headers()) {
         Route::Index => return index(state, local),
         Route::Function { name, path } => (name, path),

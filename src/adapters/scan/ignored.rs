@@ -19,10 +19,15 @@ impl fmt::Debug for Ignored {
 }
 
 impl Ignored {
-    /// `None` where there is no repository that git would read: then nothing is left out.
+    /// `None` where there is no repository that git would read: then nothing is left out. Only one with a `.git`, which no commit can hold: a commit can
+    /// very well hold `HEAD`, `objects`, `refs` and a `config`, and so look like a repository that ignores all of itself.
     pub(super) fn around(folder: &Path) -> Option<Self> {
         let repository = git2::Repository::discover(folder).ok()?;
         let root = repository.workdir()?.canonicalize().ok()?;
+        std::fs::symlink_metadata(root.join(".git")).ok()?;
+        if repository.path().canonicalize().ok()? == root {
+            return None;
+        }
         let index = repository.index().ok()?;
         let tracked = index.iter().map(|entry| PathBuf::from(String::from_utf8_lossy(&entry.path).into_owned())).collect();
         Some(Self { repository, root, tracked })

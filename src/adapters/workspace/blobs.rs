@@ -33,9 +33,8 @@ impl Store {
         let number = shared.counter.fetch_add(1, Ordering::Relaxed);
         // In this process's own folder, so that a half-written copy is swept.
         let own = shared.process.path.join(format!("blob-{number}"));
-        if mine {
-            fs::hard_link(file, &own)?;
-        } else {
+        // A file may have as many names already as the file system allows.
+        if !mine || fs::hard_link(file, &own).is_err() {
             fs::copy(file, &own)?;
         }
         fs::set_permissions(&own, fs::Permissions::from_mode(if executable { 0o755 } else { 0o644 }))?;
@@ -50,6 +49,16 @@ impl Store {
             File::open(&shared.blobs)?.sync_all()?;
         }
         Ok(StoredFile { path, digest, size, executable })
+    }
+
+    /// Puts a stored file at a place in a layer that grows: as one more link, or as a copy where the file system has no more links for it. A file that
+    /// everybody has (the empty one) comes to that.
+    pub fn lay_out(&self, stored: &StoredFile, place: &Path) -> Result<(), WorkspaceError> {
+        let laid = fs::hard_link(&stored.path, place).or_else(|error| match error.kind() {
+            io::ErrorKind::TooManyLinks => fs::copy(&stored.path, place).and_then(|_| self.shared.owner.give(place)),
+            _ => Err(error),
+        });
+        laid.map_err(WorkspaceError::at(place))
     }
 
     /// Gives a finished tree (a folder of a scratch, made of hard links to stored files) its name among the layers.

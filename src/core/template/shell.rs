@@ -17,7 +17,7 @@ pub enum Quotes {
     Comment,
     /// Right behind a backslash or a `$`.
     Prefix,
-    /// `$((…))`, where the shell reads a value as a formula.
+    /// `$((…))`, `((…))`, `[[…]]`, `name[…]`: some shell reads a value there as a formula, and runs what a formula names.
     Arithmetic,
     /// Behind something that shells read in different ways, so that nobody can say.
     Unclear,
@@ -32,7 +32,7 @@ impl Quotes {
             Self::HereDocument => "a here-document",
             Self::Comment => "a comment",
             Self::Prefix => "a word, right behind a backslash or a $",
-            Self::Arithmetic => "arithmetic or double parentheses",
+            Self::Arithmetic => "arithmetic, double parentheses, [[ … ]] or an index",
             Self::Unclear => "a script whose quotes can not be followed up to here",
         }
     }
@@ -66,6 +66,10 @@ struct Reader {
     /// The plain word that is being read, to notice `case`, whose `)` closes nothing.
     word: String,
     here: Here,
+    /// Within `[[ … ]]`.
+    tests: bool,
+    /// Within `name[…]`.
+    index: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -122,6 +126,7 @@ impl Reader {
             [.., Open::Double, Open::Brace] => Some(Quotes::Double),
             [.., Open::Brace] => Some(Quotes::Unclear),
             [.., Open::Paren, Open::Paren] => Some(Quotes::Arithmetic),
+            _ if self.tests || self.index => Some(Quotes::Arithmetic),
             _ => None,
         }
     }
@@ -230,6 +235,13 @@ impl Reader {
             (_, '"') => self.stack.push(Open::Double),
             (_, '\'') => self.stack.push(Open::Single),
             (Some(Open::Paren), '(') => self.stack.push(Open::Paren),
+            (None, '(') if last == Some('(') => self.lost = true,
+            (None | Some(Open::Paren), '[') if last == Some('[') => self.tests = true,
+            (None | Some(Open::Paren), '[') if last.is_some_and(|last| last.is_alphanumeric() || last == '_') => self.index = true,
+            (None | Some(Open::Paren), ']') => {
+                self.index = false;
+                self.tests &= last != Some(']');
+            }
             (None | Some(Open::Paren), '#') if last.is_none_or(|last| last.is_whitespace() || matches!(last, ';' | '(' | ')' | '&' | '|')) => {
                 self.comment = true;
                 self.lost |= self.stack.contains(&Open::Double);
@@ -268,6 +280,7 @@ mod tests {
             "echo \\\" ${{ event.branch }}",
             "echo $(( 1 + 2 )) ${{ event.branch }}",
             "case x in a) echo ${{ event.branch }};; esac",
+            "[ ${{ event.branch }} = main ] && [[ a = a ]] && ls x[a-z] && (echo ${{ event.branch }})",
         ] {
             assert_eq!(inside(good), None, "{good}");
         }
@@ -282,6 +295,9 @@ mod tests {
             ("echo \\${{ event.branch }}", Quotes::Prefix),
             ("echo $${{ event.branch }}", Quotes::Prefix),
             ("echo $(( ${{ event.branch }} ))", Quotes::Arithmetic),
+            ("(( ${{ event.branch }} ))", Quotes::Unclear),
+            ("[[ ${{ event.branch }} -eq 1 ]]", Quotes::Arithmetic),
+            ("x[${{ event.branch }}]=1", Quotes::Arithmetic),
             ("echo \"\\$(\" x \"${{ event.branch }}\"", Quotes::Double),
             ("echo \"$$(\" x \"${{ event.branch }}\"", Quotes::Double),
             ("x=\"$(case x in a) echo \"${{ event.branch }}\";; esac)\"", Quotes::Unclear),

@@ -43,6 +43,10 @@ impl From<WorkspaceError> for NotCollected {
 
 pub(super) fn all(store: &Store, spec: &InvocationSpec, places: &Places) -> Result<Collected, NotCollected> {
     let values = read_values(&places.values, spec.limits.values)?;
+    if spec.outputs.is_empty() {
+        return Ok(Collected { values, ..Collected::default() });
+    }
+    store.make_folder(&places.collecting)?;
     let merged = Merged::new(&places.upper, &places.lower);
     let mut collection = Collection {
         store,
@@ -56,12 +60,13 @@ pub(super) fn all(store: &Store, spec: &InvocationSpec, places: &Places) -> Resu
     let mut artifacts = Vec::new();
     let mut whole = Sha256::new();
     for declared in &spec.outputs {
-        let artifact = collection.output(declared)?;
-        whole.update(format!("{}\0{}\0", artifact.path, artifact.digest));
+        let (artifact, executable) = collection.output(declared)?;
+        // All that makes a layer what it is: a program is not the same text as a file, nor a folder a file that says what the folder's listing says.
+        whole.update(format!("{:?} {executable} {:?} {}\n", artifact.kind, artifact.path, artifact.digest));
         artifacts.push(artifact);
     }
-    let layer = if artifacts.is_empty() { None } else { Some(store.keep_layer(&collection.layer, &Digest::from_sha256(whole.finalize().into()))?) };
-    Ok(Collected { artifacts, values, layer, taken: collection.taken })
+    let layer = store.keep_layer(&collection.layer, &Digest::from_sha256(whole.finalize().into()))?;
+    Ok(Collected { artifacts, values, layer: Some(layer), taken: collection.taken })
 }
 
 fn read_values(file: &Path, limit: u64) -> Result<std::collections::BTreeMap<String, String>, NotCollected> {
@@ -94,26 +99,28 @@ struct Collection<'a> {
 }
 
 impl Collection<'_> {
-    fn output(&mut self, declared: &OutputDeclaration) -> Result<Artifact, NotCollected> {
+    /// The output, and whether it is executable.
+    fn output(&mut self, declared: &OutputDeclaration) -> Result<(Artifact, bool), NotCollected> {
         let refuse = |why: String| NotCollected::Step(format!("output {} ({}) {why}", declared.name, declared.path));
         let relative = plain(&declared.path).ok_or_else(|| refuse("leaves the workspace: name a path inside, without `..`".to_owned()))?;
-        self.make_parents(&relative)?;
-        let (digest, size, kind) = match self.look(&relative)? {
+        let (digest, size, kind, executable) = match self.look(&relative)? {
             Found::Nothing => return Err(refuse(self.missing(&relative))),
             Found::Link { to } => return Err(refuse(format!("is a symbolic link (to {}): an output is a file or a folder itself", shown(&to)))),
             Found::Special { what } => return Err(refuse(format!("is {what}: an output is a file or a folder"))),
             Found::File { at, meta, own } => {
-                let (digest, _) = self.file(&relative, &at, &meta, own).map_err(|error| named(error, refuse))?;
-                (digest, meta.len(), ArtifactKind::File)
+                self.make_parents(&relative)?;
+                let (digest, executable) = self.file(&relative, &at, &meta, own).map_err(|error| named(error, refuse))?;
+                (digest, meta.len(), ArtifactKind::File, executable)
             }
             Found::Folder => {
+                self.make_parents(&relative)?;
                 let mut listing = Sha256::new();
                 let size = self.folder(&relative, Path::new(""), &mut listing).map_err(|error| named(error, refuse))?;
-                (Digest::from_sha256(listing.finalize().into()), size, ArtifactKind::Folder)
+                (Digest::from_sha256(listing.finalize().into()), size, ArtifactKind::Folder, false)
             }
         };
         let path = relative.to_str().ok_or_else(|| refuse("has a name that is not UTF-8".to_owned()))?.to_owned();
-        Ok(Artifact { name: declared.name.clone(), path, digest, size, kind })
+        Ok((Artifact { name: declared.name.clone(), path, digest, size, kind }, executable))
     }
 
     fn look(&self, relative: &Path) -> Result<Found, NotCollected> {
@@ -136,7 +143,7 @@ impl Collection<'_> {
             return Ok(self.store.digest_of(&target)?);
         }
         let stored = self.store.take_in(at, own)?;
-        fs::hard_link(&stored.path, &target).map_err(|error| NotCollected::Ours(format!("{}: {error}", target.display())))?;
+        self.store.lay_out(&stored, &target)?;
         if own {
             self.taken.files += 1;
             self.taken.bytes += meta.blocks().saturating_mul(512).min(meta.len());
@@ -150,10 +157,7 @@ impl Collection<'_> {
             return Err(NotCollected::Step(format!("has folders more than {DEPTH} deep")));
         }
         let ours = |error: std::io::Error| NotCollected::Ours(error.to_string());
-        let target = self.layer.join(&relative);
-        if !target.is_dir() {
-            self.store.make_folder(&target)?;
-        }
+        self.make_folder(&self.layer.join(&relative))?;
         let mut size = 0;
         let names = self.merged.list(&relative, self.files_left).map_err(|error| NotCollected::Step(format!("can not be listed: {error}")))?;
         for (name, found) in names {
@@ -186,15 +190,23 @@ impl Collection<'_> {
         Ok(size)
     }
 
+    /// Only for what was looked at and is there: then every parent is a folder in the workspace, and so in the layer.
     fn make_parents(&self, relative: &Path) -> Result<(), NotCollected> {
         let mut at = self.layer.clone();
         for part in relative.parent().into_iter().flat_map(Path::components) {
             at.push(part);
-            if !at.is_dir() {
-                self.store.make_folder(&at)?;
-            }
+            self.make_folder(&at)?;
         }
         Ok(())
+    }
+
+    /// Makes nothing through a link of the layer: those lead wherever the step wants.
+    fn make_folder(&self, at: &Path) -> Result<(), NotCollected> {
+        match fs::symlink_metadata(at) {
+            Ok(there) if there.is_dir() => Ok(()),
+            Ok(_) => Err(NotCollected::Ours(format!("{} is in the way of a folder", at.display()))),
+            Err(_) => Ok(self.store.make_folder(at)?),
+        }
     }
 
     /// "was not made", and what there is instead.
@@ -239,14 +251,15 @@ fn plain(path: &str) -> Option<PathBuf> {
     (!relative.as_os_str().is_empty()).then_some(relative)
 }
 
-/// Whether a link in the folder `at` (relative to an output's top) ends inside that output, by its words alone.
+/// Whether a link in the folder `at` (relative to an output's top) ends inside that output. Upwards only at its beginning, where all above are real
+/// folders: behind a name that is a link itself, `..` is somewhere else than the words say.
 fn stays_inside(at: &Path, to: &Path) -> bool {
-    let mut depth = at.components().count();
+    let (mut depth, mut down) = (at.components().count(), false);
     for part in to.components() {
         match part {
-            Component::Normal(_) => depth += 1,
+            Component::Normal(_) => down = true,
             Component::CurDir => {}
-            Component::ParentDir if depth > 0 => depth -= 1,
+            Component::ParentDir if depth > 0 && !down => depth -= 1,
             _ => return false,
         }
     }

@@ -145,14 +145,15 @@ impl Unpacking<'_> {
         Ok(())
     }
 
+    /// All folders first, so that no link is there yet that one of them could be made through.
     fn link(&self) -> Result<(), UnpackError> {
-        for (path, target) in &self.links {
-            let place = self.root.join(path);
-            let name = path.display().to_string();
-            if let Some(parent) = place.parent() {
-                std::fs::create_dir_all(parent).map_err(|error| self.clash(&name, error))?;
+        for (path, _) in &self.links {
+            if let Some(parent) = self.root.join(path).parent() {
+                std::fs::create_dir_all(parent).map_err(|error| self.clash(&path.display().to_string(), error))?;
             }
-            std::os::unix::fs::symlink(target, &place).map_err(|error| self.clash(&name, error))?;
+        }
+        for (path, target) in &self.links {
+            std::os::unix::fs::symlink(target, self.root.join(path)).map_err(|error| self.clash(&path.display().to_string(), error))?;
         }
         Ok(())
     }
@@ -185,15 +186,16 @@ fn safe_path(name: &str) -> Result<PathBuf, UnpackError> {
     wrong(format!("the zip's entry {name:?} {reason}"))
 }
 
-/// By the words of it; the sandbox holds in any case.
+/// By the words of it, upwards only at the beginning: behind a name that is a link itself, `..` is somewhere else than the words say.
 fn stays_inside(link: &Path, target: &str) -> bool {
     if target.is_empty() || target.contains('\0') {
         return false;
     }
-    let mut depth = link.components().count() as i64 - 1;
+    let (mut depth, mut down) = (link.components().count() as i64 - 1, false);
     for part in Path::new(target).components() {
         match part {
-            Component::Normal(_) => depth += 1,
+            Component::Normal(_) => down = true,
+            Component::ParentDir if down => return false,
             Component::ParentDir => depth -= 1,
             Component::CurDir => {}
             Component::RootDir | Component::Prefix(_) => return false,
@@ -300,15 +302,20 @@ mod tests {
 
     #[test]
     fn a_package_is_unpacked_with_modes_and_links_for_everybody_to_read() {
-        let entries =
-            vec![Program("bootstrap"), Folder("lib/"), Plain("lib/a/b.txt", b"hello".to_vec()), Link("lib/c", "a/b.txt"), Link("d", "lib/../lib/a")];
+        let entries = vec![
+            Program("bootstrap"),
+            Folder("lib/"),
+            Plain("lib/a/b.txt", b"hello".to_vec()),
+            Link("lib/c", "a/b.txt"),
+            Link("lib/a/d", "../../lib/a"),
+        ];
         let (folder, result) = try_it(&zip(entries));
         result.unwrap();
         let root = folder.path().join("root");
         let mode = |path: &str| root.join(path).metadata().unwrap().permissions().mode() & 0o7777;
         assert_eq!([mode("bootstrap"), mode("lib"), mode("lib/a/b.txt"), mode("")], [0o755, 0o755, 0o644, 0o755]);
         assert_eq!(std::fs::read_to_string(root.join("lib/c")).unwrap(), "hello");
-        assert_eq!(std::fs::read_to_string(root.join("d/b.txt")).unwrap(), "hello");
+        assert_eq!(std::fs::read_to_string(root.join("lib/a/d/b.txt")).unwrap(), "hello");
     }
 
     #[test]
@@ -328,6 +335,10 @@ mod tests {
             ("drive", with(plain("C:/evil"))),
             ("link upwards", with(Link("lib", "../../etc"))),
             ("link absolute", with(Link("lib", "/etc/passwd"))),
+            ("link down and up", with(Link("d", "lib/../../x"))),
+            ("links that climb", zip(vec![Program("bootstrap"), Link("l", "."), Link("up", "l/..")])),
+            ("link below a link", zip(vec![Program("bootstrap"), Link("l", "."), Link("up", "l/.."), Link("up/evil/x", "y")])),
+            ("link below a harmless link", zip(vec![Program("bootstrap"), Link("l", "."), Link("l/evil/x", "y")])),
             ("below a link", zip(vec![Program("bootstrap"), Link("lib", "."), plain("lib/x")])),
             ("below a file", zip(vec![Program("bootstrap"), plain("bootstrap/x")])),
             ("twice", patched(with(plain("bootstraq")), b"bootstraq", b"bootstrap")),
