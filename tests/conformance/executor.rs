@@ -260,7 +260,7 @@ async fn a_layer_is_never_mistaken_for_another_one() {
         let made = async |script: &str, output: &str| {
             let (result, log) = scene.run(with(script, vec![commit.clone()], vec![declare("it", output)])).await;
             assert_eq!(result.outcome, Outcome::Succeeded, "{log}");
-            PathBuf::from(result.layer.unwrap())
+            result.layer.unwrap()
         };
         let plain = made("echo 'echo hi' > tool", "tool").await;
         let program = made("echo 'echo hi' > tool; chmod +x tool", "tool").await;
