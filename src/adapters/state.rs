@@ -55,7 +55,11 @@ impl StateFolder {
         if root.to_str().is_none() {
             return Err(unusable("its name is not UTF-8; choose another one".to_owned()));
         }
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&root).map_err(|error| unusable(error.to_string()))?;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&root)
+            .map_err(|error| unusable(format!("{error}; choose another one with --state-dir")))?;
         let found = std::fs::metadata(&root).map_err(|error| unusable(error.to_string()))?;
         if found.uid() != rustix::process::geteuid().as_raw() {
             return Err(unusable("it belongs to another user; choose another one with --state-dir".to_owned()));

@@ -4,9 +4,15 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+/// The exit codes of docs/cli.md.
+const AFTER: &str = "Exit codes: 0 it worked, 1 a step failed or something was found, 2 the command line or a file is wrong, \
+3 a rollout was rolled back or aborted, 4 Tidegate's or the machine's fault, 130 interrupted";
+/// Behind those of the command itself.
+const EVERYWHERE: &str = "Options of every command";
+
 /// Pipelines of ephemeral functions, and deploys that shift traffic gradually and roll back by themselves.
 #[derive(Debug, Parser)]
-#[command(name = "tidegate", version, about, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "tidegate", version, about, max_term_width = 100, arg_required_else_help = true, after_help = AFTER)]
 pub struct Arguments {
     #[command(flatten)]
     pub global: Global,
@@ -17,16 +23,16 @@ pub struct Arguments {
 #[derive(Debug, Clone, Args)]
 pub struct Global {
     /// Where runs, releases and the journal are kept [default: $XDG_STATE_HOME/tidegate or ~/.local/state/tidegate]
-    #[arg(long, global = true, value_name = "DIR", env = "TIDEGATE_STATE_DIR", hide_env = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "DIR", env = "TIDEGATE_STATE_DIR", hide_env = true)]
     pub state_dir: Option<PathBuf>,
-    /// Print facts as JSON, one a line
-    #[arg(long, global = true)]
+    /// JSON instead of text on standard output: facts as they happen, one a line
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub json: bool,
     /// Colours: `auto` respects NO_COLOR and pipes
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
     /// The repository [default: the one around the current folder]
-    #[arg(long, short = 'C', global = true, value_name = "DIR")]
+    #[arg(long, short = 'C', global = true, help_heading = EVERYWHERE, value_name = "DIR")]
     pub repository: Option<PathBuf>,
 }
 
@@ -68,6 +74,7 @@ pub struct CheckArguments {
     /// Pipeline files [default: .tidegate/*.yaml]
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// How findings are written
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: CheckFormat,
 }
@@ -168,13 +175,22 @@ pub struct RunsArguments {
 pub enum RunsCommand {
     /// List runs, newest first
     Ls {
-        #[arg(long, default_value_t = 20)]
+        /// At most so many
+        #[arg(long, value_name = "N", default_value_t = 20)]
         limit: usize,
     },
     /// One run with its steps
-    Show { run: String },
+    Show {
+        /// An id, the beginning of one, or `latest`
+        run: String,
+    },
     /// The logs of a run, or of one step
-    Logs { run: String, step: Option<String> },
+    Logs {
+        /// An id, the beginning of one, or `latest`
+        run: String,
+        /// Only this step's
+        step: Option<String>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -206,17 +222,30 @@ pub struct RolloutArguments {
 pub enum RolloutCommand {
     /// List rollouts, newest first
     Ls {
-        #[arg(long, default_value_t = 20)]
+        /// At most so many
+        #[arg(long, value_name = "N", default_value_t = 20)]
         limit: usize,
     },
     /// One rollout with its stages and the numbers that decided it
-    Show { rollout: String },
+    Show {
+        /// An id, the beginning of one, or `latest`
+        rollout: String,
+    },
     /// Give the new release all traffic now
-    Promote { rollout: String },
+    Promote {
+        /// An id, the beginning of one, or `latest`
+        rollout: String,
+    },
     /// Stop a rollout that is under way and put back what was there
-    Abort { rollout: String },
+    Abort {
+        /// An id, the beginning of one, or `latest`
+        rollout: String,
+    },
     /// Go back to the release that was stable before this rollout, also after it was promoted
-    Rollback { rollout: String },
+    Rollback {
+        /// An id, the beginning of one, or `latest`
+        rollout: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -251,5 +280,6 @@ pub enum SeverityArgument {
 
 #[derive(Debug, Args)]
 pub struct CompletionsArguments {
+    /// For which shell
     pub shell: clap_complete::Shell,
 }

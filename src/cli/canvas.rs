@@ -72,8 +72,8 @@ mod tests {
         told.push(canvas.erase(40));
         told.push(canvas.erase(40));
         insta::assert_snapshot!(told.iter().map(|one| visible(one)).collect::<Vec<_>>().join("\n"), @r"
-        ←one␛[K↵␛[32mtwo␛[0m␛[K↵three␛[K↵␛[J
-        ←␛[3Afour␛[K↵␛[J
+        ␛[?7l←one␛[K↵␛[32mtwo␛[0m␛[K↵three␛[K↵␛[J␛[?7h
+        ␛[?7l←␛[3Afour␛[K↵␛[J␛[?7h
         ←␛[1A␛[K↵␛[J␛[A
         ");
     }

@@ -49,14 +49,14 @@ fn wanted(global: &Global, arguments: &DeployArguments) -> Result<Wanted, Exit> 
         Exit::Usage
     })?;
     let path = &arguments.artifact;
-    let artifact = path.canonicalize().map_err(|error| usage(format!("{}: {error}", path.display())))?;
+    let artifact = path.canonicalize().map_err(|error| usage(format!("--artifact {}: {error}: name the zip to publish", path.display())))?;
     Ok(Wanted { function, policy, artifact })
 }
 
 async fn perform(global: &Global, arguments: &DeployArguments, wanted: Wanted) -> Exit {
     let session = match Session::open(global, &arguments.isolation, &arguments.gateway) {
         Ok(session) => session,
-        Err(error) => return fail(Exit::Infrastructure, error),
+        Err(error) => return fail(error.exit(), error),
     };
     let stop = match session::stop_on_signals() {
         Ok(stop) => stop,
@@ -78,6 +78,7 @@ async fn perform(global: &Global, arguments: &DeployArguments, wanted: Wanted) -
     let Ok(screen) = screen.await else { return Exit::Infrastructure };
     if !screen.is_json() {
         println!("{}", screen.summary(&[]).trim_end());
+        serving::say_where_logs_are(&session, screen.pictures());
     }
     let exit = match ended {
         Ok(outcome) => exit_of(&outcome),

@@ -66,12 +66,20 @@ impl Here {
             return self.source.relative(&pipeline::folder(global), file).map_err(|error| error.to_string());
         }
         let names = self.source.list(FOLDER, &self.revision).unwrap_or_default();
-        let yaml: Vec<String> = names.into_iter().filter(|name| name.ends_with(".yaml") || name.ends_with(".yml")).collect();
+        let yaml: Vec<String> = names.into_iter().filter(|name| is_yaml(name)).collect();
         match yaml.as_slice() {
             [only] => Ok(format!("{FOLDER}/{only}")),
+            [] if self.has_uncommitted_pipelines() => {
+                Err(format!("the pipelines in {FOLDER}/ are not in {}: commit them, or run the working tree with --worktree", self.revision))
+            }
             [] => Err(format!("there is no pipeline in {FOLDER}/ of {}: name a file, or write {FOLDER}/NAME.yaml", self.revision)),
             many => Err(format!("there are several pipelines in {FOLDER}/, name one: {}", many.join(", "))),
         }
+    }
+
+    fn has_uncommitted_pipelines(&self) -> bool {
+        let names = self.source.list(FOLDER, &Revision::Worktree).unwrap_or_default();
+        self.revision != Revision::Worktree && names.iter().any(|name| is_yaml(name))
     }
 
     /// One of Tidegate's own, or a folder of the same commit.
@@ -99,4 +107,8 @@ impl Here {
             params: pipeline::params(arguments)?,
         })
     }
+}
+
+fn is_yaml(name: &str) -> bool {
+    name.ends_with(".yaml") || name.ends_with(".yml")
 }

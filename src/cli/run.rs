@@ -78,7 +78,7 @@ fn plan_of(global: &Global, arguments: &RunArguments, here: &Here, loaded: &Load
 async fn perform(global: &Global, arguments: &RunArguments, here: &Here, plan: Plan) -> Exit {
     let session = match Session::open(global, &arguments.isolation, &arguments.gateway) {
         Ok(session) => session,
-        Err(error) => return fail(Exit::Infrastructure, error),
+        Err(error) => return fail(error.exit(), error),
     };
     let stop = match session::stop_on_signals() {
         Ok(stop) => stop,
@@ -100,6 +100,9 @@ async fn perform(global: &Global, arguments: &RunArguments, here: &Here, plan: P
         Ok(outcome) => exit_of(outcome, &screen),
         Err(exit) => exit,
     };
+    if !screen.is_json() {
+        serving::say_where_logs_are(&session, screen.pictures());
+    }
     serving::end(global, session, arguments.keep_serving, stop).await;
     exit
 }

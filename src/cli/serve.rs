@@ -1,73 +1,62 @@
 //! `tidegate serve`: keeps functions serving behind the gateway until Ctrl-C.
 
-use std::path::PathBuf;
+use std::io::IsTerminal as _;
+use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::args::{ExecutorArgument, Global, ServeArguments};
+use super::args::{GatewayArguments, Global, ServeArguments};
 use super::exit::Exit;
 use super::print::{eprintln, println};
-use super::session::fail;
-use crate::adapters::gateway::choose_isolation;
-use crate::adapters::provider::local::{Local, LocalError, LocalOptions};
-use crate::adapters::state::{self, StateFolder};
+use super::session::{self, Session, fail};
+use crate::adapters::provider::AnyProvider;
+use crate::model::function::Target;
+use crate::report::run::text::clean;
+use crate::runtime::observer::Shown;
 
 pub fn run(global: &Global, arguments: &ServeArguments) -> Exit {
-    let located = state::locate(global.state_dir.as_deref(), |name| std::env::var_os(name));
-    let state_dir = match located.and_then(StateFolder::open) {
-        Ok(folder) => folder.root().to_owned(),
-        Err(error) => return fail(Exit::Infrastructure, error),
-    };
-    let options = match options(arguments) {
-        Ok(options) => options,
-        Err((exit, error)) => return fail(exit, error),
-    };
     // Warnings only: what a function says is in its log. Somebody may have set another one up already.
     let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_writer(std::io::stderr).with_target(false).try_init();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(Exit::Infrastructure, error),
-    };
-    match runtime.block_on(serve(&state_dir, &options)) {
-        Ok(exit) => exit,
+    match session::tokio() {
+        Ok(runtime) => runtime.block_on(serve(global, arguments)).unwrap_or_else(|(exit, why)| fail(exit, why)),
         Err(error) => fail(Exit::Infrastructure, error),
     }
 }
 
-fn options(arguments: &ServeArguments) -> Result<LocalOptions, (Exit, String)> {
-    if arguments.isolation.executor == ExecutorArgument::Container {
-        return Err((Exit::Usage, "not supported yet: --executor container. Functions run in the sandbox: leave the option out".to_owned()));
-    }
-    let isolation = choose_isolation(arguments.isolation.allow_unisolated).map_err(|error| (Exit::Infrastructure, error.to_string()))?;
-    let there = |tool: &PathBuf| match tool.canonicalize() {
-        Ok(path) if path.is_dir() && path.parent().is_some() => Ok(path),
-        Ok(_) => Err(format!("--host-tools {}: it is no folder below the root", tool.display())),
-        Err(error) => Err(format!("--host-tools {}: {error}", tool.display())),
-    };
-    let host_tools = arguments.isolation.host_tools.iter().map(there).collect::<Result<_, _>>().map_err(|why| (Exit::Usage, why))?;
-    Ok(LocalOptions { isolation, host_tools, ..LocalOptions::new(arguments.listen) })
+fn ours(error: impl std::fmt::Display) -> (Exit, String) {
+    (Exit::Infrastructure, error.to_string())
 }
 
-async fn serve(state_dir: &std::path::Path, options: &LocalOptions) -> Result<Exit, LocalError> {
+async fn serve(global: &Global, arguments: &ServeArguments) -> Result<Exit, (Exit, String)> {
     // Before anything is started, so that no early signal is lost.
-    let stop = stop_signals();
-    let local = Local::connect(state_dir, options).await?;
+    let mut stop = stop_signals().map_err(|error| ours(format!("signals can not be handled on this machine: {error}")))?;
+    let gateway = GatewayArguments { listen: arguments.listen };
+    // As every other command: what dead processes left is ended before anything is served.
+    let session = Session::open(global, &arguments.isolation, &gateway).map_err(|error| (error.exit(), error.to_string()))?;
+    session.recover().await.map_err(ours)?;
+    for shown in session.observer.drain() {
+        if let Shown::Note(text) = shown {
+            eprintln!("note: {}", clean(&text));
+        }
+    }
+    let provider = session.rollouts.provider(&Target::Local).await.map_err(ours)?;
+    let AnyProvider::Local(local) = &*provider;
     if let Some(other) = local.hosted_elsewhere() {
-        eprintln!("error: the functions in {} are hosted already, by process {} at http://{}", state_dir.display(), other.pid, other.gateway);
-        return Ok(Exit::Usage);
+        let folder = session.state.root().display();
+        return Err((Exit::Usage, format!("the functions in {folder} are hosted already, by process {} at http://{}", other.pid, other.gateway)));
     }
     println!("gateway: http://{}", local.address());
-    for function in local.functions().await? {
+    for function in local.functions().await.map_err(ours)? {
         let traffic: Vec<String> = function.traffic.split.iter().map(|(to, weight)| format!("{weight} {}", function.name_of(to))).collect();
         println!("  http://{}/{}  {}", local.address(), function.name, traffic.join(", "));
     }
     println!("Ctrl-C ends it.");
-    let Some(mut stop) = stop else {
-        eprintln!("error: signals can not be handled on this machine");
-        return Ok(Exit::Infrastructure);
-    };
     stop.recv().await;
-    eprintln!("ending: requests under way are answered; once more to end at once");
+    // The terminal has just written ^C.
+    let after = if std::io::stderr().is_terminal() { "\n" } else { "" };
+    eprintln!("{after}ending: requests under way are answered; once more to end at once");
+    drop(session);
+    let Some(AnyProvider::Local(local)) = Arc::into_inner(provider) else { return Ok(Exit::Success) };
     tokio::select! {
         () = local.close() => Ok(Exit::Success),
         _ = stop.recv() => Ok(Exit::Cancelled),
@@ -75,10 +64,10 @@ async fn serve(state_dir: &std::path::Path, options: &LocalOptions) -> Result<Ex
 }
 
 /// Ctrl-C and a polite kill.
-fn stop_signals() -> Option<tokio::sync::mpsc::Receiver<()>> {
+fn stop_signals() -> std::io::Result<tokio::sync::mpsc::Receiver<()>> {
     let (sender, receiver) = tokio::sync::mpsc::channel(2);
-    let mut interrupt = signal(SignalKind::interrupt()).ok()?;
-    let mut terminate = signal(SignalKind::terminate()).ok()?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
     tokio::spawn(async move {
         loop {
             tokio::select! {
@@ -90,5 +79,5 @@ fn stop_signals() -> Option<tokio::sync::mpsc::Receiver<()>> {
             }
         }
     });
-    Some(receiver)
+    Ok(receiver)
 }

@@ -5,8 +5,22 @@ use super::print::println;
 use super::args::Global;
 use super::session::Session;
 use crate::adapters::provider::AnyProvider;
+use crate::model::fact::RolloutOutcome;
 use crate::model::traffic::Destination;
+use crate::report::rollout::Picture;
 use crate::runtime::drive_run::Stop;
+
+/// Where to read on about a release that did not do well: what its instances said.
+pub fn say_where_logs_are<'a>(session: &Session, pictures: impl Iterator<Item = &'a Picture>) {
+    for picture in pictures {
+        if matches!(picture.outcome(), Some(RolloutOutcome::RolledBack { .. } | RolloutOutcome::Failed { .. })) {
+            let logs = session.state.root().join("local/logs").join(picture.function());
+            if logs.is_dir() {
+                println!("\n  What {} said: {}/", picture.function(), logs.display());
+            }
+        }
+    }
+}
 
 /// Says where the functions serve, or how to keep them serving; serves on if that was asked for; closes gracefully.
 pub async fn end(global: &Global, session: Session, keep: bool, mut stop: Stop) {
@@ -18,7 +32,7 @@ pub async fn end(global: &Global, session: Session, keep: bool, mut stop: Stop) 
     if !global.json && !functions.is_empty() {
         match (local.hosted_elsewhere(), keep) {
             (None, false) => {
-                println!("\n  The gateway ends with this command. To keep serving:");
+                println!("\n  To keep the functions serving:");
                 println!("    tidegate serve{}", state_option(global));
                 for function in &functions {
                     println!("    curl http://127.0.0.1:7070/{}/", function.name);

@@ -43,6 +43,16 @@ pub enum SessionError {
     Refused(#[from] Refusal),
 }
 
+impl SessionError {
+    /// What the command line asked for and can not be had, or what the machine lacks.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Refused(Refusal::Container | Refusal::HostTools { .. }) => Exit::Usage,
+            _ => Exit::Infrastructure,
+        }
+    }
+}
+
 impl Session {
     /// Opens everything. Needs a tokio runtime around it.
     pub fn open(global: &Global, isolation: &IsolationArguments, gateway: &GatewayArguments) -> Result<Self, SessionError> {

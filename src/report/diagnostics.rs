@@ -83,12 +83,17 @@ fn one(out: &mut String, file: &str, lines: &[&str], diagnostic: &Diagnostic, lo
             let (shown, before, marked) = snippet(line, span, look.width.saturating_sub(gutter + 4).max(20));
             let _ = writeln!(out, "{:gutter$} {bar}", "");
             let _ = writeln!(out, "{} {bar} {shown}", paint(frame, &span.line.to_string()));
-            let marks = format!(
-                "{}{}",
-                "^".repeat(marked),
-                if diagnostic.label.is_empty() { String::new() } else { format!(" {}", clean(&diagnostic.label)) }
-            );
+            let (marks, label) = ("^".repeat(marked), clean(&diagnostic.label));
+            let beside = gutter + 4 + before + marked + label.chars().count() <= look.width;
+            let marks = if beside && !label.is_empty() { format!("{marks} {label}") } else { marks };
             let _ = writeln!(out, "{:gutter$} {bar} {:before$}{}", "", "", paint(style, &marks));
+            if !beside {
+                // From the edge: most labels that do not fit beside their marks would not fit below them.
+                let label = wrapped(&label, look.width, gutter + 3);
+                label.lines().for_each(|line| {
+                    let _ = writeln!(out, "{:gutter$} {bar} {}", "", paint(style, line.trim_start()));
+                });
+            }
         }
     }
     for hint in &diagnostic.hints {

@@ -61,6 +61,9 @@ async fn publishing_is_idempotent_by_content() {
         assert_eq!(subject.provider.publish(&plain, &zip, &digest).await.unwrap(), first, "a later release does not change an earlier one");
         let other = subject.provider.publish(&function("g"), &zip, &digest).await.unwrap();
         assert_eq!(other.version, 1, "every function counts for itself");
+        assert_eq!(subject.provider.version("f", &second.id).await, Ok(Some(2)), "{}: releases are known by their numbers", subject.name);
+        assert_eq!(subject.provider.version("g", &second.id).await, Ok(None), "{}", subject.name);
+        assert_eq!(subject.provider.version("never", &second.id).await, Ok(None), "{}", subject.name);
     }
 }
 

@@ -7,10 +7,15 @@ mod stage;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_input;
 mod clients;
 mod gateway;
 mod hostile;
 mod kill;
+mod pipelines;
 mod raw;
 mod readme;
+mod rollout;
+mod run;
 mod serve;
+mod story;

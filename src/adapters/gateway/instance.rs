@@ -102,7 +102,7 @@ impl Instance {
             }
         };
         drop(came);
-        instance.note(&reason);
+        instance.notes().note(&reason);
         Err(InitFailure { reason, log: instance.last_lines(), ours: false })
     }
 
@@ -124,13 +124,25 @@ impl Instance {
         self.desk.offer(job)
     }
 
-    /// A line of ours in its log.
-    pub fn note(&self, text: &str) {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner).write(format!("tidegate: {text}\n").as_bytes());
+    /// Its log, also for what is only known when it has been given back.
+    pub fn notes(&self) -> Notes {
+        Notes(self.log.clone())
     }
 
     pub fn last_lines(&self) -> String {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).last_lines()
+    }
+}
+
+/// Where lines of ours go that belong to an instance: its log.
+#[derive(Debug, Clone)]
+pub struct Notes(Arc<Mutex<InstanceLog>>);
+
+impl Notes {
+    /// One line, whatever is in it.
+    pub fn note(&self, text: &str) {
+        let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(format!("tidegate: {line}\n").as_bytes());
     }
 }
 

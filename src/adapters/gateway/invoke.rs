@@ -70,17 +70,19 @@ fn nobody(to: &Destination) -> Reply {
 fn answer(served: Served, pool: &Pool, id: &str) -> Reply {
     let release = &pool.deployed.release;
     let (status, kind, why) = match served {
-        Served::Answer(Answer::Response { body, streamed }) => match reply::read(&body, streamed) {
-            Ok(reply) => return reply,
-            Err(why) => (StatusCode::BAD_GATEWAY, "Runtime.InvalidResponse".to_owned(), why),
-        },
-        Served::Answer(Answer::Error { kind, body }) => (StatusCode::BAD_GATEWAY, kind, excerpt(&body)),
-        Served::Answer(Answer::TooLarge) => {
-            (StatusCode::BAD_GATEWAY, "Function.ResponseSizeTooLarge".to_owned(), "its answer is over the limit".to_owned())
-        }
-        Served::Answer(Answer::Broken(why)) => (StatusCode::BAD_GATEWAY, "Runtime.TruncatedResponse".to_owned(), why.to_owned()),
-        Served::Answer(Answer::Crashed | Answer::Untouched) => {
-            (StatusCode::BAD_GATEWAY, "Runtime.ExitError".to_owned(), "its process ended before it answered".to_owned())
+        Served::Answer(answer, notes) => {
+            let (kind, why) = match answer {
+                Answer::Response { body, streamed } => match reply::read(&body, streamed) {
+                    Ok(reply) => return reply,
+                    Err(why) => ("Runtime.InvalidResponse".to_owned(), why),
+                },
+                Answer::Error { kind, body } => (kind, excerpt(&body)),
+                Answer::TooLarge => ("Function.ResponseSizeTooLarge".to_owned(), "its answer is over the limit".to_owned()),
+                Answer::Broken(why) => ("Runtime.TruncatedResponse".to_owned(), why.to_owned()),
+                Answer::Crashed | Answer::Untouched => ("Runtime.ExitError".to_owned(), "its process ended before it answered".to_owned()),
+            };
+            notes.note(&format!("{id} failed: {kind}: {why}"));
+            (StatusCode::BAD_GATEWAY, kind, why)
         }
         Served::InitFailed(failure) => (StatusCode::BAD_GATEWAY, "Runtime.InitError".to_owned(), failure.reason),
         Served::TimedOut => {

@@ -9,13 +9,14 @@ use tokio::sync::{Semaphore, watch};
 
 use super::desk::{Answer, Job};
 use super::fleet::Deployed;
-use super::instance::{InitFailure, Instance, Name, Place};
+use super::instance::{InitFailure, Instance, Name, Notes, Place};
 use super::options::{GatewayOptions, START_TURN};
 
 /// What came of one invocation.
 #[derive(Debug)]
 pub enum Served {
-    Answer(Answer),
+    /// With the place to say more about it than the client is told.
+    Answer(Answer, Notes),
     /// All instances that there may be are busy.
     Throttled,
     InitFailed(InitFailure),
@@ -105,24 +106,23 @@ impl Pool {
             let job = Job { id: id.to_owned(), event: event.clone(), deadline_ms, trace: trace.to_owned() };
             let Some(answer) = instance.offer(job) else {
                 if cold {
-                    return (Served::Answer(Answer::Crashed), cold);
+                    return (Served::Answer(Answer::Crashed, instance.notes()), cold);
                 }
                 continue;
             };
             return match tokio::time::timeout(timeout, answer).await {
                 Err(_) => {
-                    instance.note(&format!("{id} timed out after {timeout:?}: the instance is killed"));
+                    instance.notes().note(&format!("{id} timed out after {timeout:?}: the instance is killed"));
                     (Served::TimedOut, cold)
                 }
                 Ok(Ok(Answer::Untouched)) if !cold => continue,
-                Ok(Err(_) | Ok(Answer::Crashed | Answer::Untouched)) => (Served::Answer(Answer::Crashed), cold),
-                Ok(Ok(Answer::Broken(why))) => {
-                    instance.note(&format!("{id} was not answered: {why}; the instance is killed"));
-                    (Served::Answer(Answer::Broken(why)), cold)
-                }
+                Ok(Err(_) | Ok(Answer::Crashed | Answer::Untouched)) => (Served::Answer(Answer::Crashed, instance.notes()), cold),
+                // What broke off in the middle of an answer is killed: it is not given back.
+                Ok(Ok(Answer::Broken(why))) => (Served::Answer(Answer::Broken(why), instance.notes()), cold),
                 Ok(Ok(answer)) => {
+                    let notes = instance.notes();
                     self.give_back(instance);
-                    (Served::Answer(answer), cold)
+                    (Served::Answer(answer, notes), cold)
                 }
             };
         }

@@ -11,6 +11,7 @@
 
 use std::ffi::{CString, OsStr};
 use std::fs;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
@@ -94,11 +95,8 @@ fn attach(tree: &Tree, root: &Path) -> Result<(), Failure> {
     let at = root.join(&tree.at);
     if tree.folder {
         folder(&at)?;
-    } else {
-        at.parent().map_or(Ok(()), folder)?;
-        if !at.exists() {
-            fs::write(&at, "").map_err(mounting(format_args!("making /{}", tree.at.display())))?;
-        }
+    } else if !at.exists() {
+        with_parents(&at, || fs::write(&at, ""))?;
     }
     move_to(tree.mount.as_fd(), &at)
 }
@@ -110,13 +108,23 @@ fn move_to(mount: BorrowedFd<'_>, at: &Path) -> Result<(), Failure> {
 fn put(shown: &Shown) -> Result<(), Failure> {
     let (Shown::Link { at, .. } | Shown::Text { at, .. } | Shown::Tree { at, .. }) = shown;
     let place = Path::new(NEW).join(at);
-    place.parent().map_or(Ok(()), folder)?;
-    match shown {
+    with_parents(&place, || match shown {
         Shown::Link { to, .. } => symlink(to, &place),
         Shown::Text { text, .. } => fs::write(&place, text),
         Shown::Tree { .. } => Ok(()),
-    }
-    .map_err(mounting(format_args!("making /{}", at.display())))
+    })
+}
+
+/// Makes something, and the folders above it only where they are missing: mostly they are there.
+fn with_parents(place: &Path, make: impl Fn() -> io::Result<()>) -> Result<(), Failure> {
+    let made = match make() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            place.parent().map_or(Ok(()), folder)?;
+            make()
+        }
+        other => other,
+    };
+    made.map_err(mounting(format_args!("making {}", place.display())))
 }
 
 fn private_folders(tmp_size: u64) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
-//! `tidegate sandbox-init`: the process beside every sandbox. One thread, no environment, in a session of its own (so that Ctrl-C reaches tidegate only).
+//! The process beside every sandbox, born in the nursery. One thread, no environment, a session of its own.
 //!
-//! It clones init into new namespaces, says who init is outside, becomes that unprivileged user itself, and waits: for init to end, or for its stdin, the socket from tidegate, to be closed.
-//! That happens when tidegate wants the sandbox dead, and also when tidegate itself was killed.
+//! It clones init into new namespaces, says who init is outside, becomes that unprivileged user itself, and waits: for init to end, or for the socket
+//! from tidegate to be closed. That happens when tidegate wants the sandbox dead, and also when tidegate itself was killed.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -17,24 +17,23 @@ use super::spec::{Isolation, SandboxSpec};
 use super::wire::{Failure, Report, Stage, read_blocking, send};
 use super::{INNER_UID, sys, trees, unisolated};
 
-/// The helper's `main`. Called before any thread exists.
-pub fn init_main() -> ExitCode {
-    let Ok(control) = sys::take_stdin() else { return ExitCode::FAILURE };
+/// All of a helper's life, from its birth in the nursery. It has one thread.
+pub(super) fn run(control: &OwnedFd) -> ExitCode {
     let _ = setsid();
-    match serve(&control) {
+    match serve(control) {
         Ok(last) => {
-            let _ = send(&control, &last, None);
+            let _ = send(control, &last, None);
             ExitCode::SUCCESS
         }
         Err(failure) => {
-            let _ = send(&control, &Report::Failed(failure), None);
+            let _ = send(control, &Report::Failed(failure), None);
             ExitCode::FAILURE
         }
     }
 }
 
 fn serve(control: &OwnedFd) -> Result<Report, Failure> {
-    let stream = std::os::unix::net::UnixStream::from(control.try_clone().map_err(Stage::Specification.because("copying stdin"))?);
+    let stream = std::os::unix::net::UnixStream::from(control.try_clone().map_err(Stage::Specification.because("copying the socket"))?);
     let spec: SandboxSpec = read_blocking(&stream).map_err(Stage::Specification.because("reading the specification"))?;
     drop(stream);
     match spec.isolation {

@@ -1,9 +1,8 @@
-//! Tidegate's side of a sandbox: start the helper, hear what becomes of it, and be able to kill it at any time.
+//! Tidegate's side of a sandbox: let a helper be born, hear what becomes of it, and be able to kill it at any time.
 
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::OwnedFd;
-use std::process::{Child, Command, Stdio};
+use std::os::fd::{AsFd, OwnedFd};
 
 use tokio::io::Interest;
 use tokio::net::UnixStream;
@@ -11,7 +10,7 @@ use tokio::net::unix::pipe::Receiver;
 
 use super::spec::{Isolation, SandboxSpec};
 use super::wire::{self, Failure, Inbox, Report, Stage, Usage};
-use super::{INIT_COMMAND, program, sys};
+use super::{nursery, sys};
 use crate::model::outcome::Exit;
 
 /// Why there is no sandbox.
@@ -60,9 +59,9 @@ pub struct Running {
     pub isolation: Vec<String>,
     control: UnixStream,
     inbox: Inbox,
-    helper: Helper,
     started_us: u64,
     ended: Option<(u64, Exit, Usage)>,
+    gone: bool,
 }
 
 /// How it ended, and what it took.
@@ -77,38 +76,21 @@ pub struct Ended {
     pub run_us: u64,
 }
 
-/// The helper as a child. It ends by itself once the socket is closed and the sandbox is gone; whoever drops it lets that happen in the background.
-#[derive(Debug)]
-struct Helper(Option<Child>);
-
-impl Drop for Helper {
-    fn drop(&mut self) {
-        let Some(mut child) = self.0.take() else { return };
-        if !matches!(child.try_wait(), Ok(Some(_))) {
-            // Only to take the zombie away; it is not killed, as it has a sandbox to kill.
-            let _ = std::thread::Builder::new().name("reaper".to_owned()).spawn(move || child.wait());
-        }
-    }
-}
-
-/// The three things that are made before anything is heard of the helper.
+/// Tidegate's ends of what leads to the helper. When `control` is closed the helper kills what it watches, and ends.
 #[derive(Debug)]
 pub(super) struct Launched {
     pub(super) control: std::os::unix::net::UnixStream,
     pub(super) output: OwnedFd,
-    pub(super) helper: Child,
 }
 
-/// Starts the helper and gives it the specification. Blocks no longer than a `posix_spawn` and a write to a socket.
+/// Lets the helper be born and gives it the specification. Blocks no longer than two writes to sockets (and the first time a `posix_spawn`).
 pub(super) fn launch(spec: &SandboxSpec) -> io::Result<Launched> {
     let (control, far) = std::os::unix::net::UnixStream::pair()?;
     let (output, written) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    let mut command = Command::new(program::program());
-    command.arg(INIT_COMMAND).env_clear().stdin(Stdio::from(OwnedFd::from(far))).stdout(written.try_clone()?).stderr(written);
-    let helper = command.spawn()?;
-    drop(command);
+    nursery::ask(far.as_fd(), written.as_fd())?;
+    drop((far, written));
     wire::write_blocking(&control, spec)?;
-    Ok(Launched { control, output, helper })
+    Ok(Launched { control, output })
 }
 
 /// Makes the sandbox and starts its process; returns when that has been exec'd.
@@ -117,7 +99,7 @@ pub async fn spawn(spec: &SandboxSpec) -> Result<Running, SandboxError> {
     if let (Isolation::None, Some(overlay)) = (spec.isolation, &spec.overlay) {
         copy_lower(overlay).await?;
     }
-    let Launched { control, output, helper } = launch(spec)?;
+    let Launched { control, output } = launch(spec)?;
     control.set_nonblocking(true)?;
     rustix::io::ioctl_fionbio(&output, true).map_err(io::Error::from)?;
     let mut running = Running {
@@ -128,9 +110,9 @@ pub async fn spawn(spec: &SandboxSpec) -> Result<Running, SandboxError> {
         isolation: Vec::new(),
         control: UnixStream::from_std(control)?,
         inbox: Inbox::default(),
-        helper: Helper(Some(helper)),
         started_us: 0,
         ended: None,
+        gone: false,
     };
     loop {
         match running.report().await? {
@@ -156,17 +138,15 @@ pub async fn spawn(spec: &SandboxSpec) -> Result<Running, SandboxError> {
 impl Running {
     /// Waits until nothing of it is left. May be given up and called again.
     pub async fn wait(&mut self) -> Ended {
-        // An error of the socket is its end.
-        while let Ok(Some(report)) = self.report().await {
-            match report {
-                Report::Exited { at_us, exit, usage } => self.ended = Some((at_us, exit, usage)),
-                // Init's own end says something about the process only when init could not: it was killed.
-                Report::Gone { at_us, exit, usage } => self.ended = self.ended.or(Some((at_us, exit, usage))),
-                Report::Ready { .. } | Report::Started { .. } | Report::Failed(_) => {}
+        while !self.gone {
+            match self.report().await {
+                Ok(Some(Report::Exited { at_us, exit, usage })) => self.ended = Some((at_us, exit, usage)),
+                // Init's own end says something about the process only when init could not: it was killed. The helper has nothing left but to end.
+                Ok(Some(Report::Gone { at_us, exit, usage })) => (self.gone, self.ended) = (true, self.ended.or(Some((at_us, exit, usage)))),
+                Ok(Some(Report::Ready { .. } | Report::Started { .. } | Report::Failed(_))) => {}
+                // An error of the socket is its end.
+                Ok(None) | Err(_) => self.gone = true,
             }
-        }
-        if let Some(mut helper) = self.helper.0.take() {
-            let _ = helper.wait(); // It closed its socket as its last act.
         }
         let (at_us, exit, usage) = self.ended.unwrap_or((sys::monotonic_us(), Exit::None, Usage::default()));
         Ended {

@@ -1,9 +1,10 @@
 //! The mechanism that keeps a process apart: namespaces, an overlay, no capabilities. Executors run invocations in it, the gateway runs functions in it.
 //!
 //! ```text
-//! tidegate ──exec──▶ tidegate sandbox-init      the helper, one a sandbox; its stdin is the lifeline: when tidegate dies, it kills and ends
-//!                       └─clone: new namespaces─▶ init (PID 1 inside: builds the file tree, drops everything, reaps; dies with the helper)
-//!                                                   └─fork, exec─▶ the process
+//! tidegate ──exec, once──▶ tidegate sandbox-init   the nursery: forks a helper for every sandbox, and does nothing else
+//!                             └─fork─▶ helper      one a sandbox; its socket is the lifeline: when tidegate dies, it kills and ends
+//!                                        └─clone: new namespaces─▶ init (PID 1 inside: builds the file tree, drops everything, reaps; dies with the helper)
+//!                                                                    └─fork, exec─▶ the process
 //! ```
 //!
 //! - Nothing inside ever has a capability that reaches out, also where root started it: init becomes an unprivileged user (of the host) before it mounts
@@ -18,6 +19,7 @@ mod helper;
 mod host;
 mod init;
 mod launch;
+mod nursery;
 mod probe;
 mod program;
 mod spec;
@@ -26,15 +28,15 @@ mod trees;
 mod unisolated;
 mod wire;
 
-pub use helper::init_main;
 pub use host::TOOL_PATH;
 pub use launch::{Ended, Running, SandboxError, spawn};
+pub use nursery::init_main;
 pub use probe::{Capability, Verdict, probe, try_isolation};
 pub use program::{program_file, set_program};
 pub use spec::*;
 pub use trees::outer_uid;
 
-/// The hidden first argument that makes the binary a sandbox's helper.
+/// The hidden first argument that makes the binary the nursery of its sandboxes.
 pub const INIT_COMMAND: &str = "sandbox-init";
 
 /// Who the process is inside.

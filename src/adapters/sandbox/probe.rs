@@ -91,7 +91,7 @@ fn attempt() -> Result<Vec<String>, Failure> {
         host_network: false,
         listen: None,
     };
-    let mut launched = launch(&spec).map_err(plain)?;
+    let launched = launch(&spec).map_err(plain)?;
     let mut names = Vec::new();
     let outcome = loop {
         match read_blocking(&launched.control) {
@@ -102,8 +102,9 @@ fn attempt() -> Result<Vec<String>, Failure> {
             Err(_) => break Err(Failure { stage: Stage::Namespaces, why: "the helper ended without a word".to_owned() }),
         }
     };
-    drop(launched.control);
-    let _ = launched.helper.wait();
+    // Its end, and then nothing holds the folder any more.
+    let _ = launched.control.shutdown(std::net::Shutdown::Write);
+    while read_blocking::<Report>(&launched.control).is_ok() {}
     // The overlay's own work folder is closed to everybody; a temporary folder's guard could not remove it for an ordinary user.
     let work = folder.path().join("work/work");
     let _ = fs::set_permissions(&work, std::os::unix::fs::PermissionsExt::from_mode(0o700));

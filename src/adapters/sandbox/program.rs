@@ -1,11 +1,11 @@
-//! Which binary the helper is: this one, unless a test says otherwise (a test binary has no `sandbox-init`).
+//! Which binary the nursery is: this one, unless a test says otherwise (a test binary has no `sandbox-init`).
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
 
-/// Use this tidegate binary as the helper. The first call counts.
+/// Use this tidegate binary as the nursery. The first call counts.
 pub fn set_program(path: impl Into<PathBuf>) {
     let _ = PROGRAM.set(path.into());
 }

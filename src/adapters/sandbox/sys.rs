@@ -124,13 +124,20 @@ pub(super) fn redirect(from: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
     Ok(())
 }
 
-/// The helper's stdin as a descriptor of its own.
+/// The nursery's stdin as a descriptor of its own.
 #[expect(unsafe_code, reason = "fcntl gives a new descriptor")]
 pub(super) fn take_stdin() -> io::Result<OwnedFd> {
     // SAFETY: the call makes a new descriptor that nobody else owns.
     let number = check(i64::from(unsafe { libc::fcntl(0, libc::F_DUPFD_CLOEXEC, 3) }))?;
     // SAFETY: as above.
     Ok(unsafe { OwnedFd::from_raw_fd(RawFd::try_from(number).unwrap_or(-1)) })
+}
+
+/// Whether children that end are taken away without a wait. By default they are not.
+#[expect(unsafe_code, reason = "signal dispositions have no wrapper")]
+pub(super) fn forget_children(forget: bool) {
+    // SAFETY: neither disposition runs code of ours.
+    unsafe { libc::signal(libc::SIGCHLD, if forget { libc::SIG_IGN } else { libc::SIG_DFL }) };
 }
 
 /// Every signal as a fresh process has it. (Rust ignores SIGPIPE; that would be inherited.)

@@ -13,10 +13,12 @@ pub enum SourceError {
         path = .0.display()
     )]
     NotYours(PathBuf),
-    #[error("the repository {} has no commit yet: commit something first (`git add … && git commit`), or use --worktree to run what is there", .0.display())]
+    #[error("the repository {} has no commit yet: commit something first (`git add … && git commit`)", .0.display())]
     NoCommit(PathBuf),
     #[error("there is no file {path} in {place}")]
     NoFile { path: String, place: String },
+    #[error("{path} is not in commit {commit}, only in the working tree: commit it, or run the working tree with --worktree")]
+    OnlyInWorktree { path: String, commit: String },
     #[error("{path} is {size} bytes long; at most {limit} are read")]
     TooLong { path: String, size: u64, limit: u64 },
     #[error("{path} is not inside the repository: name a file by its path from the repository's top folder, without `..`")]

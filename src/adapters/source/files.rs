@@ -89,6 +89,7 @@ impl Source {
         let name = super::clean(&path.to_string_lossy());
         let tree = self.tree(commit)?;
         let entry = tree.get_path(path).map_err(|error| match error.code() {
+            ErrorCode::NotFound if self.is_in_worktree(path) => SourceError::OnlyInWorktree { path: name.clone(), commit: commit.short().to_owned() },
             ErrorCode::NotFound => SourceError::NoFile { path: name.clone(), place: format!("commit {}", commit.short()) },
             _ => error.into(),
         })?;
@@ -103,6 +104,11 @@ impl Source {
             return Err(SourceError::TooLong { path: name, size: size as u64, limit });
         }
         Ok(self.repository.find_blob(entry.id())?.content().to_vec())
+    }
+
+    /// Whether a person sees it there, in their editor.
+    fn is_in_worktree(&self, path: &Path) -> bool {
+        !self.repository.is_bare() && fs::symlink_metadata(self.root.join(path)).is_ok_and(|kind| kind.is_file())
     }
 
     fn read_worktree(&self, path: &Path, limit: u64) -> Result<Vec<u8>, SourceError> {

@@ -68,6 +68,14 @@ pub fn function(pipeline: &Pipeline, event: &Event, name: &str) -> Result<(Funct
     Ok((function, source.policy.clone()))
 }
 
+/// Not all of them, where there are many.
+fn steps_there_are(pipeline: &Pipeline) -> String {
+    const SOME: usize = 10;
+    let names: Vec<&str> = pipeline.steps.iter().take(SOME).map(|step| step.name.as_str()).collect();
+    let more = if pipeline.steps.len() > SOME { ", …" } else { "" };
+    format!("its steps are: {}{more}", names.join(", "))
+}
+
 fn choose(pipeline: &Pipeline, index: &HashMap<&str, usize>, only: &[String]) -> Result<HashSet<usize>, Vec<Diagnostic>> {
     if only.is_empty() {
         return Ok((0..pipeline.steps.len()).collect());
@@ -80,7 +88,8 @@ fn choose(pipeline: &Pipeline, index: &HashMap<&str, usize>, only: &[String]) ->
                 let steps = Route::root().key("steps");
                 let mut diagnostic =
                     pipeline.diagnostic(Level::Error, "unknown-step", &steps, &Part::Key, format!("the pipeline has no step {name:?}"));
-                diagnostic.hints.extend(nearest(name, index.keys().copied()).map(|near| format!("did you mean {near:?}?")));
+                let near = nearest(name, index.keys().copied()).map(|near| format!("did you mean {near:?}?"));
+                diagnostic.hints.push(near.unwrap_or_else(|| steps_there_are(pipeline)));
                 errors.push(diagnostic);
             }
         }

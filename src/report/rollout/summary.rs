@@ -35,7 +35,11 @@ fn headline(picture: &Picture, look: Look) -> Vec<String> {
     if line.width() <= look.width {
         return vec![line.render(look)];
     }
-    wrapped(0, &format!("{mark} {name}: {told}"), style, look)
+    let mut lines = wrapped(2, &format!("{name}: {told}"), style, look);
+    if let Some(first) = lines.first_mut() {
+        *first = format!("{} {}", Line::new().and(style, mark).render(look), first.trim_start());
+    }
+    lines
 }
 
 /// " from 10% after 2.0 s (the way back took 90 ms)"

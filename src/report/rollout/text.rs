@@ -105,11 +105,20 @@ fn cut(text: &str, left: usize) -> (String, bool) {
     (piece, false)
 }
 
-/// A sentence over as many lines as it needs, each indented.
+/// A sentence (or several lines, such as the end of a log) over as many lines as it needs, each indented.
 pub(super) fn wrapped(indent: usize, sentence: &str, style: Style, look: Look) -> Vec<String> {
     let room = look.width.saturating_sub(indent).max(16);
     let mut lines: Vec<String> = vec![String::new()];
-    for word in clean(sentence).split_whitespace() {
+    let words = sentence.lines().enumerate().flat_map(|(line, text)| {
+        let words: Vec<String> = clean(text).split_whitespace().map(str::to_owned).collect();
+        words.into_iter().enumerate().map(move |(word, text)| (line > 0 && word == 0, text))
+    });
+    for (begins_a_line, word) in words {
+        if begins_a_line {
+            lines.push(word);
+            continue;
+        }
+        let word = word.as_str();
         let current = lines.last().map_or(0, |line| columns(line));
         match lines.last_mut() {
             Some(line) if current == 0 => line.push_str(word),
@@ -146,15 +155,15 @@ pub(super) fn planned(line: Line, width: usize, share: f64) -> Line {
 /// Text from outside without what could move a cursor, change a colour or turn the reading direction.
 pub(super) fn clean(text: &str) -> String {
     text.chars()
-        .map(
-            |c| {
-                if c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
-                    '\u{fffd}'
-                } else {
-                    c
-                }
-            },
-        )
+        .map(|c| {
+            if matches!(c, '\n' | '\t') {
+                ' '
+            } else if c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
         .collect()
 }
 

@@ -43,6 +43,10 @@ impl From<WorkspaceError> for NotCollected {
 
 pub(super) fn all(store: &Store, spec: &InvocationSpec, places: &Places) -> Result<Collected, NotCollected> {
     let values = read_values(&places.values, spec.limits.values)?;
+    if spec.outputs.is_empty() {
+        return Ok(Collected { values, ..Collected::default() });
+    }
+    store.make_folder(&places.collecting)?;
     let merged = Merged::new(&places.upper, &places.lower);
     let mut collection = Collection {
         store,
@@ -61,8 +65,8 @@ pub(super) fn all(store: &Store, spec: &InvocationSpec, places: &Places) -> Resu
         whole.update(format!("{:?} {executable} {:?} {}\n", artifact.kind, artifact.path, artifact.digest));
         artifacts.push(artifact);
     }
-    let layer = if artifacts.is_empty() { None } else { Some(store.keep_layer(&collection.layer, &Digest::from_sha256(whole.finalize().into()))?) };
-    Ok(Collected { artifacts, values, layer, taken: collection.taken })
+    let layer = store.keep_layer(&collection.layer, &Digest::from_sha256(whole.finalize().into()))?;
+    Ok(Collected { artifacts, values, layer: Some(layer), taken: collection.taken })
 }
 
 fn read_values(file: &Path, limit: u64) -> Result<std::collections::BTreeMap<String, String>, NotCollected> {
@@ -207,6 +211,12 @@ impl Collection<'_> {
 
     /// "was not made", and what there is instead.
     fn missing(&self, relative: &Path) -> String {
+        let above = relative.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty());
+        for above in above {
+            if let Ok(Found::Link { to }) = self.merged.look(above) {
+                return format!("is behind a symbolic link ({} -> {}), which is not followed: write to a folder", shown(above), shown(&to));
+            }
+        }
         let folder = relative.ancestors().skip(1).find(|folder| matches!(self.merged.look(folder), Ok(Found::Folder))).unwrap_or(Path::new(""));
         let names = self.merged.list(folder, 10_000).unwrap_or_default();
         let some: Vec<_> = names.keys().take(10).map(|name| shown(Path::new(name))).collect();

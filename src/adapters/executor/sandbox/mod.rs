@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 use super::{Executor, LogSink};
 use crate::adapters::sandbox::{self, Isolation, SandboxError};
-use crate::adapters::workspace::Store;
+use crate::adapters::workspace::{Store, WorkspaceError};
 use crate::model::invocation::{Discarded, InvocationRecord, InvocationResult, InvocationSpec};
 use crate::model::limits::Network;
 use crate::model::outcome::{Exit, Outcome};
@@ -107,33 +107,38 @@ impl SandboxExecutor {
         record.peak_memory_bytes = ended.peak_memory_bytes;
 
         let begun = Instant::now();
-        let outcome = match (stopped, ended.exit) {
-            (Stopped::TimedOut, _) => Outcome::TimedOut { after_ms: u64::try_from(spec.timeout.as_millis()).unwrap_or(u64::MAX) },
-            (Stopped::Cancelled, _) => Outcome::Cancelled { reason: "it was asked to stop".to_owned() },
-            (Stopped::ByItself, Exit::Code(0)) => self.collect(spec, &surroundings, collected).await,
-            (Stopped::ByItself, Exit::None) => infrastructure("the sandbox was killed from outside; is the machine out of memory?"),
-            (Stopped::ByItself, exit) => Outcome::Failed { exit, reason: hints::why(exit, log.tail(), &self.host_tools) },
+        let wrong = match (stopped, ended.exit) {
+            (Stopped::TimedOut, _) => Some(Outcome::TimedOut { after_ms: u64::try_from(spec.timeout.as_millis()).unwrap_or(u64::MAX) }),
+            (Stopped::Cancelled, _) => Some(Outcome::Cancelled { reason: "it was asked to stop".to_owned() }),
+            (Stopped::ByItself, Exit::Code(0)) => None,
+            (Stopped::ByItself, Exit::None) => Some(infrastructure("the sandbox was killed from outside; is the machine out of memory?")),
+            (Stopped::ByItself, exit) => Some(Outcome::Failed { exit, reason: hints::why(exit, log.tail(), &self.host_tools) }),
         };
-        record.discarded = discard(surroundings, collected.taken).await.map_err(infrastructure)?;
+        let (store, spec) = (self.store.clone(), spec.clone());
+        let put_away = tokio::task::spawn_blocking(move || put_away(&store, &spec, surroundings, wrong));
+        let (outcome, found, discarded) = put_away.await.map_err(infrastructure)?;
+        *collected = found;
+        record.discarded = discarded.map_err(infrastructure)?;
         record.phases.collect_us = micros(begun);
         Ok(outcome)
     }
-
-    async fn collect(&self, spec: &InvocationSpec, surroundings: &Surroundings, collected: &mut Collected) -> Outcome {
-        let (store, spec, places) = (self.store.clone(), spec.clone(), surroundings.places.clone());
-        match tokio::task::spawn_blocking(move || collect::all(&store, &spec, &places)).await {
-            Ok(Ok(found)) => {
-                *collected = found;
-                Outcome::Succeeded
-            }
-            Ok(Err(collect::NotCollected::Step(reason))) => Outcome::Failed { exit: Exit::None, reason },
-            Ok(Err(collect::NotCollected::Ours(reason))) => infrastructure(reason),
-            Err(error) => infrastructure(error),
-        }
-    }
 }
 
-async fn discard(surroundings: Surroundings, taken: Discarded) -> Result<Discarded, String> {
-    let removed = tokio::task::spawn_blocking(move || surroundings.discard(taken)).await.map_err(|error| error.to_string())?;
-    removed.map_err(|error| error.to_string())
+/// Takes what the step leaves, unless something was wrong with it, and removes the rest.
+fn put_away(
+    store: &Store,
+    spec: &InvocationSpec,
+    surroundings: Surroundings,
+    wrong: Option<Outcome>,
+) -> (Outcome, Collected, Result<Discarded, WorkspaceError>) {
+    let (outcome, collected) = match wrong {
+        Some(wrong) => (wrong, Collected::default()),
+        None => match collect::all(store, spec, &surroundings.places) {
+            Ok(found) => (Outcome::Succeeded, found),
+            Err(collect::NotCollected::Step(reason)) => (Outcome::Failed { exit: Exit::None, reason }, Collected::default()),
+            Err(collect::NotCollected::Ours(reason)) => (infrastructure(reason), Collected::default()),
+        },
+    };
+    let discarded = surroundings.discard(collected.taken);
+    (outcome, collected, discarded)
 }

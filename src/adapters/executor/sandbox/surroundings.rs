@@ -27,7 +27,7 @@ pub(super) struct Places {
     pub(super) values: PathBuf,
     /// Read-only trees, lowest first; none where there is no overlay.
     pub(super) lower: Vec<PathBuf>,
-    /// A folder for what is being collected.
+    /// A folder for what is being collected, made when there is something to collect.
     pub(super) collecting: PathBuf,
 }
 
@@ -36,7 +36,7 @@ impl Surroundings {
         let scratch = store.scratch()?;
         let tree = scratch.folder(store, "tree")?;
         let answers = scratch.folder(store, "answers")?;
-        let _ = (scratch.folder(store, "tree/upper")?, scratch.folder(store, "tree/work")?, scratch.folder(store, "collecting")?);
+        let _ = (scratch.folder(store, "tree/upper")?, scratch.folder(store, "tree/work")?);
         let script = scratch.path().join("script");
         fs::write(&script, &spec.script).map_err(|error| WorkspaceError::File { path: script.clone(), why: error.to_string() })?;
         for name in ["values", "summary", "findings"] {
