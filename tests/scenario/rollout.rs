@@ -51,17 +51,17 @@ fn shares(world: &World) -> Vec<String> {
 fn the_quick_start_from_its_first_release_to_a_fault() {
     let world = quick_start();
     // The first: nothing to compare it with, and yet it goes stage by stage.
-    ship(&world, &[]).expect(0).tells("✓ hello: v1 serves all traffic").tells("none failed there").tells("curl http://127.0.0.1:7070/hello/");
+    ship(&world, &[]).expect(0).tells("✔ hello: v1 serves all traffic").tells("none failed").tells("curl http://127.0.0.1:7070/hello/");
     assert_eq!(shares(&world), ["10%", "50%", "100%"]);
     // The same files are the same release.
-    ship(&world, &[]).expect(0).tells("✓ hello: v1 was serving already: nothing to do");
+    ship(&world, &[]).expect(0).tells("✔ hello: v1 was serving already: nothing to do");
     assert_eq!(shares(&world), Vec::<String>::new());
     // A change is canaried against it.
     let handler = "pipelines/quickstart/handler.py";
     let text = std::fs::read_to_string(world.repository().join(handler)).unwrap();
     world.write(handler, &format!("{text}\n# Greets as before.\n"));
     world.commit("Change the function");
-    ship(&world, &[]).expect(0).tells("✓ hello: v2 serves all traffic").tells("worse than the stable one");
+    ship(&world, &[]).expect(0).tells("✔ hello: v2 serves all traffic").tells("worse than the stable one");
     assert_eq!(shares(&world), ["10%", "50%", "100%"]);
     // A release with a fault goes back by itself, and says by which numbers.
     let faulty = ship(&world, &["--param", "fault=20%"]).expect(3);
@@ -72,7 +72,7 @@ fn the_quick_start_from_its_first_release_to_a_fault() {
     let found = numbers.captures(&text).unwrap_or_else(|| panic!("{text}"));
     let number = |at: usize| found[at].parse::<u64>().unwrap();
     assert!(number(1) > 0 && number(1) < number(2) && number(3) == 0 && number(4) > 0, "{found:?}");
-    faulty.tells("✗ hello: v3 was rolled back from").tells("Clients saw").tells("serves everything.");
+    faulty.tells("✘ hello: v3 was rolled back from").tells("Clients saw").tells("serves everything.");
     assert_eq!(shares(&world).last().map(String::as_str), Some("nothing"));
 
     let listed = world.tidegate(&["rollout", "ls"]).expect(0).out;

@@ -269,7 +269,7 @@ fn a_person_changes_their_mind() {
 #[test]
 fn steps_are_told_apart_and_asked_for_by_name() {
     let world = world("  a: { run: echo from a }\n  b: { needs: [a], run: echo from b }\n  c: { run: echo from c }\n");
-    let seen = world.tidegate(&["run", "x.yaml", "--step", "b"]).expect(0).says("a │ from a").says("b │ from b");
+    let seen = world.tidegate(&["run", "x.yaml", "--step", "b"]).expect(0).tells("a │ from a").tells("b │ from b");
     assert!(!seen.all().contains("from c"), "only what it needs");
     world.tidegate(&["runs", "logs", "latest", "nobody"]).expect(2).says("the run has no step \"nobody\"; it has a, b");
     world.tidegate(&["runs", "show", "zzz"]).expect(2).says("there is no run \"zzz\"");
