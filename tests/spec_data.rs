@@ -206,20 +206,29 @@ fn files_that_are_no_pipelines_are_refused_with_what_to_do() {
         assert_eq!((code, output.contains(said)), (Some(2), true), "{arguments:?}: {output}");
     };
     refused(&["check"], "there is no pipeline in .tidegate/");
+    refused(&["plan"], "not a git repository");
+    let git = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("git");
+        command.args(["-c", "user.name=A. Person", "-c", "user.email=person@example.com"]).args(arguments).current_dir(folder.path());
+        let status = command.env("HOME", folder.path()).env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null").status();
+        assert!(status.expect("git").success(), "git {arguments:?}");
+    };
+    git(&["init", "--quiet", "."]);
+    git(&["commit", "--quiet", "--allow-empty", "--message", "First"]);
     refused(&["plan"], "there is no pipeline in .tidegate/");
     refused(&["check", "nowhere.yaml"], "there is no file nowhere.yaml");
-    refused(&["plan", "."], "is not a file");
+    refused(&["plan", ".", "--worktree"], "name a file by its path");
     std::fs::write(folder.path().join("latin1.yaml"), b"name: caf\xe9\n").expect("written");
     refused(&["check", "latin1.yaml"], "save it as UTF-8");
     std::fs::write(folder.path().join("large.yaml"), vec![b'#'; 2 << 20]).expect("written");
     refused(&["check", "large.yaml"], "1 MiB");
     std::fs::write(folder.path().join("good.yaml"), "name: x\non: { manual: { params: { a: {} } } }\nsteps: { a: { run: x } }\n").expect("written");
-    refused(&["plan", "good.yaml", "--param", "b=1"], "has no parameter \"b\"");
-    refused(&["plan", "good.yaml", "--param", "a"], "write --param KEY=VALUE");
-    refused(&["plan", "good.yaml", "--param", "a=1", "--param", "a=2"], "given twice");
-    refused(&["plan", "good.yaml", "--step", "b"], "has no step \"b\"");
+    refused(&["plan", "--worktree", "good.yaml", "--param", "b=1"], "has no parameter \"b\"");
+    refused(&["plan", "--worktree", "good.yaml", "--param", "a"], "write --param KEY=VALUE");
+    refused(&["plan", "--worktree", "good.yaml", "--param", "a=1", "--param", "a=2"], "given twice");
+    refused(&["plan", "--worktree", "good.yaml", "--step", "b"], "has no step \"b\"");
     assert_eq!(tidegate(&["check", "good.yaml"]), (Some(0), "good.yaml: good\n".to_owned()));
-    assert_eq!(tidegate(&["plan", "good.yaml"]).0, Some(0));
+    assert_eq!(tidegate(&["plan", "--worktree", "good.yaml"]).0, Some(0));
     assert_eq!(tidegate(&["schema"]).0, Some(0));
 }
 

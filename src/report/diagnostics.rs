@@ -88,10 +88,11 @@ fn one(out: &mut String, file: &str, lines: &[&str], diagnostic: &Diagnostic, lo
             let marks = if beside && !label.is_empty() { format!("{marks} {label}") } else { marks };
             let _ = writeln!(out, "{:gutter$} {bar} {:before$}{}", "", "", paint(style, &marks));
             if !beside {
-                // From the edge: most labels that do not fit beside their marks would not fit below them.
+                // Below the marks, or as far to the left as it needs.
                 let label = wrapped(&label, look.width, gutter + 3);
-                label.lines().for_each(|line| {
-                    let _ = writeln!(out, "{:gutter$} {bar} {}", "", paint(style, line.trim_start()));
+                label.lines().map(str::trim_start).for_each(|line| {
+                    let left = before.min(look.width.saturating_sub(gutter + 3 + line.chars().count()));
+                    let _ = writeln!(out, "{:gutter$} {bar} {:left$}{}", "", "", paint(style, line));
                 });
             }
         }

@@ -54,7 +54,7 @@ async fn a_deploy_joins_it_and_its_functions_outlive_it() {
     assert!(!is_alive(&first), "ended politely, it has ended its instances");
 
     let again = Serve::start(state.path());
-    assert!(again.lines[1].ends_with("/hello  100% v1"), "{:?}", again.lines);
+    assert!(again.lines[1].ends_with(&format!("/hello  100% v{}", release.version)), "{:?}", again.lines);
     let second = process_of(&Client::new(again.address)).await;
     let second_serve = Command::new(env!("CARGO_BIN_EXE_tidegate")).args(["serve", "--state-dir"]).arg(state.path()).output().unwrap();
     assert_eq!(second_serve.status.code(), Some(2), "there is one host");
@@ -73,7 +73,7 @@ async fn a_deploy_joins_it_and_its_functions_outlive_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_publish_that_is_killed_leaves_nothing_half_written() {
-    let (state, packages) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (state, zips) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let names: Vec<String> = (0..30).map(|n| format!("lib/{n}/module.py")).collect();
     let contents = vec![b'x'; 10_000];
     let bootstrap = std::fs::read(fixture("hello-python").join("bootstrap")).unwrap();
@@ -84,7 +84,7 @@ async fn a_publish_that_is_killed_leaves_nothing_half_written() {
         let mark = [round];
         let mut files: Vec<(&str, &[u8], bool)> = names.iter().map(|name| (name.as_str(), contents.as_slice(), false)).collect();
         files.extend([("bootstrap", bootstrap.as_slice(), true), ("mark", &mark, false)]);
-        let (zip, digest) = zip_of(packages.path(), &files);
+        let (zip, digest) = zip_of(zips.path(), &files);
         let serve = Serve::start(state.path());
         let local = Local::connect(state.path(), &options()).await.unwrap();
         let publishing = tokio::spawn({
