@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 use clap::CommandFactory as _;
 use support::World;
 
-const GOOD: &str = "name: small\non: { manual: {} }\nsteps:\n  one: { run: echo one }\n  two: { needs: [one], run: echo two }\n";
+// The second takes a moment, so that there is time for a picture.
+const GOOD: &str = "name: small\non: { manual: {} }\nsteps:\n  one: { run: echo one }\n  two: { needs: [one], run: sleep 0.6 && echo two }\n";
 const FAILS: &str = "name: fails\non: { manual: {} }\nsteps:\n  one: { run: 'echo oh no; exit 3' }\n";
 const WRONG: &str = "name: wrong\non: { manual: {} }\nsteps:\n  one: { runs: echo one }\n";
 const SLEEPS: &str = "name: sleeps\non: { manual: {} }\nsteps:\n  one: { run: echo ready && sleep 600 }\n";

@@ -196,7 +196,11 @@ async fn an_output_that_is_not_what_it_should_be_is_refused_by_name() {
             ("true", "../../etc/passwd", "output bundle (../../etc/passwd) leaves the workspace: name a path inside, without `..`"),
             ("true", "/etc/passwd", "output bundle (/etc/passwd) leaves the workspace: name a path inside, without `..`"),
             ("ln -s /etc/shadow app", "app", "output bundle (app) is a symbolic link (to /etc/shadow): an output is a file or a folder itself"),
-            ("ln -s /etc dist", "dist/shadow", "output bundle (dist/shadow) was not made by the step; in the workspace there is: dist"),
+            (
+                "ln -s /etc dist",
+                "dist/shadow",
+                "output bundle (dist/shadow) is behind a symbolic link (dist -> /etc), which is not followed: write to a folder",
+            ),
             (
                 "mkdir dist; ln -s ../../../etc/shadow dist/x",
                 "dist",
