@@ -13,9 +13,10 @@ use super::exit::Exit;
 use super::screen::Screen;
 use super::session::{self, Session, fail};
 use super::{serving, terminal};
-use crate::adapters::journal::Journal as _;
+use crate::adapters::journal::{self, AnyJournal, Journal as _};
 use crate::adapters::mailbox::Letter;
 use crate::adapters::provider::Provider as _;
+use crate::adapters::state::{self, StateFolder};
 use crate::core::rollout::{Input, Rollout};
 use crate::model::fact::{Entry, RolloutFact, RolloutOutcome, Stream};
 use crate::model::id::RolloutId;
@@ -44,20 +45,51 @@ fn ours(error: impl std::fmt::Display) -> (Exit, String) {
 }
 
 async fn answer(global: &Global, command: &RolloutCommand) -> Answer {
-    let isolation = IsolationArguments { executor: ExecutorArgument::Sandbox, allow_unisolated: false, host_tools: Vec::new() };
-    let gateway = GatewayArguments { listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)) };
-    let session = Session::open(global, &isolation, &gateway).map_err(ours)?;
     match command {
-        RolloutCommand::Ls { limit } => list(global, &session, *limit).await,
-        RolloutCommand::Show { rollout } => show(global, &session, rollout).await,
-        RolloutCommand::Promote { rollout } => decide(global, session, rollout, Letter::Promote).await,
-        RolloutCommand::Abort { rollout } => decide(global, session, rollout, Letter::Abort).await,
-        RolloutCommand::Rollback { rollout } => roll_back(global, session, rollout).await,
+        RolloutCommand::Ls { .. } | RolloutCommand::Show { .. } => look(global, command).await,
+        RolloutCommand::Promote { rollout } => decide(global, open(global)?, rollout, Letter::Promote).await,
+        RolloutCommand::Abort { rollout } => decide(global, open(global)?, rollout, Letter::Abort).await,
+        RolloutCommand::Rollback { rollout } => roll_back(global, open(global)?, rollout).await,
     }
 }
 
-async fn list(global: &Global, session: &Session, limit: usize) -> Answer {
-    let rollouts = session.journal.rollouts(limit).await.map_err(ours)?;
+/// Deciding may mean to host the functions.
+fn open(global: &Global) -> Result<Session, (Exit, String)> {
+    let isolation = IsolationArguments { executor: ExecutorArgument::Sandbox, allow_unisolated: false, host_tools: Vec::new() };
+    let gateway = GatewayArguments { listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)) };
+    Session::open(global, &isolation, &gateway).map_err(ours)
+}
+
+/// Needs the journal and nothing else: a machine that can not isolate, or a folder where nothing was ever run, can be asked as well.
+async fn look(global: &Global, command: &RolloutCommand) -> Answer {
+    let root = state::locate(global.state_dir.as_deref(), |name| std::env::var_os(name)).map_err(ours)?;
+    let journal = match root.join("journal.db").exists() {
+        true => Some(journal::open(&StateFolder::open(root).map_err(ours)?.journal(), "reader").map_err(ours)?),
+        false => None,
+    };
+    match (command, journal) {
+        (RolloutCommand::Show { rollout }, Some(journal)) => show(global, &journal, rollout).await,
+        (RolloutCommand::Show { rollout }, None) => Err(unknown(rollout)),
+        (RolloutCommand::Ls { limit }, Some(journal)) => list(global, &journal, *limit).await,
+        _ => {
+            nothing_yet(global);
+            Ok(Exit::Success)
+        }
+    }
+}
+
+fn nothing_yet(global: &Global) {
+    if !global.json {
+        println!("No rollouts yet: `tidegate run` with a deploy step, or `tidegate deploy`, makes one.");
+    }
+}
+
+fn unknown(given: &str) -> (Exit, String) {
+    (Exit::Usage, format!("there is no rollout {given:?}: `tidegate rollout ls` lists them"))
+}
+
+async fn list(global: &Global, journal: &AnyJournal, limit: usize) -> Answer {
+    let rollouts = journal.rollouts(limit).await.map_err(ours)?;
     if global.json {
         for (first, last) in &rollouts {
             println!("{}", serde_json::json!({ "first": first, "last": last }));
@@ -71,8 +103,8 @@ async fn list(global: &Global, session: &Session, limit: usize) -> Answer {
     Ok(Exit::Success)
 }
 
-async fn show(global: &Global, session: &Session, given: &str) -> Answer {
-    let (_, entries) = find(session, given).await?;
+async fn show(global: &Global, journal: &AnyJournal, given: &str) -> Answer {
+    let (_, entries) = find(journal, given).await?;
     if global.json {
         for entry in &entries {
             println!("{}", serde_json::to_string(entry).map_err(ours)?);
@@ -84,9 +116,9 @@ async fn show(global: &Global, session: &Session, given: &str) -> Answer {
 }
 
 /// By its id, by a beginning that only one has, or by `latest`.
-async fn find(session: &Session, given: &str) -> Result<(RolloutId, Vec<Entry>), (Exit, String)> {
+async fn find(journal: &AnyJournal, given: &str) -> Result<(RolloutId, Vec<Entry>), (Exit, String)> {
     let mut found = Vec::new();
-    for (first, _) in session.journal.rollouts(KNOWN).await.map_err(ours)? {
+    for (first, _) in journal.rollouts(KNOWN).await.map_err(ours)? {
         let Stream::Rollout(id) = first.stream else { continue };
         if id.as_str() == given || given == "latest" {
             found = vec![id];
@@ -97,14 +129,14 @@ async fn find(session: &Session, given: &str) -> Result<(RolloutId, Vec<Entry>),
         }
     }
     match found.as_slice() {
-        [id] => Ok((id.clone(), session.journal.read(&Stream::Rollout(id.clone())).await.map_err(ours)?)),
-        [] => Err((Exit::Usage, format!("there is no rollout {given:?}: `tidegate rollout ls` lists them"))),
+        [id] => Ok((id.clone(), journal.read(&Stream::Rollout(id.clone())).await.map_err(ours)?)),
+        [] => Err(unknown(given)),
         many => Err((Exit::Usage, format!("{} rollouts begin with {given:?}: write more of the id", many.len()))),
     }
 }
 
 async fn decide(global: &Global, session: Session, given: &str, letter: Letter) -> Answer {
-    let (id, entries) = find(&session, given).await?;
+    let (id, entries) = find(&session.journal, given).await?;
     let machine = Rollout::replay(&rollout_facts(&entries)).map_err(ours)?;
     if let Some(outcome) = machine.outcome() {
         let hint = if *outcome == RolloutOutcome::Promoted { ": `tidegate rollout rollback` takes it back" } else { "" };
@@ -170,7 +202,7 @@ async fn drive_on(global: &Global, session: Session, machine: Rollout, written: 
 
 /// One call: all traffic to what was stable before the rollout. Nothing is built, published or judged.
 async fn roll_back(global: &Global, session: Session, given: &str) -> Answer {
-    let (id, entries) = find(&session, given).await?;
+    let (id, entries) = find(&session.journal, given).await?;
     let machine = Rollout::replay(&rollout_facts(&entries)).map_err(ours)?;
     if machine.outcome().is_none() {
         return decide(global, session, id.as_str(), Letter::Abort).await;

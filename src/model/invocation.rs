@@ -85,7 +85,7 @@ pub struct InvocationRecord {
     pub discarded: Discarded,
 }
 
-/// Microseconds spent in each phase of an invocation, in order. Cold start is all before `run`.
+/// Microseconds spent in each phase of an invocation, in order. Cold start is what lies between `queued` and `run`: waiting for room is not the sandbox's doing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Phases {
     /// From the decision to run it until the executor took it.
@@ -104,10 +104,10 @@ pub struct Phases {
 
 impl Phases {
     pub fn cold_start_us(&self) -> u64 {
-        self.queued_us + self.workspace_us + self.setup_us + self.exec_us
+        self.workspace_us + self.setup_us + self.exec_us
     }
     pub fn total_us(&self) -> u64 {
-        self.cold_start_us() + self.run_us + self.collect_us
+        self.queued_us + self.cold_start_us() + self.run_us + self.collect_us
     }
 }
 
