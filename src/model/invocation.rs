@@ -28,6 +28,14 @@ pub struct InvocationSpec {
     pub network: Network,
     pub resources: Resources,
     pub limits: CaptureLimits,
+    /// How long it has to end after TERM, before everything of it is killed.
+    #[serde(default = "default_grace")]
+    pub grace: Duration,
+}
+
+/// What a step has to tidy up when it is cancelled or its time is over.
+pub fn default_grace() -> Duration {
+    Duration::from_secs(10)
 }
 
 /// A file or folder that a step promises to leave.
@@ -83,6 +91,15 @@ pub struct InvocationRecord {
     pub log_dropped_bytes: u64,
     /// What it wrote outside of its outputs, which was thrown away.
     pub discarded: Discarded,
+    /// Whether the step's first process had begun: what it did can have had effects.
+    #[serde(default)]
+    pub started: bool,
+    /// Bytes that its processes had the machine read from storage (what was in memory already is none).
+    #[serde(default)]
+    pub read_bytes: u64,
+    /// Bytes that its processes had the machine write to storage.
+    #[serde(default)]
+    pub written_bytes: u64,
 }
 
 /// Microseconds spent in each phase of an invocation, in order. Cold start is what lies between `queued` and `run`: waiting for room is not the sandbox's doing.

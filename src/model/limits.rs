@@ -42,11 +42,14 @@ pub struct Retry {
     pub attempts: u32,
     pub on: Vec<RetryOn>,
     pub delay: Duration,
+    /// Whether an infrastructure failure is reason enough also when the step had begun already: what it did until then may have had effects.
+    #[serde(default)]
+    pub after_start: bool,
 }
 
 impl Default for Retry {
-    /// Infrastructure failures are ours, so they are tried again; nothing else is unless the file says so.
+    /// Infrastructure failures are ours, so they are tried again as long as the step has not begun; nothing else is unless the file says so.
     fn default() -> Self {
-        Self { attempts: 2, on: vec![RetryOn::Infrastructure], delay: Duration::from_secs(1) }
+        Self { attempts: 2, on: vec![RetryOn::Infrastructure], delay: Duration::from_secs(1), after_start: false }
     }
 }

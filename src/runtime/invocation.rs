@@ -7,7 +7,7 @@ use crate::core::run::Run;
 use crate::model::deploy::RolloutPolicy;
 use crate::model::function::Function;
 use crate::model::id::{Digest, InvocationId, NodeId};
-use crate::model::invocation::{CaptureLimits, InvocationSpec};
+use crate::model::invocation::{CaptureLimits, InvocationSpec, default_grace};
 use crate::model::time::Timestamp;
 
 use super::{clock, condition};
@@ -37,6 +37,7 @@ pub fn spec(run: &Run, id: &NodeId, attempt: u32, invocation: InvocationId, dead
         network: work.network.clone(),
         resources: work.resources.clone(),
         limits: CaptureLimits::default(),
+        grace: default_grace(),
     })
 }
 

@@ -56,6 +56,7 @@ fn spec(script: &str) -> InvocationSpec {
         network: Network::None,
         resources: Resources { cpu: None, memory: None, pids: None, disk: None },
         limits: CaptureLimits::default(),
+        grace: Duration::from_secs(10),
     }
 }
 
@@ -104,6 +105,21 @@ impl Scene {
             std::fs::read_dir(self.state.path().join("scratch")).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.is_dir()).unwrap();
         std::fs::read_dir(process).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).filter(|name| name != "lock").collect()
     }
+}
+
+/// The process beside the sandbox in which a process with this command line runs: the one whose parent's parent is this test.
+fn helper_above(command: &str) -> rustix::process::Pid {
+    let parent = |pid: u32| -> u32 {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        status.lines().find_map(|line| line.strip_prefix("PPid:")?.trim().parse().ok()).unwrap()
+    };
+    let says = |pid: &u32| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).starts_with(command));
+    let find = || std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).find(says);
+    let mut pid = std::iter::repeat_with(find).find_map(|found| found).unwrap();
+    while parent(parent(pid)) != std::process::id() {
+        pid = parent(pid);
+    }
+    rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap()
 }
 
 fn give(path: &Path) {
@@ -299,6 +315,60 @@ async fn a_deadline_and_a_cancellation_kill_everything() {
         let (result, ()) = tokio::join!(scene.executor.invoke(spec(script), Box::new(log.clone()), cancelled), asking);
         assert!(matches!(result.outcome, Outcome::Cancelled { .. }));
         assert_eq!(scene.leftovers(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_told_to_end_may_tidy_up_and_whoever_does_not_end_is_killed() {
+    for scene in every_executor() {
+        // Also what has left the session and the process group hears it.
+        let tidy = "trap 'wait; echo tidied up; exit 0' TERM; setsid nohup sh -c 'trap \"echo so did I; exit 0\" TERM; while :; do sleep 0.01; done' & echo started; while :; do sleep 0.01; done";
+        let begun = std::time::Instant::now();
+        let (result, log) = scene.run(InvocationSpec { timeout: Duration::from_secs(1), ..spec(tidy) }).await;
+        // Ending well does not make it any less late.
+        assert_eq!(result.outcome, Outcome::TimedOut { after_ms: 1000 });
+        assert!(log.contains("tidied up\n") && log.contains("so did I\n"), "{log}");
+        assert!(begun.elapsed() < Duration::from_secs(9), "nobody waits for a grace that nobody needs");
+
+        let stubborn = "trap '' TERM HUP INT; setsid nohup sh -c 'trap \"\" TERM; while :; do sleep 1000; done' & while :; do sleep 1000; done";
+        let (timeout, grace) = (Duration::from_millis(200), Duration::from_millis(300));
+        let (result, _) = scene.run(InvocationSpec { timeout, grace, ..spec(stubborn) }).await;
+        assert_eq!(result.outcome, Outcome::TimedOut { after_ms: 200 });
+        assert!(result.record.phases.run_us >= 450_000, "it had its grace: {:?}", result.record.phases);
+        assert_eq!(scene.leftovers(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn what_a_step_read_and_wrote_is_counted_also_for_what_it_left_behind() {
+    for scene in every_executor() {
+        let (result, _) = scene.run(spec("dd if=/dev/zero of=big bs=1M count=8 status=none; sync big")).await;
+        assert_eq!(result.outcome, Outcome::Succeeded);
+        let place = std::process::Command::new("stat").args(["-f", "-c", "%T"]).arg(scene.state.path()).output().unwrap();
+        if String::from_utf8_lossy(&place.stdout).trim() != "tmpfs" {
+            assert!(result.record.written_bytes >= 8 << 20, "{:?}", result.record);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_step_whose_helper_was_killed_is_nobodys_fault_and_says_that_it_had_begun() {
+    // Without isolation nothing binds the step to its helper: docs/security.md says so.
+    for scene in every_executor().into_iter().filter(|scene| scene.isolation == Isolation::Full) {
+        let log = Log::default();
+        let killing = async {
+            while !log.text().contains("started") {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            let helper = helper_above("sleep\x00987123");
+            rustix::process::kill_process(helper, rustix::process::Signal::KILL).unwrap();
+        };
+        let (_keep, cancel) = watch::channel(false);
+        let (result, ()) = tokio::join!(scene.executor.invoke(spec("echo started; sleep 987123"), Box::new(log.clone()), cancel), killing);
+        assert!(matches!(result.outcome, Outcome::Infrastructure { .. }), "{result:?}");
+        assert!(result.record.started, "what it did until then can have had effects");
+        let (result, _) = scene.run(InvocationSpec { network: Network::Only(vec!["example.com".to_owned()]), ..spec("true") }).await;
+        assert!(!result.record.started);
     }
 }
 

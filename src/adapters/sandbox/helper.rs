@@ -9,7 +9,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal, setsid};
+use rustix::net::RecvFlags;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal, setsid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::init::{self, Beginning};
@@ -67,7 +68,9 @@ fn isolated(control: &OwnedFd, spec: SandboxSpec) -> Result<Report, Failure> {
                 become_user(uid, uid).map_err(Stage::Identity.because("becoming an unprivileged user"))?;
             }
             alive.write_all(&[1]).map_err(plain)?;
-            let report = watch(control, child).map_err(plain);
+            init::silence().map_err(plain)?;
+            // Init passes it on to everybody inside.
+            let report = watch(control, child, || Ok(kill_process(child, Signal::TERM)?)).map_err(plain);
             drop(alive);
             report
         }
@@ -92,9 +95,9 @@ pub(super) fn become_user(uid: u32, gid: u32) -> rustix::io::Result<()> {
     set_thread_res_uid(user, user, user)
 }
 
-/// Waits for the child's end, and brings it about when tidegate lets go of its end of the socket.
-pub(super) fn watch(control: &OwnedFd, child: Pid) -> io::Result<Report> {
-    init::silence()?;
+/// Waits for the child's end. A byte from tidegate is the wish that it ends (`terminate` says so to those whom it concerns); when tidegate lets go of
+/// its end of the socket, the child is killed.
+pub(super) fn watch(control: &OwnedFd, child: Pid, terminate: impl Fn() -> io::Result<()>) -> io::Result<Report> {
     let process = pidfd_open(child, PidfdFlags::empty())?;
     let mut killed = false;
     loop {
@@ -107,6 +110,11 @@ pub(super) fn watch(control: &OwnedFd, child: Pid) -> io::Result<Report> {
         };
         if !ends[0].revents().is_empty() {
             break;
+        }
+        if rustix::net::recv(control, &mut [0; 1], RecvFlags::empty()).is_ok_and(|(_, received)| received > 0) {
+            // Best effort: whoever wants it gone kills it when it does not go.
+            let _ = terminate();
+            continue;
         }
         killed = true;
         pidfd_send_signal(process.as_fd(), Signal::KILL)?;

@@ -50,6 +50,10 @@ fn live(beginning: Beginning) -> Result<(), Failure> {
     rustix::system::sethostname(spec.hostname.as_bytes()).map_err(Stage::Namespaces.because("naming the sandbox"))?;
     filetree::build(&spec, trees)?;
     let listener = network(&spec)?;
+    // Becoming somebody else has closed this process's own files to it. Nobody else is in here yet; the privileges' end closes them again.
+    set_dumpable_behavior(DumpableBehavior::Dumpable).map_err(Stage::Privileges.because("opening the counters"))?;
+    let counters = sys::storage_counters();
+    let before = sys::storage_traffic(counters.as_ref());
     give_up_privileges()?;
     stay_with(&helper)?;
     let _ = setsid();
@@ -58,6 +62,9 @@ fn live(beginning: Beginning) -> Result<(), Failure> {
     let ready = Report::Ready { at_us: sys::monotonic_us(), isolation: isolation(&spec) };
     send(&control, &ready, listener.as_ref().map(AsFd::as_fd)).map_err(told)?;
     drop(listener);
+    sys::default_signals();
+    // Before there is anything to end; exec gives the program the default again.
+    sys::pass_on_termination();
     let process = exec::start(&spec, &spec.cwd)?;
     send(&control, &Report::Started { at_us: sys::monotonic_us() }, None).map_err(told)?;
     silence().map_err(told)?;
@@ -66,7 +73,8 @@ fn live(beginning: Beginning) -> Result<(), Failure> {
     let at_us = sys::monotonic_us();
     sys::kill_everything();
     while sys::wait(-1).map_err(told)?.is_some() {}
-    send(&control, &Report::Exited { at_us, exit: ended.exit, usage: sys::children_usage() }, None).map_err(told)
+    let usage = sys::usage_since(before, counters.as_ref());
+    send(&control, &Report::Exited { at_us, exit: ended.exit, usage }, None).map_err(told)
 }
 
 /// Waits until there is somebody to be, and becomes that. The capabilities in the new namespaces stay, as long as the file tree needs them.

@@ -73,6 +73,9 @@ pub struct Ended {
     pub cpu_system_us: u64,
     /// The largest resident set of any of its processes.
     pub peak_memory_bytes: u64,
+    /// From and to storage.
+    pub read_bytes: u64,
+    pub written_bytes: u64,
     pub run_us: u64,
 }
 
@@ -154,8 +157,15 @@ impl Running {
             cpu_user_us: usage.user_us,
             cpu_system_us: usage.system_us,
             peak_memory_bytes: usage.peak_bytes,
+            read_bytes: usage.read_bytes,
+            written_bytes: usage.written_bytes,
             run_us: at_us.saturating_sub(self.started_us),
         }
+    }
+
+    /// Asks everything of it to end, with TERM. Whether it does is up to what runs in it.
+    pub fn terminate(&self) {
+        let _ = rustix::net::send(&self.control, &[1], rustix::net::SendFlags::NOSIGNAL);
     }
 
     /// Kills everything of it. `wait` then says that it is gone.

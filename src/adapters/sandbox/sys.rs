@@ -93,7 +93,7 @@ fn exit_of(status: i32) -> Exit {
 
 /// What all reaped children took together.
 #[expect(unsafe_code, reason = "getrusage fills a plain struct")]
-pub(super) fn children_usage() -> Usage {
+fn children_usage() -> Usage {
     // SAFETY: a plain struct of integers, filled by the call.
     let usage = unsafe {
         let mut usage: libc::rusage = std::mem::zeroed();
@@ -105,7 +105,29 @@ pub(super) fn children_usage() -> Usage {
 
 fn usage_of(usage: &libc::rusage) -> Usage {
     let micros = |time: libc::timeval| u64::try_from(time.tv_sec * 1_000_000 + time.tv_usec).unwrap_or(0);
-    Usage { user_us: micros(usage.ru_utime), system_us: micros(usage.ru_stime), peak_bytes: u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024 }
+    Usage { user_us: micros(usage.ru_utime), system_us: micros(usage.ru_stime), peak_bytes: u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024, ..Usage::default() }
+}
+
+/// The file in which the kernel counts what this process and those that it waited for had read from and written to storage.
+/// Opened early: a process that can not be traced may not open it any more, not even its own.
+pub(super) fn storage_counters() -> Option<std::fs::File> {
+    std::fs::File::open("/proc/self/io").ok()
+}
+
+/// Bytes read and written until now, by a file of `storage_counters`.
+pub(super) fn storage_traffic(counters: Option<&std::fs::File>) -> (u64, u64) {
+    use std::os::unix::fs::FileExt as _;
+    let mut text = [0; 512];
+    let length = counters.and_then(|file| file.read_at(&mut text, 0).ok()).unwrap_or(0);
+    let text = std::str::from_utf8(&text[..length]).unwrap_or_default();
+    let count = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or(0);
+    (count("read_bytes:"), count("write_bytes:"))
+}
+
+/// What all reaped children took together, with the traffic since `before`.
+pub(super) fn usage_since(before: (u64, u64), counters: Option<&std::fs::File>) -> Usage {
+    let (read, written) = storage_traffic(counters);
+    Usage { read_bytes: read.saturating_sub(before.0), written_bytes: written.saturating_sub(before.1), ..children_usage() }
 }
 
 /// Marks every descriptor from 3 on to be closed at exec.
@@ -179,6 +201,27 @@ pub(super) fn loopback_up(socket: BorrowedFd<'_>) -> io::Result<()> {
 pub(super) fn kill_everything() {
     // SAFETY: sends a signal; touches no memory.
     unsafe { libc::kill(-1, libc::SIGKILL) };
+}
+
+/// From now on a TERM to this process goes on to every other one that it may signal. As PID 1 that is the whole sandbox.
+#[expect(unsafe_code, reason = "signal handlers have no wrapper")]
+pub(super) fn pass_on_termination() {
+    extern "C" fn pass_on(_: libc::c_int) {
+        // SAFETY: both may be called in a signal handler, and touch no memory. Anywhere but as PID 1 "every other one" would be the machine.
+        unsafe {
+            if libc::getpid() == 1 {
+                libc::kill(-1, libc::SIGTERM);
+            }
+        }
+    }
+    let handler: extern "C" fn(libc::c_int) = pass_on;
+    // SAFETY: the handler only makes system calls; what waits goes on waiting (SA_RESTART).
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handler as libc::sighandler_t;
+        action.sa_flags = libc::SA_RESTART;
+        libc::sigaction(libc::SIGTERM, &raw const action, std::ptr::null_mut());
+    }
 }
 
 /// Makes the root of the file tree read-only, and nothing that is mounted below it.

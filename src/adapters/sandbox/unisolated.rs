@@ -27,34 +27,36 @@ pub(super) fn run(control: &OwnedFd, spec: &SandboxSpec) -> Result<Report, Failu
         .map_or(spec.cwd.clone(), |overlay| spec.cwd.strip_prefix(&overlay.target).map_or(spec.cwd.clone(), |below| overlay.upper.join(below)));
     set_child_subreaper(Pid::from_raw(1)).map_err(Stage::Namespaces.because("adopting orphans"))?;
     send(control, &Report::Ready { at_us: sys::monotonic_us(), isolation: Vec::new() }, None).map_err(plain)?;
+    let counters = sys::storage_counters();
+    let before = sys::storage_traffic(counters.as_ref());
+    sys::default_signals();
     let process = exec::start(spec, &cwd)?;
     send(control, &Report::Started { at_us: sys::monotonic_us() }, None).map_err(plain)?;
     let process = Pid::from_raw(process).ok_or_else(|| plain(io::Error::other("no process")))?;
-    let report = init_watch(control, process).map_err(plain)?;
+    init::silence().map_err(plain)?;
+    let report = super::helper::watch(control, process, || signal_descendants(Signal::TERM)).map_err(plain)?;
     kill_descendants().map_err(plain)?;
     let Report::Gone { at_us, exit, .. } = report else { return Ok(report) };
-    let usage = sys::children_usage();
+    let usage = sys::usage_since(before, counters.as_ref());
     send(control, &Report::Exited { at_us, exit, usage }, None).map_err(plain)?;
     Ok(Report::Gone { at_us: sys::monotonic_us(), exit, usage })
-}
-
-fn init_watch(control: &OwnedFd, process: Pid) -> io::Result<Report> {
-    init::silence()?;
-    super::helper::watch(control, process)
 }
 
 /// Kills until there is no child left. What forks while it is hunted is found by the next look.
 fn kill_descendants() -> io::Result<()> {
     loop {
-        for pid in descendants()? {
-            if let Some(pid) = Pid::from_raw(pid) {
-                let _ = kill_process(pid, Signal::KILL);
-            }
-        }
+        signal_descendants(Signal::KILL)?;
         if sys::wait(-1)?.is_none() {
             return Ok(());
         }
     }
+}
+
+fn signal_descendants(signal: Signal) -> io::Result<()> {
+    for pid in descendants()?.into_iter().filter_map(Pid::from_raw) {
+        let _ = kill_process(pid, signal);
+    }
+    Ok(())
 }
 
 /// All processes below this one, by the parents that `/proc` names.

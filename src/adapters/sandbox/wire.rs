@@ -64,6 +64,11 @@ pub(super) struct Usage {
     pub(super) user_us: u64,
     pub(super) system_us: u64,
     pub(super) peak_bytes: u64,
+    /// From and to storage.
+    #[serde(default)]
+    pub(super) read_bytes: u64,
+    #[serde(default)]
+    pub(super) written_bytes: u64,
 }
 
 /// A message with its length before it.

@@ -124,6 +124,7 @@ impl<'a> Deciding<'a> {
     fn invocation_ended(&mut self, node: NodeId, attempt: u32, result: InvocationResult) {
         let Some(&at) = self.run.index.get(&node) else { return };
         let outcome = self.judged(at, result.outcome);
+        let started = result.record.started;
         self.record(RunFact::InvocationEnded {
             node,
             attempt,
@@ -133,7 +134,7 @@ impl<'a> Deciding<'a> {
             values: result.values,
             layer: result.layer.map(|path| path.to_string_lossy().into_owned()),
         });
-        self.after(at, attempt, outcome);
+        self.after(at, attempt, started, outcome);
     }
 
     /// An invocation that was killed because its time was over has timed out, whoever noticed it first.
@@ -148,9 +149,9 @@ impl<'a> Deciding<'a> {
     }
 
     /// Again, or over.
-    fn after(&mut self, at: usize, attempt: u32, outcome: Outcome) {
+    fn after(&mut self, at: usize, attempt: u32, started: bool, outcome: Outcome) {
         let retry = &self.run.plan.nodes[at].retry;
-        match next_attempt(retry, attempt, &outcome) {
+        match next_attempt(retry, attempt, started, &outcome) {
             Some(next) if self.run.cancel.is_none() => {
                 let due = self.now.after(retry.delay);
                 self.record(RunFact::RetryScheduled { node: self.id(at), attempt: next, at: due });

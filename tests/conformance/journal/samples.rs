@@ -82,6 +82,10 @@ fn invocation_ended(node: NodeId) -> RunFact {
         log_bytes: 10,
         log_dropped_bytes: 11,
         discarded: Discarded { files: 12, bytes: 13 },
+        // Added after the sample was written: what an old journal does not say.
+        started: false,
+        read_bytes: 0,
+        written_bytes: 0,
     };
     let (digest, path) = (Digest::from_sha256([1; 32]), text("dist/function.zip"));
     RunFact::InvocationEnded {

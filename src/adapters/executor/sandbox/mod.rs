@@ -96,15 +96,18 @@ impl SandboxExecutor {
             SandboxError::Program(why) => Outcome::Failed { exit: Exit::None, reason: why },
             other => infrastructure(other),
         })?;
+        record.started = true;
         record.phases.setup_us = running.setup_us;
         record.phases.exec_us = running.exec_us;
         record.isolation = std::mem::take(&mut running.isolation);
-        let (stopped, ended) = stream::until_the_end(&mut running, log, spec.timeout, cancel).await;
+        let (stopped, ended) = stream::until_the_end(&mut running, log, stream::Patience { timeout: spec.timeout, grace: spec.grace }, cancel).await;
         drop(running);
         record.phases.run_us = ended.run_us;
         record.cpu_user_us = ended.cpu_user_us;
         record.cpu_system_us = ended.cpu_system_us;
         record.peak_memory_bytes = ended.peak_memory_bytes;
+        record.read_bytes = ended.read_bytes;
+        record.written_bytes = ended.written_bytes;
 
         let begun = Instant::now();
         let wrong = match (stopped, ended.exit) {

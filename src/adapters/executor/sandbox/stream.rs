@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::super::LogSink;
 use crate::adapters::sandbox::{Ended, Running};
@@ -61,59 +62,79 @@ impl Log {
     }
 }
 
-/// Returns when nothing of the sandbox is left and all that it said is in the log.
-pub(super) async fn until_the_end(running: &mut Running, log: &mut Log, timeout: Duration, mut cancel: watch::Receiver<bool>) -> (Stopped, Ended) {
-    // A deadline further away than the clock reaches is none.
-    let deadline = tokio::time::Instant::now().checked_add(timeout);
-    let due = async move {
-        match deadline {
-            Some(at) => tokio::time::sleep_until(at).await,
-            None => std::future::pending().await,
-        }
-    };
+/// How long it may take, and how long it then has to end by itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    pub(super) timeout: Duration,
+    pub(super) grace: Duration,
+}
+
+/// What the sandbox does next.
+enum Next {
+    Said(usize),
+    /// Its output is closed. A process may close its output and go on.
+    FellSilent,
+    Ended(Ended),
+}
+
+/// Returns when nothing of the sandbox is left and all that it said is in the log. At its deadline, or when it is cancelled, everything in it gets TERM, and is
+/// killed when the grace is over; what it says until then is kept.
+pub(super) async fn until_the_end(running: &mut Running, log: &mut Log, patience: Patience, mut cancel: watch::Receiver<bool>) -> (Stopped, Ended) {
     let cancelled = async move {
         // Nobody who could cancel is left: then it will not be.
         if cancel.wait_for(|cancelled| *cancelled).await.is_err() {
             std::future::pending::<()>().await;
         }
     };
-    tokio::pin!(due, cancelled);
+    tokio::pin!(cancelled);
+    let deadline = later(patience.timeout);
     let mut stopped = Stopped::ByItself;
+    let mut kill_at = None;
+    let mut silent = false;
     let mut buffer = vec![0; 1 << 16];
     loop {
-        let read = tokio::select! {
-            biased;
-            () = &mut cancelled, if stopped == Stopped::ByItself => {
-                stopped = Stopped::Cancelled;
-                running.kill();
-                continue;
-            }
-            () = &mut due, if stopped == Stopped::ByItself => {
-                stopped = Stopped::TimedOut;
-                running.kill();
-                continue;
-            }
-            read = running.output.read(&mut buffer) => read,
-        };
-        match read {
-            Ok(length) if length > 0 => log.write(&buffer[..length]),
-            _ => break,
-        }
-    }
-    // A process may close its output and go on.
-    loop {
+        let begun = stopped == Stopped::ByItself;
         tokio::select! {
             biased;
-            () = &mut cancelled, if stopped == Stopped::ByItself => {
-                stopped = Stopped::Cancelled;
+            () = &mut cancelled, if begun => stopped = Stopped::Cancelled,
+            () = at(deadline), if begun => stopped = Stopped::TimedOut,
+            () = at(kill_at), if kill_at.is_some() => {
                 running.kill();
+                kill_at = None;
             }
-            () = &mut due, if stopped == Stopped::ByItself => {
-                stopped = Stopped::TimedOut;
-                running.kill();
-            }
-            ended = running.wait() => return (stopped, ended),
+            next = next(running, silent, &mut buffer) => match next {
+                Next::Said(length) => log.write(&buffer[..length]),
+                Next::FellSilent => silent = true,
+                Next::Ended(ended) => return (stopped, ended),
+            },
         }
+        if begun && stopped != Stopped::ByItself {
+            running.terminate();
+            kill_at = later(patience.grace);
+        }
+    }
+}
+
+/// May be given up and called again.
+async fn next(running: &mut Running, silent: bool, buffer: &mut [u8]) -> Next {
+    if silent {
+        return Next::Ended(running.wait().await);
+    }
+    match running.output.read(buffer).await {
+        Ok(length) if length > 0 => Next::Said(length),
+        _ => Next::FellSilent,
+    }
+}
+
+/// A moment further away than the clock reaches is none.
+fn later(duration: Duration) -> Option<Instant> {
+    Instant::now().checked_add(duration)
+}
+
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -60,7 +60,7 @@ fn nodes() -> impl Strategy<Value = Vec<Node>> {
     let retries = (1..4_u32, any::<[bool; 3]>(), 0..20_u64).prop_map(|(attempts, reasons, delay)| {
         let all = [RetryOn::Infrastructure, RetryOn::Timeout, RetryOn::Failed];
         let on = all.into_iter().zip(reasons).filter_map(|(reason, covered)| covered.then_some(reason)).collect();
-        Retry { attempts, on, delay: Duration::from_secs(delay) }
+        Retry { attempts, on, delay: Duration::from_secs(delay), after_start: attempts % 2 == 0 }
     });
     let one = (prop::collection::vec(any::<prop::sample::Index>(), 0..4), conditions, retries, any::<bool>(), 0..6_u8, 0..4_usize);
     prop::collection::vec(one, 1..25).prop_map(|drawn| {

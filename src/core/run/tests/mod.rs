@@ -57,7 +57,7 @@ fn node(name: &str, needs: &[&str]) -> Node {
             action: None,
         }),
         timeout: Duration::from_secs(60),
-        retry: Retry { attempts: 1, on: Vec::new(), delay: Duration::ZERO },
+        retry: Retry { attempts: 1, on: Vec::new(), delay: Duration::ZERO, after_start: false },
         idempotent: false,
         concurrency: None,
     }

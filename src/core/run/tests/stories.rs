@@ -119,7 +119,7 @@ fn a_condition_that_does_not_hold_skips_and_one_that_can_not_be_decided_fails() 
 
 #[test]
 fn a_retry_waits_out_its_delay_and_then_for_room() {
-    let retry = Retry { attempts: 2, on: vec![RetryOn::Infrastructure], delay: Duration::from_secs(5) };
+    let retry = Retry { attempts: 2, on: vec![RetryOn::Infrastructure], delay: Duration::from_secs(5), after_start: false };
     let (mut run, _) = start(vec![Node { retry, ..node("test", &[]) }], 1);
     insta::assert_snapshot!(then(&mut run, ended("test", 1, infrastructure()), 1), @r"
     test has tried (attempt 1): infrastructure

@@ -79,14 +79,15 @@ pub fn lower(name: String, cursor: &Cursor<'_>, shared: &Shared<'_>, problems: &
     let env = texts::env(cursor.key("env").as_ref(), &scope, problems);
     let mut outputs = outputs(cursor);
     let work = work(cursor, shared, &scope, &needs, &mut outputs, problems);
+    let idempotent = cursor.flag("idempotent").unwrap_or(false);
     let step = Step {
         work,
         condition,
         env,
         outputs,
-        retry: retry(cursor),
+        retry: retry(cursor, idempotent),
         timeout: cursor.parse("timeout", duration::parse).unwrap_or(shared.defaults.timeout),
-        idempotent: cursor.flag("idempotent").unwrap_or(false),
+        idempotent,
         concurrency: cursor.parse("concurrency", parse_count),
         network: network(cursor, problems).unwrap_or_else(|| shared.defaults.network.clone()),
         resources: resources(cursor).unwrap_or_else(|| shared.defaults.resources.clone()),
@@ -150,8 +151,8 @@ fn outputs(cursor: &Cursor<'_>) -> Vec<OutputDeclaration> {
     cursor.entries_at("outputs").into_iter().filter_map(declare).collect()
 }
 
-fn retry(cursor: &Cursor<'_>) -> Retry {
-    let mut retry = Retry::default();
+fn retry(cursor: &Cursor<'_>, idempotent: bool) -> Retry {
+    let mut retry = Retry { after_start: idempotent, ..Retry::default() };
     let Some(cursor) = cursor.key("retry") else { return retry };
     retry.attempts = cursor.parse("attempts", parse_count).unwrap_or(retry.attempts);
     retry.delay = cursor.parse("delay", duration::parse).unwrap_or(retry.delay);
@@ -163,6 +164,7 @@ fn retry(cursor: &Cursor<'_>) -> Retry {
             _ => None,
         };
         retry.on = words.iter().filter_map(reason).collect();
+        retry.after_start |= retry.on.contains(&RetryOn::Infrastructure);
     }
     retry
 }
