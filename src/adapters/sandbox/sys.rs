@@ -105,7 +105,12 @@ fn children_usage() -> Usage {
 
 fn usage_of(usage: &libc::rusage) -> Usage {
     let micros = |time: libc::timeval| u64::try_from(time.tv_sec * 1_000_000 + time.tv_usec).unwrap_or(0);
-    Usage { user_us: micros(usage.ru_utime), system_us: micros(usage.ru_stime), peak_bytes: u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024, ..Usage::default() }
+    Usage {
+        user_us: micros(usage.ru_utime),
+        system_us: micros(usage.ru_stime),
+        peak_bytes: u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024,
+        ..Usage::default()
+    }
 }
 
 /// The file in which the kernel counts what this process and those that it waited for had read from and written to storage.
