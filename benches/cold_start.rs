@@ -101,6 +101,7 @@ impl Bench {
             tmp_size: 1 << 20,
             host_network,
             listen: None,
+            lifted: Vec::new(),
         };
         self.runtime.block_on(async {
             let mut running = sandbox::spawn(&spec).await.expect("a sandbox");

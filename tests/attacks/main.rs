@@ -7,3 +7,4 @@ mod host;
 mod kernel;
 mod survivors;
 mod users;
+mod walls;

@@ -22,7 +22,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, UnmountFl
 use rustix::process::{chdir, pivot_root};
 
 use super::host::Shown;
-use super::spec::SandboxSpec;
+use super::spec::{Protection, SandboxSpec};
 use super::sys;
 use super::trees::{OverlayTrees, Tree, Trees, inside};
 use super::wire::{Failure, Stage};
@@ -70,7 +70,9 @@ pub(super) fn build(spec: &SandboxSpec, trees: Trees) -> Result<(), Failure> {
     unmount(".", UnmountFlags::DETACH).map_err(mounting("taking the old root away"))?;
     chdir("/").map_err(mounting("entering the root"))?;
     // Nobody may have a user namespace of his own in here: with one come capabilities, and with them most of the kernel.
-    fs::write("/proc/sys/user/max_user_namespaces", "0").map_err(Stage::Privileges.because("forbidding user namespaces inside"))?;
+    if spec.keeps(Protection::UserNamespaces) {
+        fs::write("/proc/sys/user/max_user_namespaces", "0").map_err(Stage::Privileges.because("forbidding user namespaces inside"))?;
+    }
     let root = rustix::fs::open("/", rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty())
         .map_err(mounting("opening the root"))?;
     sys::set_root_read_only(root.as_fd()).map_err(mounting("making the root read-only"))

@@ -12,10 +12,10 @@ use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_paren
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use super::helper::become_user;
-use super::spec::SandboxSpec;
+use super::spec::{Protection, SandboxSpec};
 use super::trees::{self, Trees};
 use super::wire::{Failure, Report, Stage, send};
-use super::{INNER_UID, exec, filetree, sys};
+use super::{INNER_UID, exec, filetree, landlock, rlimits, seccomp, sys};
 
 /// What init was given by the helper that cloned it.
 pub(super) struct Beginning {
@@ -54,12 +54,13 @@ fn live(beginning: Beginning) -> Result<(), Failure> {
     set_dumpable_behavior(DumpableBehavior::Dumpable).map_err(Stage::Privileges.because("opening the counters"))?;
     let counters = sys::storage_counters();
     let before = sys::storage_traffic(counters.as_ref());
-    give_up_privileges()?;
+    give_up_privileges(&spec)?;
     stay_with(&helper)?;
     let _ = setsid();
+    let walls = raise_walls(&spec)?;
 
     let told = |error: io::Error| Failure { stage: Stage::Specification, why: format!("tidegate is gone: {error}") };
-    let ready = Report::Ready { at_us: sys::monotonic_us(), isolation: isolation(&spec) };
+    let ready = Report::Ready { at_us: sys::monotonic_us(), isolation: isolation(&spec, &walls) };
     send(&control, &ready, listener.as_ref().map(AsFd::as_fd)).map_err(told)?;
     drop(listener);
     sys::default_signals();
@@ -106,9 +107,18 @@ fn network(spec: &SandboxSpec) -> Result<Option<OwnedFd>, Failure> {
 }
 
 /// No capability is left in any set, none can come back by exec, nobody can trace this process, and the caller's keys are out of reach.
-fn give_up_privileges() -> Result<(), Failure> {
+fn give_up_privileges(spec: &SandboxSpec) -> Result<(), Failure> {
     let because = |what| Stage::Privileges.because::<rustix::io::Errno>(what);
-    rustix::thread::set_no_new_privs(true).map_err(because("refusing new privileges"))?;
+    if spec.keeps(Protection::NoNewPrivileges) {
+        rustix::thread::set_no_new_privs(true).map_err(because("refusing new privileges"))?;
+    }
+    if spec.keeps(Protection::Capabilities) { drop_capabilities() } else { keep_capabilities() }.map_err(because("dropping capabilities"))?;
+    sys::fresh_keyring();
+    let dumpable = if spec.keeps(Protection::Untraceable) { DumpableBehavior::NotDumpable } else { DumpableBehavior::Dumpable };
+    set_dumpable_behavior(dumpable).map_err(because("refusing to be traced"))
+}
+
+fn drop_capabilities() -> rustix::io::Result<()> {
     for number in 0..64 {
         let one = CapabilitySet::from_bits_retain(1 << number);
         if rustix::thread::remove_capability_from_bounding_set(one).is_err() {
@@ -118,9 +128,30 @@ fn give_up_privileges() -> Result<(), Failure> {
     let _ = rustix::thread::clear_ambient_capability_set();
     let none = CapabilitySet::empty();
     let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
-    rustix::thread::set_capabilities(None, sets).map_err(because("dropping capabilities"))?;
-    sys::fresh_keyring();
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(because("refusing to be traced"))
+    rustix::thread::set_capabilities(None, sets)
+}
+
+/// For a test: what init has in its own user namespace, the program has as well.
+fn keep_capabilities() -> rustix::io::Result<()> {
+    let own = rustix::thread::capabilities(None)?;
+    rustix::thread::set_capabilities(None, CapabilitySets { inheritable: own.permitted, ..own })?;
+    own.permitted.iter().try_for_each(|one| rustix::thread::configure_capability_in_ambient_set(one, true))
+}
+
+/// The last thing before the process starts: what this process may still do is what the process may. Answers what is in force; the kernel may lack some.
+fn raise_walls(spec: &SandboxSpec) -> Result<Vec<&'static str>, Failure> {
+    let mut walls = Vec::new();
+    if spec.keeps(Protection::Rlimits) {
+        rlimits::apply().map_err(Stage::Privileges.because("bounding resources"))?;
+        walls.push("rlimits");
+    }
+    if spec.keeps(Protection::Landlock) && landlock::apply(spec).map_err(Stage::Privileges.because("confining it with Landlock"))? {
+        walls.push("landlock");
+    }
+    if spec.keeps(Protection::Seccomp) && seccomp::apply() {
+        walls.push("seccomp");
+    }
+    Ok(walls)
 }
 
 /// Dies with the helper, also when the helper died a moment ago.
@@ -149,7 +180,7 @@ pub(super) fn reap_until(process: i32) -> io::Result<sys::Reaped> {
     }
 }
 
-fn isolation(spec: &SandboxSpec) -> Vec<String> {
+fn isolation(spec: &SandboxSpec, walls: &[&'static str]) -> Vec<String> {
     let mut names = vec![
         "user-namespace",
         "mount-namespace",
@@ -166,6 +197,7 @@ fn isolation(spec: &SandboxSpec) -> Vec<String> {
     if !spec.host_network {
         names.extend(["network-namespace", "no-network"]);
     }
+    names.extend(walls);
     if spec.overlay.is_some() {
         names.push("overlay-workspace");
     }

@@ -1,4 +1,4 @@
-//! The mechanism that keeps a process apart: namespaces, an overlay, no capabilities. Executors run invocations in it, the gateway runs functions in it.
+//! The mechanism that keeps a process apart: namespaces, an overlay, no capabilities, few system calls. Executors run invocations in it, the gateway runs functions in it.
 //!
 //! ```text
 //! tidegate ──exec, once──▶ tidegate sandbox-init   the nursery: forks a helper for every sandbox, and does nothing else
@@ -18,12 +18,16 @@ mod filetree;
 mod helper;
 mod host;
 mod init;
+mod landlock;
 mod launch;
 mod nursery;
 mod probe;
 mod program;
+mod rlimits;
+mod seccomp;
 mod spec;
 mod sys;
+mod syscalls;
 mod trees;
 mod unisolated;
 mod wire;

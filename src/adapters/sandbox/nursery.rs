@@ -23,13 +23,14 @@ use rustix::net::{
 use rustix::process::setsid;
 
 use super::wire::{Report, Stage, send};
-use super::{INIT_COMMAND, helper, init, program, sys};
+use super::{INIT_COMMAND, helper, init, program, seccomp, sys};
 
 /// The nursery's `main`, and after a fork the helper's. Called before any thread exists.
 pub fn init_main() -> ExitCode {
     let Ok(requests) = sys::take_stdin() else { return ExitCode::FAILURE };
     let _ = setsid();
     sys::forget_children(true);
+    seccomp::prepare();
     if init::silence().is_err() {
         return ExitCode::FAILURE;
     }

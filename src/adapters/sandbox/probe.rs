@@ -90,6 +90,7 @@ fn attempt() -> Result<Vec<String>, Failure> {
         tmp_size: 1 << 20,
         host_network: false,
         listen: None,
+        lifted: Vec::new(),
     };
     let launched = launch(&spec).map_err(plain)?;
     let mut names = Vec::new();

@@ -28,6 +28,31 @@ pub struct SandboxSpec {
     pub host_network: bool,
     /// Listen on 127.0.0.1 at this port **inside** the sandbox's network and hand the listening socket back out.
     pub listen: Option<u16>,
+    /// What a test takes away to show that an attack succeeds without it. Never set outside tests.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lifted: Vec<Protection>,
+}
+
+impl SandboxSpec {
+    pub(super) fn keeps(&self, protection: Protection) -> bool {
+        !self.lifted.contains(&protection)
+    }
+}
+
+/// One of the walls around a process, for tests that take it down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protection {
+    Seccomp,
+    Landlock,
+    Rlimits,
+    /// Lifted, the process keeps every capability **of its own user namespace**.
+    Capabilities,
+    NoNewPrivileges,
+    /// Lifted, further user namespaces can be made inside.
+    UserNamespaces,
+    /// Lifted, PID 1 can be traced.
+    Untraceable,
 }
 
 /// How far the process is kept apart.

@@ -75,6 +75,7 @@ impl Surroundings {
             tmp_size: TMP,
             host_network: spec.network == Network::Open,
             listen: None,
+            lifted: Vec::new(),
         };
         Ok(Self { sandbox, places, scratch })
     }

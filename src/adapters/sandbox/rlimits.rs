@@ -1,0 +1,24 @@
+//! Bounds per process, for what no namespace bounds. Not the number of processes: the kernel counts those by user, and all sandboxes may share one.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Hard limits; a caller's lower one stays.
+const LIMITS: [(Resource, u64); 7] = [
+    (Resource::Core, 0),
+    (Resource::Nofile, 65_536),
+    (Resource::Memlock, 8 << 20),
+    (Resource::Msgqueue, 819_200),
+    (Resource::Sigpending, 16_384),
+    // Neither real-time nor more than the usual share of a processor.
+    (Resource::Rtprio, 0),
+    (Resource::Nice, 0),
+];
+
+/// Only ever lowers, which everybody may.
+pub(super) fn apply() -> rustix::io::Result<()> {
+    LIMITS.into_iter().try_for_each(|(resource, most)| {
+        let inherited = getrlimit(resource);
+        let bounded = |value: Option<u64>| Some(value.map_or(most, |value| value.min(most)));
+        setrlimit(resource, Rlimit { current: bounded(inherited.current), maximum: bounded(inherited.maximum) })
+    })
+}
