@@ -9,7 +9,7 @@ use std::time::Duration;
 use tidegate::adapters::journal::{self, Journal as _};
 use tidegate::adapters::state::{Owner, StateFolder};
 use tidegate::core::plan::{Condition, Invoke, Node, Plan, Work};
-use tidegate::core::run::{Effect, Input, NeedsView, Rules, Run};
+use tidegate::core::run::{Effect, Input, NeedsView, Rules, Run, always};
 use tidegate::model::event::{Event, EventKind};
 use tidegate::model::fact::{Fact, Stream};
 use tidegate::model::id::{CommitId, NodeId, RunId};
@@ -65,7 +65,7 @@ fn yes(_: &str, _: &serde_json::Value, _: &NeedsView<'_>) -> Result<bool, String
 
 /// A run as `owner` drives it: its steps end with these outcomes, one a second, and then it is left as it is.
 fn drive(state: &StateFolder, owner: &Owner, id: &str, begin: u64, outcomes: &[Outcome]) {
-    let rules = Rules { parallel: NonZeroUsize::MIN, condition: &yes };
+    let rules = Rules { parallel: NonZeroUsize::MIN, condition: &yes, room: &always };
     let (mut run, mut turn) = Run::start(RunId::new(id), plan(), rules, seconds(begin)).expect("a plan");
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let journal = journal::open(&state.journal(), owner.id()).expect("the journal");

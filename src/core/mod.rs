@@ -1,7 +1,8 @@
 //! Floor 1: decisions. Pure, synchronous and total.
 //!
-//! `run → plan → spec → template` · `rollout → judge` · `check → spec` · `findings`. Knows nothing of async, files, clocks, randomness, or of any adapter.
+//! `run → plan → spec → template` · `rollout → judge` · `check → spec` · `findings` · `admission`. Knows nothing of async, files, clocks, randomness, or of any adapter.
 
+pub mod admission;
 pub mod check;
 pub mod findings;
 pub mod judge;

@@ -15,5 +15,6 @@ pub mod limits;
 pub mod number;
 pub mod outcome;
 pub mod release;
+pub mod settings;
 pub mod time;
 pub mod traffic;

@@ -18,7 +18,7 @@ use crate::adapters::executor::{AnyExecutor, Executor as _};
 use crate::adapters::journal::{AnyJournal, JournalError};
 use crate::adapters::state::StateFolder;
 use crate::core::plan::Plan;
-use crate::core::run::{Effect, IllegalInput, Input, PlanError, Rules, Run};
+use crate::core::run::{Effect, IllegalInput, Input, PlanError, Rules, Run, always};
 use crate::model::fact::{Fact, RolloutOutcome, RunFact, Stream};
 use crate::model::id::{InvocationId, NodeId, RunId};
 use crate::model::invocation::InvocationResult;
@@ -62,7 +62,7 @@ pub type Stop = watch::Receiver<Option<String>>;
 
 /// Runs a plan to its end.
 pub async fn drive(around: &Surroundings, id: RunId, plan: Plan, mut stop: Stop) -> Result<RunOutcome, DriveError> {
-    let rules = Rules { parallel: around.parallel, condition: &condition::evaluate };
+    let rules = Rules { parallel: around.parallel, condition: &condition::evaluate, room: &always };
     let mut at = clock::now();
     let (mut run, mut turn) = Run::start(id.clone(), plan, rules, at)?;
     let mut recorder = Recorder::new(around.journal.clone(), Stream::Run(id.clone()), 0, around.observer.clone());

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use crate::adapters::journal::{AnyJournal, Journal as _, JournalError, Unfinished};
 use crate::adapters::state::{StateError, StateFolder};
 use crate::core::rollout::{Input as RolloutInput, Rollout};
-use crate::core::run::{Input, Rules, Run};
+use crate::core::run::{Input, Rules, Run, always};
 use crate::model::fact::{Entry, Fact, RolloutFact, RunFact, Stream};
 use crate::model::time::Timestamp;
 
@@ -45,7 +45,7 @@ pub async fn recover(journal: &AnyJournal, state: &StateFolder, me: &str, rollou
 
 async fn end_run(journal: &AnyJournal, unfinished: &Unfinished, entries: &[Entry], observer: &Observer) -> Result<(), String> {
     let mut run = Run::replay(&run_facts(entries)).map_err(|error| error.to_string())?;
-    let rules = Rules { parallel: std::num::NonZeroUsize::MIN, condition: &condition::evaluate };
+    let rules = Rules { parallel: std::num::NonZeroUsize::MIN, condition: &condition::evaluate, room: &always };
     let at = clock::now();
     let turn = run.handle(Input::Interrupted, rules, at).map_err(|error| error.to_string())?;
     let facts = turn.facts.into_iter().map(Fact::Run).collect();

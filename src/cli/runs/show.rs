@@ -10,7 +10,7 @@ use super::super::args::Global;
 use super::super::terminal;
 use super::{Past, RunsError};
 use crate::adapters::journal::Journal as _;
-use crate::core::run::{Input, Rules, Run};
+use crate::core::run::{Input, Rules, Run, always};
 use crate::model::fact::{Entry, RunFact, Stream};
 use crate::model::outcome::Outcome;
 use crate::model::time::Timestamp;
@@ -49,7 +49,7 @@ pub(super) async fn show(past: &Past, found: &[(Entry, RunFact)], global: &Globa
 /// The facts that the next start will record for a run whose process is dead.
 fn its_end(facts: &[(Timestamp, RunFact)], at: Timestamp) -> Vec<(Timestamp, RunFact)> {
     let nobody_asks = |_: &str, _: &serde_json::Value, _: &crate::core::run::NeedsView<'_>| Ok(false);
-    let rules = Rules { parallel: NonZeroUsize::MIN, condition: &nobody_asks };
+    let rules = Rules { parallel: NonZeroUsize::MIN, condition: &nobody_asks, room: &always };
     let turn = Run::replay(facts).ok().and_then(|mut run| run.handle(Input::Interrupted, rules, at).ok());
     turn.map(|turn| turn.facts.into_iter().map(|fact| (at, fact)).collect()).unwrap_or_default()
 }

@@ -243,9 +243,15 @@ impl<'a> Deciding<'a> {
     }
 
     fn fill_room(&mut self) {
+        let mut past = None;
         while self.run.running.len() < self.rules.parallel.get() {
-            let Some(at) = self.run.queue.first() else { return };
+            let Some((head, at)) = self.run.queue.first(past) else { return };
             let NodeState::Queued { attempt, .. } = self.run.nodes[at].state else { return };
+            if !(self.rules.room)(&self.run.plan.nodes[at].id, attempt) {
+                // Others of its step have no more room than it has, and those of other steps do not wait for it.
+                past = Some(head);
+                continue;
+            }
             let (node, deadline) = (self.id(at), self.now.after(self.run.plan.nodes[at].timeout));
             let invocation = InvocationId::of(&self.run.id, &node, attempt);
             if !self.record(RunFact::InvocationStarted { node: node.clone(), attempt, deadline }) {

@@ -42,8 +42,18 @@ pub use state::{Kept, NodeState, PlanError, Run};
 
 use std::num::NonZeroUsize;
 
+use crate::model::id::NodeId;
+
 /// Answers whether a CEL condition holds, given the names that the plan knew; the error is a sentence for the person who wrote it.
 pub type Evaluate<'a> = &'a dyn Fn(&str, &serde_json::Value, &NeedsView<'_>) -> Result<bool, String>;
+
+/// Answers whether there is room outside for this attempt of a node.
+pub type Room<'a> = &'a dyn Fn(&NodeId, u32) -> bool;
+
+/// The room of somebody whom nobody shares it with.
+pub fn always(_: &NodeId, _: u32) -> bool {
+    true
+}
 
 /// What the machine is told about its surroundings. Not part of its state: a run can go on elsewhere with another `parallel`.
 #[derive(Clone, Copy)]
@@ -51,6 +61,8 @@ pub struct Rules<'a> {
     /// Invocations at once over the whole run. Deploys do not count: a rollout mostly waits.
     pub parallel: NonZeroUsize,
     pub condition: Evaluate<'a>,
+    /// Asked only of what would start now, one node of each step; a yes is taken at once. When the answer changes, a `Tick` follows.
+    pub room: Room<'a>,
 }
 
 impl std::fmt::Debug for Rules<'_> {

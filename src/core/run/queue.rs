@@ -4,6 +4,7 @@
 //! past those who may not start.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 
 /// Tickets are drawn in the order of queueing. Knows nothing of the limit over the whole run.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +17,10 @@ pub(super) struct Queue {
     tickets: Vec<Option<u64>>,
     drawn: u64,
 }
+
+/// A place among those who may start.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Head((u64, usize));
 
 #[derive(Debug, Clone, PartialEq)]
 struct Lane {
@@ -40,10 +45,11 @@ impl Queue {
         Self { lane_of, lanes, heads: BTreeSet::new(), tickets, drawn: 0 }
     }
 
-    /// The node that has waited longest among those that may start.
-    pub fn first(&self) -> Option<usize> {
-        let (_, lane) = self.heads.first()?;
-        self.lanes[*lane].waiting.first().map(|(_, node)| *node)
+    /// The node that has waited longest among those that may start, and its place; `past` those up to a place, whose lanes were asked in vain.
+    pub fn first(&self, past: Option<Head>) -> Option<(Head, usize)> {
+        let from = past.map_or(Bound::Unbounded, |head| Bound::Excluded(head.0));
+        let head = self.heads.range((from, Bound::Unbounded)).next()?;
+        self.lanes[head.1].waiting.first().map(|(_, node)| (Head(*head), *node))
     }
 
     pub fn join(&mut self, node: usize) {

@@ -30,7 +30,7 @@ fn condition(source: &str, _known: &serde_json::Value, view: &NeedsView<'_>) -> 
 }
 
 fn rules(parallel: usize) -> Rules<'static> {
-    Rules { parallel: NonZeroUsize::new(parallel).expect("at least one"), condition: &condition }
+    Rules { parallel: NonZeroUsize::new(parallel).expect("at least one"), condition: &condition, room: &always }
 }
 
 fn seconds(n: u64) -> Timestamp {
