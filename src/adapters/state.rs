@@ -4,6 +4,7 @@
 //! STATE/journal.db           facts
 //! STATE/runs/RUN/NODE.N.log  what attempt N of a node said
 //! STATE/owners/OWNER         locked as long as that process lives: the kernel lets go of the lock however it dies
+//! STATE/invocations/RUN/…   the records of invocations under way (executor)
 //! STATE/…                    other folders, each of one adapter: `StateFolder::folder`
 //! ```
 //!
@@ -19,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use crate::model::id::{NodeId, RunId};
 
-pub use names::{file_name, log_name};
+pub use names::{attempt_name, file_name, log_name};
 pub use owner::Owner;
 
 #[derive(Debug, thiserror::Error)]

@@ -33,7 +33,7 @@ use exit::Exit;
 pub fn run() -> ExitCode {
     // The sandbox's first process must do its work before any thread exists.
     if std::env::args_os().nth(1).is_some_and(|first| first == crate::adapters::sandbox::INIT_COMMAND) {
-        return crate::adapters::sandbox::init_main();
+        return crate::adapters::sandbox::init_main(crate::adapters::executor::supervise);
     }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,

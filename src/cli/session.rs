@@ -66,8 +66,12 @@ impl Session {
             ExecutorArgument::Sandbox => Choice::Sandbox,
             ExecutorArgument::Container => Choice::Container,
         };
-        let configuration =
-            Configuration { store: store.clone(), allow_unisolated: isolation.allow_unisolated, host_tools: isolation.host_tools.clone() };
+        let configuration = Configuration {
+            state: state.root().to_owned(),
+            store: store.clone(),
+            allow_unisolated: isolation.allow_unisolated,
+            host_tools: isolation.host_tools.clone(),
+        };
         let executor = Arc::new(executor::open(choice, configuration)?);
         let options = LocalOptions {
             isolation: if executor.isolates() { Isolation::Full } else { Isolation::None },

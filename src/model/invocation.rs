@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::artifact::Artifact;
-use super::id::{InvocationId, NodeId};
+use super::id::{InvocationId, NodeId, RunId};
 use super::limits::{Network, Resources};
 use super::outcome::Outcome;
 
@@ -15,6 +15,7 @@ use super::outcome::Outcome;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InvocationSpec {
     pub id: InvocationId,
+    pub run: RunId,
     pub node: NodeId,
     pub attempt: u32,
     /// A shell script, run as `sh -eu` runs a file.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::adapters::executor::{AnyExecutor, Executor as _};
+use crate::adapters::executor::{AnyExecutor, Executor as _, Watcher};
 use crate::adapters::journal::{AnyJournal, JournalError};
 use crate::adapters::state::StateFolder;
 use crate::core::plan::Plan;
@@ -76,7 +76,9 @@ pub async fn drive(around: &Surroundings, id: RunId, plan: Plan, mut stop: Stop)
     let mut stopping = false;
     loop {
         hands.note_queue(at, &turn.facts);
+        let answered = ended_invocations(&turn.facts);
         recorder.record(at, turn.facts.into_iter().map(Fact::Run).collect()).await?;
+        hands.forget(answered);
         for effect in turn.effects {
             match effect {
                 Effect::WakeAt(moment) => wake = Some(moment),
@@ -159,8 +161,8 @@ impl Hands<'_> {
         self.tasks.spawn(async move {
             let mut result = match spec {
                 Ok(spec) => {
-                    let log = StepLog::open(&around.state, &run_id, &node, attempt, around.observer.clone());
-                    around.executor.invoke(spec, Box::new(log), killed).await
+                    let watcher = Watcher { log: Box::new(StepLog { node: node.clone(), observer: around.observer.clone() }), cancel: killed };
+                    around.executor.invoke(spec, &around.state.log(&run_id, &node, attempt), watcher).await
                 }
                 Err(reason) => failed(reason),
             };
@@ -193,9 +195,23 @@ impl Hands<'_> {
         });
     }
 
+    /// Their ends are in the journal.
+    fn forget(&mut self, invocations: Vec<(NodeId, u32)>) {
+        for (node, attempt) in invocations {
+            self.kill.remove(&(node.clone(), attempt));
+            let (executor, run) = (self.around.executor.clone(), self.run_id.clone());
+            self.tasks.spawn_blocking(move || executor.forget(&run, &node, attempt));
+        }
+    }
+
     async fn finish(&mut self) {
         while self.tasks.join_next().await.is_some() {}
     }
+}
+
+fn ended_invocations(facts: &[RunFact]) -> Vec<(NodeId, u32)> {
+    let ended = |fact: &RunFact| if let RunFact::InvocationEnded { node, attempt, .. } = fact { Some((node.clone(), *attempt)) } else { None };
+    facts.iter().filter_map(ended).collect()
 }
 
 fn micros(duration: std::time::Duration) -> u64 {

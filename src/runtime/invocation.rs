@@ -27,6 +27,7 @@ pub fn spec(run: &Run, id: &NodeId, attempt: u32, invocation: InvocationId, dead
     }
     Ok(InvocationSpec {
         id: invocation,
+        run: run.id().clone(),
         node: id.clone(),
         attempt,
         script,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tidegate::adapters::executor::{Executor, LogSink, SandboxExecutor};
+use tidegate::adapters::executor::{Executor, LogSink, SandboxExecutor, Standing, Watcher};
 use tidegate::adapters::sandbox::{self, Isolation};
 use tidegate::adapters::workspace::Store;
 use tidegate::model::artifact::ArtifactKind;
@@ -37,6 +37,16 @@ impl LogSink for Log {
 }
 
 impl Log {
+    fn watched(&self, cancel: watch::Receiver<bool>) -> Watcher {
+        Watcher { log: Box::new(self.clone()), cancel }
+    }
+
+    async fn says(&self, text: &str) {
+        while !self.text().contains(text) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
     }
@@ -46,6 +56,7 @@ fn spec(script: &str) -> InvocationSpec {
     let node = NodeId::new("build");
     InvocationSpec {
         id: InvocationId::of(&RunId::new("r1"), &node, 1),
+        run: RunId::new("r1"),
         node,
         attempt: 1,
         script: script.to_owned(),
@@ -68,7 +79,7 @@ impl Scene {
     fn new(isolation: Isolation) -> Self {
         let state = tempfile::tempdir().unwrap();
         let store = Store::open(state.path(), sandbox::outer_uid()).unwrap();
-        Self { executor: SandboxExecutor::new(store, Vec::new(), isolation), state, isolation }
+        Self { executor: SandboxExecutor::new(state.path(), store, Vec::new(), isolation), state, isolation }
     }
 
     /// A commit's tree.
@@ -83,11 +94,25 @@ impl Scene {
         tree
     }
 
+    /// Every run in here is of the same invocation: it is forgotten as soon as it has ended.
     async fn run(&self, spec: InvocationSpec) -> (InvocationResult, String) {
         let log = Log::default();
         let (_keep, cancel) = watch::channel(false);
-        let result = self.executor.invoke(spec, Box::new(log.clone()), cancel).await;
+        let (run, node, attempt) = (spec.run.clone(), spec.node.clone(), spec.attempt);
+        let result = self.executor.invoke(spec, &self.log(), log.watched(cancel)).await;
+        assert_eq!(std::fs::read_to_string(self.log()).unwrap_or_default(), log.text(), "what is shown is what is kept");
+        self.executor.forget(&run, &node, attempt);
         (result, log.text())
+    }
+
+    fn forget(&self) {
+        let asked = spec("");
+        self.executor.forget(&asked.run, &asked.node, asked.attempt);
+    }
+
+    /// The file with what the step says.
+    fn log(&self) -> PathBuf {
+        self.state.path().join("log")
     }
 
     async fn fails(&self, script: &str, outputs: &[OutputDeclaration]) -> String {
@@ -107,15 +132,18 @@ impl Scene {
     }
 }
 
-/// The process beside the sandbox in which a process with this command line runs: the one whose parent's parent is this test.
-fn helper_above(command: &str) -> rustix::process::Pid {
+fn processes_with(command: &str) -> Vec<u32> {
+    let says = |pid: &u32| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).starts_with(command));
+    std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter(says).collect()
+}
+
+/// The supervisor of the invocation in which a process with this command line runs: a child of the nursery, which is a child of this test.
+fn supervisor_above(command: &str) -> rustix::process::Pid {
     let parent = |pid: u32| -> u32 {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
         status.lines().find_map(|line| line.strip_prefix("PPid:")?.trim().parse().ok()).unwrap()
     };
-    let says = |pid: &u32| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).starts_with(command));
-    let find = || std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).find(says);
-    let mut pid = std::iter::repeat_with(find).find_map(|found| found).unwrap();
+    let mut pid = std::iter::repeat_with(|| processes_with(command)).find_map(|found| found.first().copied()).unwrap();
     while parent(parent(pid)) != std::process::id() {
         pid = parent(pid);
     }
@@ -307,13 +335,13 @@ async fn a_deadline_and_a_cancellation_kill_everything() {
         let log = Log::default();
         let (cancel, cancelled) = watch::channel(false);
         let asking = async {
-            while !log.text().contains("started") {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
+            log.says("started").await;
             cancel.send(true).unwrap();
         };
-        let (result, ()) = tokio::join!(scene.executor.invoke(spec(script), Box::new(log.clone()), cancelled), asking);
+        let file = scene.log();
+        let (result, ()) = tokio::join!(scene.executor.invoke(spec(script), &file, log.watched(cancelled)), asking);
         assert!(matches!(result.outcome, Outcome::Cancelled { .. }));
+        scene.forget();
         assert_eq!(scene.leftovers(), Vec::<String>::new());
     }
 }
@@ -352,23 +380,101 @@ async fn what_a_step_read_and_wrote_is_counted_also_for_what_it_left_behind() {
 }
 
 #[tokio::test]
-async fn a_step_whose_helper_was_killed_is_nobodys_fault_and_says_that_it_had_begun() {
-    // Without isolation nothing binds the step to its helper: docs/security.md says so.
-    for scene in every_executor().into_iter().filter(|scene| scene.isolation == Isolation::Full) {
+async fn a_step_whose_supervisor_was_killed_is_nobodys_fault_and_says_that_it_had_begun() {
+    for scene in every_executor() {
         let log = Log::default();
         let killing = async {
-            while !log.text().contains("started") {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            let helper = helper_above("sleep\x00987123");
-            rustix::process::kill_process(helper, rustix::process::Signal::KILL).unwrap();
+            log.says("started").await;
+            let supervisor = supervisor_above("sleep\x00987123");
+            rustix::process::kill_process(supervisor, rustix::process::Signal::KILL).unwrap();
         };
         let (_keep, cancel) = watch::channel(false);
-        let (result, ()) = tokio::join!(scene.executor.invoke(spec("echo started; sleep 987123"), Box::new(log.clone()), cancel), killing);
+        let file = scene.log();
+        let (result, ()) = tokio::join!(scene.executor.invoke(spec("echo started; sleep 987123"), &file, log.watched(cancel)), killing);
         assert!(matches!(result.outcome, Outcome::Infrastructure { .. }), "{result:?}");
         assert!(result.record.started, "what it did until then can have had effects");
+        assert!(processes_with("sleep\x00987123").is_empty(), "what it ran has ended with it");
+        assert_eq!(scene.leftovers(), Vec::<String>::new());
+        scene.forget();
         let (result, _) = scene.run(InvocationSpec { network: Network::Only(vec!["example.com".to_owned()]), ..spec("true") }).await;
         assert!(!result.record.started);
+    }
+}
+
+#[tokio::test]
+async fn an_invocation_goes_on_without_whoever_asked_for_it_and_is_never_begun_twice() {
+    for scene in every_executor() {
+        let script = "echo begun; n=0; while [ $n -lt 40 ]; do sleep 0.05; n=$((n+1)); done; echo line of $n; echo kept > it; exit 0";
+        let asked = InvocationSpec { outputs: vec![declare("it", "it")], ..spec(script) };
+        let file = scene.log();
+        let first = Log::default();
+        {
+            let (_keep, cancel) = watch::channel(false);
+            let following = scene.executor.invoke(asked.clone(), &file, first.watched(cancel));
+            tokio::select! {
+                _ = following => panic!("it has not ended yet"),
+                () = first.says("begun") => {}
+            }
+        }
+        // Whoever asked has let go of it.
+        assert!(matches!(scene.executor.standing(&asked.run, &asked.node, 1), Standing::Living));
+        let (_keep, cancel) = watch::channel(false);
+        let again = scene.executor.invoke(asked.clone(), &file, Log::default().watched(cancel.clone())).await;
+        assert!(matches!(again.outcome, Outcome::Infrastructure { .. }) && again.record.started, "not begun again: {again:?}");
+
+        let second = Log::default();
+        let result = scene.executor.resume(&asked.run, &asked.node, 1, &file, second.watched(cancel.clone())).await;
+        assert_eq!(result.outcome, Outcome::Succeeded);
+        assert_eq!(result.artifacts.len(), 1);
+        assert_eq!(second.text(), "begun\nline of 40\n", "whoever comes later is shown all of it");
+        // And anybody after that, until it is forgotten.
+        let third = scene.executor.resume(&asked.run, &asked.node, 1, &file, Log::default().watched(cancel)).await;
+        assert_eq!(third, result);
+        assert_eq!(scene.executor.sweep(&|run| run == "r1").unwrap(), 0);
+        assert!(matches!(scene.executor.standing(&asked.run, &asked.node, 1), Standing::Ended(kept) if *kept == result));
+        assert_eq!(scene.executor.sweep(&|_| false).unwrap(), 0);
+        let lost = scene.executor.standing(&asked.run, &asked.node, 1);
+        assert!(matches!(lost, Standing::Ended(lost) if lost.record.started), "in doubt it had begun");
+        assert_eq!(scene.leftovers(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn whoever_comes_later_can_stop_it() {
+    for scene in every_executor() {
+        let asked = spec("echo begun; sleep 1000");
+        let (file, log) = (scene.log(), Log::default());
+        {
+            let (_keep, cancel) = watch::channel(false);
+            tokio::select! {
+                _ = scene.executor.invoke(asked.clone(), &file, log.watched(cancel)) => panic!("it has not ended yet"),
+                () = log.says("begun") => {}
+            }
+        }
+        let (_keep, cancel) = watch::channel(true);
+        let result = scene.executor.resume(&asked.run, &asked.node, 1, &file, log.watched(cancel)).await;
+        assert!(matches!(result.outcome, Outcome::Cancelled { .. }), "{result:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_holds_when_nobody_follows() {
+    for scene in every_executor() {
+        let asked = InvocationSpec { timeout: Duration::from_millis(400), ..spec("echo begun; sleep 1000") };
+        let (file, log) = (scene.log(), Log::default());
+        {
+            let (_keep, cancel) = watch::channel(false);
+            tokio::select! {
+                _ = scene.executor.invoke(asked.clone(), &file, log.watched(cancel)) => panic!("it has not ended yet"),
+                () = log.says("begun") => {}
+            }
+        }
+        while matches!(scene.executor.standing(&asked.run, &asked.node, 1), Standing::Living) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let Standing::Ended(result) = scene.executor.standing(&asked.run, &asked.node, 1) else { panic!("it lives") };
+        assert_eq!(result.outcome, Outcome::TimedOut { after_ms: 400 });
+        assert_eq!(scene.leftovers(), Vec::<String>::new());
     }
 }
 

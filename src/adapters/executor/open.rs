@@ -1,11 +1,13 @@
 //! Which executor there is to be had on this machine, or why none.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use super::sandbox::SandboxExecutor;
-use super::{Executor, LogSink};
+use super::{Executor, Standing, Watcher};
 use crate::adapters::sandbox::{self, Isolation, Verdict};
 use crate::adapters::workspace::Store;
+use crate::model::id::{NodeId, RunId};
 use crate::model::invocation::{InvocationResult, InvocationSpec};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +18,8 @@ pub enum Choice {
 
 #[derive(Debug, Clone)]
 pub struct Configuration {
+    /// The state folder, which `store` is in.
+    pub state: PathBuf,
     pub store: Store,
     /// Run without isolation where the machine has none.
     pub allow_unisolated: bool,
@@ -45,9 +49,29 @@ pub enum AnyExecutor {
 }
 
 impl Executor for AnyExecutor {
-    async fn invoke(&self, spec: InvocationSpec, log: Box<dyn LogSink>, cancel: tokio::sync::watch::Receiver<bool>) -> InvocationResult {
+    async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
         match self {
-            Self::Sandbox(executor) => executor.invoke(spec, log, cancel).await,
+            Self::Sandbox(executor) => executor.invoke(spec, log, watcher).await,
+        }
+    }
+    async fn resume(&self, run: &RunId, node: &NodeId, attempt: u32, log: &Path, watcher: Watcher) -> InvocationResult {
+        match self {
+            Self::Sandbox(executor) => executor.resume(run, node, attempt, log, watcher).await,
+        }
+    }
+    fn standing(&self, run: &RunId, node: &NodeId, attempt: u32) -> Standing {
+        match self {
+            Self::Sandbox(executor) => executor.standing(run, node, attempt),
+        }
+    }
+    fn forget(&self, run: &RunId, node: &NodeId, attempt: u32) {
+        match self {
+            Self::Sandbox(executor) => executor.forget(run, node, attempt),
+        }
+    }
+    fn sweep(&self, wanted: &dyn Fn(&str) -> bool) -> io::Result<usize> {
+        match self {
+            Self::Sandbox(executor) => executor.sweep(wanted),
         }
     }
 }
@@ -79,7 +103,7 @@ pub fn open(choice: Choice, configuration: Configuration) -> Result<AnyExecutor,
                 Verdict::Missing { .. } if configuration.allow_unisolated => Isolation::None,
                 Verdict::Missing { why, remedy } => return Err(Refusal::NoIsolation { why, remedy }),
             };
-            Ok(AnyExecutor::Sandbox(SandboxExecutor::new(configuration.store, host_tools, isolation)))
+            Ok(AnyExecutor::Sandbox(SandboxExecutor::new(&configuration.state, configuration.store, host_tools, isolation)))
         }
     }
 }

@@ -18,10 +18,10 @@ use super::spec::{Isolation, SandboxSpec};
 use super::wire::{Failure, Report, Stage, read_blocking, send};
 use super::{INNER_UID, sys, trees, unisolated};
 
-/// All of a helper's life, from its birth in the nursery. It has one thread.
-pub(super) fn run(control: &OwnedFd) -> ExitCode {
+/// All of a helper's life, from its birth in the nursery. It has one thread. `held` stays open until nothing of the sandbox is left.
+pub(super) fn run(control: &OwnedFd, held: Option<OwnedFd>) -> ExitCode {
     let _ = setsid();
-    match serve(control) {
+    match serve(control, held) {
         Ok(last) => {
             let _ = send(control, &last, None);
             ExitCode::SUCCESS
@@ -33,17 +33,21 @@ pub(super) fn run(control: &OwnedFd) -> ExitCode {
     }
 }
 
-fn serve(control: &OwnedFd) -> Result<Report, Failure> {
+fn serve(control: &OwnedFd, held: Option<OwnedFd>) -> Result<Report, Failure> {
     let stream = std::os::unix::net::UnixStream::from(control.try_clone().map_err(Stage::Specification.because("copying the socket"))?);
     let spec: SandboxSpec = read_blocking(&stream).map_err(Stage::Specification.because("reading the specification"))?;
     drop(stream);
     match spec.isolation {
-        Isolation::Full => isolated(control, spec),
-        Isolation::None => unisolated::run(control, &spec),
+        Isolation::Full => isolated(control, spec, held),
+        Isolation::None => {
+            let report = unisolated::run(control, &spec);
+            drop(held);
+            report
+        }
     }
 }
 
-fn isolated(control: &OwnedFd, spec: SandboxSpec) -> Result<Report, Failure> {
+fn isolated(control: &OwnedFd, spec: SandboxSpec, held: Option<OwnedFd>) -> Result<Report, Failure> {
     let outer = trees::outer_uid();
     let trees = outer.map(|_| trees::open(&spec)).transpose()?;
     if outer.is_some() {
@@ -55,7 +59,7 @@ fn isolated(control: &OwnedFd, spec: SandboxSpec) -> Result<Report, Failure> {
     let namespaces = if spec.host_network { namespaces } else { namespaces | sys::NEW_NETWORK };
     match sys::fork(namespaces).map_err(Stage::Namespaces.because("making namespaces"))? {
         None => {
-            drop(alive);
+            drop((alive, held));
             let control = control.try_clone().map_err(plain)?;
             init::run(Beginning { spec, trees, control, helper: watched })
         }
@@ -71,7 +75,7 @@ fn isolated(control: &OwnedFd, spec: SandboxSpec) -> Result<Report, Failure> {
             init::silence().map_err(plain)?;
             // Init passes it on to everybody inside.
             let report = watch(control, child, || Ok(kill_process(child, Signal::TERM)?)).map_err(plain);
-            drop(alive);
+            drop((alive, held));
             report
         }
     }

@@ -8,10 +8,10 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe::Receiver;
 
+use super::course::{Course, Ended, Standing};
+use super::nursery::{self, Kind};
 use super::spec::{Isolation, SandboxSpec};
-use super::wire::{self, Failure, Inbox, Report, Stage, Usage};
-use super::{nursery, sys};
-use crate::model::outcome::Exit;
+use super::wire::{self, Failure, Inbox, Report, Stage};
 
 /// Why there is no sandbox.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +44,12 @@ impl From<Failure> for SandboxError {
     }
 }
 
+impl SandboxError {
+    pub(super) fn wordless() -> Self {
+        Self::Setup { stage: "its helper", why: "it ended without a word; is the machine out of memory?".to_owned() }
+    }
+}
+
 /// A process in its sandbox. Dropping it kills everything of it.
 #[derive(Debug)]
 pub struct Running {
@@ -51,32 +57,10 @@ pub struct Running {
     pub output: Receiver,
     /// Listens inside; non-blocking.
     pub listener: Option<TcpListener>,
-    /// From the call of `spawn` until the sandbox stood.
-    pub setup_us: u64,
-    /// From then until the process had been exec'd.
-    pub exec_us: u64,
-    /// The protections that are in force, by name.
-    pub isolation: Vec<String>,
+    pub standing: Standing,
     control: UnixStream,
     inbox: Inbox,
-    started_us: u64,
-    ended: Option<(u64, Exit, Usage)>,
-    gone: bool,
-}
-
-/// How it ended, and what it took.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ended {
-    /// `Exit::None` when the sandbox was killed from outside by somebody else and nothing is known.
-    pub exit: Exit,
-    pub cpu_user_us: u64,
-    pub cpu_system_us: u64,
-    /// The largest resident set of any of its processes.
-    pub peak_memory_bytes: u64,
-    /// From and to storage.
-    pub read_bytes: u64,
-    pub written_bytes: u64,
-    pub run_us: u64,
+    course: Course,
 }
 
 /// Tidegate's ends of what leads to the helper. When `control` is closed the helper kills what it watches, and ends.
@@ -90,7 +74,7 @@ pub(super) struct Launched {
 pub(super) fn launch(spec: &SandboxSpec) -> io::Result<Launched> {
     let (control, far) = std::os::unix::net::UnixStream::pair()?;
     let (output, written) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    nursery::ask(far.as_fd(), written.as_fd())?;
+    nursery::ask(Kind::Helper, &[far.as_fd(), written.as_fd()])?;
     drop((far, written));
     wire::write_blocking(&control, spec)?;
     Ok(Launched { control, output })
@@ -98,7 +82,7 @@ pub(super) fn launch(spec: &SandboxSpec) -> io::Result<Launched> {
 
 /// Makes the sandbox and starts its process; returns when that has been exec'd.
 pub async fn spawn(spec: &SandboxSpec) -> Result<Running, SandboxError> {
-    let called_us = sys::monotonic_us();
+    let course = Course::begin();
     if let (Isolation::None, Some(overlay)) = (spec.isolation, &spec.overlay) {
         copy_lower(overlay).await?;
     }
@@ -108,59 +92,35 @@ pub async fn spawn(spec: &SandboxSpec) -> Result<Running, SandboxError> {
     let mut running = Running {
         output: Receiver::from_owned_fd(output)?,
         listener: None,
-        setup_us: 0,
-        exec_us: 0,
-        isolation: Vec::new(),
+        standing: Standing::default(),
         control: UnixStream::from_std(control)?,
         inbox: Inbox::default(),
-        started_us: 0,
-        ended: None,
-        gone: false,
+        course,
     };
-    loop {
-        match running.report().await? {
-            Some(Report::Ready { at_us, isolation }) => {
-                running.isolation = isolation;
-                running.setup_us = at_us.saturating_sub(called_us);
-                running.listener = running.inbox.descriptor.take().map(TcpListener::from);
-            }
-            Some(Report::Started { at_us }) => {
-                running.started_us = at_us;
-                running.exec_us = at_us.saturating_sub(called_us + running.setup_us);
-                return Ok(running);
-            }
-            Some(Report::Failed(failure)) => return Err(failure.into()),
-            Some(Report::Exited { .. } | Report::Gone { .. }) => {}
-            None => {
-                return Err(SandboxError::Setup { stage: "its helper", why: "it ended without a word; is the machine out of memory?".to_owned() });
-            }
+    while let Some(report) = running.report().await? {
+        let descriptor = running.inbox.descriptor.take();
+        if running.course.hear(report, descriptor)? {
+            running.standing = std::mem::take(&mut running.course.standing);
+            running.listener = running.standing.listener.take().map(TcpListener::from);
+            return Ok(running);
         }
     }
+    Err(SandboxError::wordless())
 }
 
 impl Running {
     /// Waits until nothing of it is left. May be given up and called again.
     pub async fn wait(&mut self) -> Ended {
-        while !self.gone {
+        while !self.course.gone {
             match self.report().await {
-                Ok(Some(Report::Exited { at_us, exit, usage })) => self.ended = Some((at_us, exit, usage)),
-                // Init's own end says something about the process only when init could not: it was killed. The helper has nothing left but to end.
-                Ok(Some(Report::Gone { at_us, exit, usage })) => (self.gone, self.ended) = (true, self.ended.or(Some((at_us, exit, usage)))),
-                Ok(Some(Report::Ready { .. } | Report::Started { .. } | Report::Failed(_))) => {}
+                Ok(Some(report)) => {
+                    let _ = self.course.hear(report, None);
+                }
                 // An error of the socket is its end.
-                Ok(None) | Err(_) => self.gone = true,
+                Ok(None) | Err(_) => self.course.gone = true,
             }
         }
-        let (at_us, exit, usage) = self.ended.unwrap_or((sys::monotonic_us(), Exit::None, Usage::default()));
-        Ended {
-            exit,
-            cpu_user_us: usage.user_us,
-            cpu_system_us: usage.system_us,
-            peak_memory_bytes: usage.peak_bytes,
-            read_bytes: usage.read_bytes,
-            written_bytes: usage.written_bytes,
-            run_us: at_us.saturating_sub(self.started_us),
-        }
+        self.course.ended()
     }
 
     /// Asks everything of it to end, with TERM. Whether it does is up to what runs in it.

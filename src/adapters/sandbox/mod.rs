@@ -1,8 +1,9 @@
 //! The mechanism that keeps a process apart: namespaces, an overlay, no capabilities, few system calls. Executors run invocations in it, the gateway runs functions in it.
 //!
 //! ```text
-//! tidegate ──exec, once──▶ tidegate sandbox-init   the nursery: forks a helper for every sandbox, and does nothing else
-//!                             └─fork─▶ helper      one a sandbox; its socket is the lifeline: when tidegate dies, it kills and ends
+//! tidegate ──exec, once──▶ tidegate sandbox-init   the nursery: forks a helper for every sandbox of a function (a supervisor for every invocation, which
+//!                             │                     forks the helper then), and does nothing else
+//!                             └─fork─▶ helper      one a sandbox; its socket is the lifeline: when the other end is closed, it kills and ends
 //!                                        └─clone: new namespaces─▶ init (PID 1 inside: builds the file tree, drops everything, reaps; dies with the helper)
 //!                                                                    └─fork, exec─▶ the process
 //! ```
@@ -13,6 +14,8 @@
 //! - `Running::wait` returns when the last process of the sandbox is gone and its mounts with it, not before.
 //! - Knows nothing of steps, functions, outputs or time-outs.
 
+mod cell;
+mod course;
 mod exec;
 mod filetree;
 mod helper;
@@ -32,13 +35,17 @@ mod trees;
 mod unisolated;
 mod wire;
 
+pub use cell::{Cell, begin};
+pub use course::{Ended, Standing};
 pub use host::TOOL_PATH;
-pub use launch::{Ended, Running, SandboxError, spawn};
-pub use nursery::init_main;
+pub use launch::{Running, SandboxError, spawn};
+pub use nursery::{init_main, supervisor};
 pub use probe::{Capability, Verdict, probe, try_isolation};
 pub use program::{program_file, set_program};
 pub use spec::*;
+pub use sys::monotonic_us;
 pub use trees::outer_uid;
+pub use wire::{read_blocking as read_message, write_blocking as write_message};
 
 /// The hidden first argument that makes the binary the nursery of its sandboxes.
 pub const INIT_COMMAND: &str = "sandbox-init";

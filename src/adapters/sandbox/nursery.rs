@@ -2,12 +2,13 @@
 //! for loading and linking this binary again.
 //!
 //! ```text
-//! tidegate ──one message a sandbox: two descriptors──▶ nursery ──fork──▶ helper (helper.rs)
+//! tidegate ──one message a sandbox: what it shall be, descriptors──▶ nursery ──fork──▶ helper (helper.rs), or a supervisor (whoever called `init_main`)
 //! ```
 //!
-//! - It runs nothing of anybody, reads no specification and keeps neither of the two descriptors: nothing of one sandbox can reach the next.
+//! - It runs nothing of anybody, reads no specification and keeps none of the descriptors: nothing of one sandbox can reach the next.
 //! - It has one thread, no environment, and a session of its own (so that Ctrl-C reaches tidegate only).
-//! - It ends when tidegate does: its stdin, the socket from tidegate, is closed then. The helpers have lifelines of their own and do not need it.
+//! - It ends when tidegate does: its stdin, the socket from tidegate, is closed then. Helpers have lifelines of their own and do not need it; supervisors go
+//!   on by themselves.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -25,8 +26,20 @@ use rustix::process::setsid;
 use super::wire::{Report, Stage, send};
 use super::{INIT_COMMAND, helper, init, program, seccomp, sys};
 
-/// The nursery's `main`, and after a fork the helper's. Called before any thread exists.
-pub fn init_main() -> ExitCode {
+/// What shall be born.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A helper, with the socket from tidegate and the sandbox's output. It ends when tidegate does.
+    Helper = 1,
+    /// A supervisor. What its descriptors are is its own matter.
+    Supervisor = 2,
+}
+
+/// As many descriptors as a message may bring.
+pub(super) const DESCRIPTORS: usize = 4;
+
+/// The nursery's `main`, and after a fork the helper's or the supervisor's. Called before any thread exists.
+pub fn init_main(supervise: fn(Vec<OwnedFd>) -> ExitCode) -> ExitCode {
     let Ok(requests) = sys::take_stdin() else { return ExitCode::FAILURE };
     let _ = setsid();
     sys::forget_children(true);
@@ -34,37 +47,48 @@ pub fn init_main() -> ExitCode {
     if init::silence().is_err() {
         return ExitCode::FAILURE;
     }
-    while let Ok(Some([control, output])) = receive(&requests) {
-        match sys::fork(0) {
-            Ok(None) => {
+    while let Ok(Some((kind, descriptors))) = receive(&requests) {
+        match (sys::fork(0), kind) {
+            (Ok(None), Kind::Helper) => {
                 drop(requests);
-                return born(control, output);
+                let Ok([control, output]) = <[OwnedFd; 2]>::try_from(descriptors) else { return ExitCode::FAILURE };
+                return born(control, output, None);
             }
-            Ok(Some(_)) => {}
-            Err(error) => {
-                let _ = send(&control, &Report::Failed(Stage::Namespaces.because("starting the sandbox's helper")(error)), None);
+            (Ok(None), Kind::Supervisor) => {
+                drop(requests);
+                sys::forget_children(false);
+                let _ = setsid();
+                return supervise(descriptors);
             }
+            (Ok(Some(_)), _) => {}
+            (Err(error), Kind::Helper) => {
+                let failure = Stage::Namespaces.because("starting the sandbox's helper")(error);
+                let _ = descriptors.first().map(|control| send(control, &Report::Failed(failure), None));
+            }
+            // Whoever asked sees its descriptors closed.
+            (Err(_), Kind::Supervisor) => {}
         }
     }
     ExitCode::SUCCESS
 }
 
-/// The helper's first moments: what it says belongs to the sandbox's output, and it waits for its own child.
-fn born(control: OwnedFd, output: OwnedFd) -> ExitCode {
+/// The helper's first moments: what it says belongs to the sandbox's output, and it waits for its own child. It keeps `held` open as long as it lives.
+pub(super) fn born(control: OwnedFd, output: OwnedFd, held: Option<OwnedFd>) -> ExitCode {
     sys::forget_children(false);
     if sys::redirect(output.as_fd(), 1).and_then(|()| sys::redirect(output.as_fd(), 2)).is_err() {
         return ExitCode::FAILURE;
     }
     drop(output);
-    helper::run(&control)
+    helper::run(&control, held)
 }
 
-/// The two descriptors of one request; `None` when tidegate is gone.
-fn receive(requests: &OwnedFd) -> io::Result<Option<[OwnedFd; 2]>> {
+/// The next request; `None` when tidegate is gone.
+fn receive(requests: &OwnedFd) -> io::Result<Option<(Kind, Vec<OwnedFd>)>> {
     loop {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let received = match recvmsg(requests, &mut [IoSliceMut::new(&mut [0])], &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
+        let mut kind = [0];
+        let received = match recvmsg(requests, &mut [IoSliceMut::new(&mut kind)], &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
             Err(Errno::INTR) => continue,
             other => other?,
         };
@@ -72,10 +96,9 @@ fn receive(requests: &OwnedFd) -> io::Result<Option<[OwnedFd; 2]>> {
             return Ok(None);
         }
         let rights = ancillary.drain().filter_map(|message| if let RecvAncillaryMessage::ScmRights(found) = message { Some(found) } else { None });
-        // Anything else than two came from a process out of descriptors; whoever asked sees the sandbox's socket end.
-        if let Ok(two) = <[OwnedFd; 2]>::try_from(rights.flatten().collect::<Vec<_>>()) {
-            return Ok(Some(two));
-        }
+        let kind = if kind[0] == Kind::Helper as u8 { Kind::Helper } else { Kind::Supervisor };
+        // Too few come to a process out of descriptors; whoever asked sees his socket end.
+        return Ok(Some((kind, rights.flatten().collect())));
     }
 }
 
@@ -87,13 +110,12 @@ struct Nursery {
 
 static NURSERY: Mutex<Option<Nursery>> = Mutex::new(None);
 
-/// Lets a helper be born that has these as its lifeline and as its stdout and stderr. Blocks no longer than a message to a socket
-/// (and, once a process, a `posix_spawn`).
-pub(super) fn ask(control: BorrowedFd<'_>, output: BorrowedFd<'_>) -> io::Result<()> {
+/// Lets somebody be born that has these descriptors. Blocks no longer than a message to a socket (and, once a process, a `posix_spawn`).
+pub(super) fn ask(kind: Kind, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     // A panic while the lock was held can not have left half a nursery.
     let mut place = NURSERY.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(nursery) = &mut *place {
-        match request(&nursery.requests, control, output) {
+        match request(&nursery.requests, kind, descriptors) {
             // Somebody has killed it: the next one takes over.
             Err(Errno::PIPE | Errno::CONNRESET) => {
                 let _ = nursery.process.wait();
@@ -102,7 +124,12 @@ pub(super) fn ask(control: BorrowedFd<'_>, output: BorrowedFd<'_>) -> io::Result
         }
     }
     let nursery = place.insert(start()?);
-    Ok(request(&nursery.requests, control, output)?)
+    Ok(request(&nursery.requests, kind, descriptors)?)
+}
+
+/// Lets a supervisor be born that has these descriptors: at most four.
+pub fn supervisor(descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    ask(Kind::Supervisor, descriptors)
 }
 
 fn start() -> io::Result<Nursery> {
@@ -112,13 +139,12 @@ fn start() -> io::Result<Nursery> {
     Ok(Nursery { requests, process: command.spawn()? })
 }
 
-fn request(nursery: &OwnedFd, control: BorrowedFd<'_>, output: BorrowedFd<'_>) -> rustix::io::Result<()> {
-    let descriptors = [control, output];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+fn request(nursery: &OwnedFd, kind: Kind, descriptors: &[BorrowedFd<'_>]) -> rustix::io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+    ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
     loop {
-        match sendmsg(nursery, &[IoSlice::new(&[1])], &mut ancillary, SendFlags::NOSIGNAL) {
+        match sendmsg(nursery, &[IoSlice::new(&[kind as u8])], &mut ancillary, SendFlags::NOSIGNAL) {
             Err(Errno::INTR) => {}
             other => return other.map(|_| ()),
         }

@@ -26,7 +26,7 @@ fn check(result: i64) -> io::Result<i64> {
 
 /// Microseconds of the clock that all processes of a machine share.
 #[expect(unsafe_code, reason = "clock_gettime fills a plain struct")]
-pub(super) fn monotonic_us() -> u64 {
+pub fn monotonic_us() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a live local of the right type.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
@@ -41,6 +41,14 @@ pub(super) fn fork(namespaces: i32) -> io::Result<Option<Pid>> {
     // SAFETY: no CLONE_VM and no stack: the child gets a copy of the memory, as by fork. The callers have no other threads, so no lock is left held.
     let pid = check(unsafe { libc::syscall(libc::SYS_clone, flags, 0_i64, 0_i64, 0_i64, 0_i64) })?;
     Ok(i32::try_from(pid).ok().and_then(Pid::from_raw))
+}
+
+/// Ends a forked process here: nothing that its parent has on the stack is dropped or flushed a second time.
+#[expect(unsafe_code, reason = "std's exit would run what the parent registered")]
+pub(super) fn leave(code: std::process::ExitCode) -> ! {
+    let code = i32::from(code != std::process::ExitCode::SUCCESS);
+    // SAFETY: ends the process.
+    unsafe { libc::_exit(code) }
 }
 
 /// Sets mount attributes, and takes the mount out of every propagation group.
@@ -141,6 +149,20 @@ pub(super) fn close_all_at_exec() -> io::Result<()> {
     // SAFETY: changes flags of descriptors, closes none.
     check(unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) })?;
     Ok(())
+}
+
+/// In a forked process that never returns to what its parent was doing: closes every descriptor from 3 on but these.
+#[expect(unsafe_code, reason = "close_range has no wrapper")]
+pub(super) fn close_all_but<const N: usize>(mut kept: [RawFd; N]) {
+    kept.sort_unstable();
+    let mut from = 3;
+    for end in kept.into_iter().chain([RawFd::MAX]) {
+        if from < end {
+            // SAFETY: whatever owns one of these here is never used or dropped again: the caller leaves by `leave`.
+            unsafe { libc::syscall(libc::SYS_close_range, from, end - 1, 0) };
+        }
+        from = end.saturating_add(1);
+    }
 }
 
 /// Lets `number` (0, 1 or 2) mean what `from` means.

@@ -79,11 +79,11 @@ pub(super) fn frame(message: &impl Serialize) -> io::Result<Vec<u8>> {
 }
 
 fn too_long() -> io::Error {
-    io::Error::other(format!("the specification of the sandbox is longer than {} MiB: shorten its environment", LIMIT >> 20))
+    io::Error::other(format!("the specification is longer than {} MiB: shorten its environment", LIMIT >> 20))
 }
 
 /// Waits for one message.
-pub(super) fn read_blocking<T: for<'a> Deserialize<'a>>(mut from: impl Read) -> io::Result<T> {
+pub fn read_blocking<T: for<'a> Deserialize<'a>>(mut from: impl Read) -> io::Result<T> {
     let mut length = [0; 4];
     from.read_exact(&mut length)?;
     let length = u32::from_le_bytes(length) as usize;
@@ -152,7 +152,7 @@ impl Inbox {
 }
 
 /// Writes all of a message.
-pub(super) fn write_blocking(mut to: impl Write, message: &impl Serialize) -> io::Result<()> {
+pub fn write_blocking(mut to: impl Write, message: &impl Serialize) -> io::Result<()> {
     to.write_all(&frame(message)?)
 }
 

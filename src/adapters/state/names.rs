@@ -22,7 +22,12 @@ pub fn file_name(text: &str) -> String {
 
 /// `NODE.ATTEMPT.log`.
 pub fn log_name(node: &NodeId, attempt: u32) -> String {
-    format!("{}.{attempt}.log", file_name(node.as_str()))
+    format!("{}.log", attempt_name(node, attempt))
+}
+
+/// `NODE.ATTEMPT`.
+pub fn attempt_name(node: &NodeId, attempt: u32) -> String {
+    format!("{}.{attempt}", file_name(node.as_str()))
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 
 use sha2::{Digest as _, Sha256};
 
@@ -30,9 +29,8 @@ impl Store {
     fn try_take_in(&self, file: &Path, mine: bool) -> io::Result<StoredFile> {
         let shared = &self.shared;
         let executable = fs::symlink_metadata(file)?.mode() & 0o111 != 0;
-        let number = shared.counter.fetch_add(1, Ordering::Relaxed);
         // In this process's own folder, so that a half-written copy is swept.
-        let own = shared.process.path.join(format!("blob-{number}"));
+        let own = shared.process.path.join(format!("blob-{}", self.fresh_name()));
         // A file may have as many names already as the file system allows.
         if !mine || fs::hard_link(file, &own).is_err() {
             fs::copy(file, &own)?;

@@ -18,9 +18,10 @@ mod scratch;
 mod snapshot;
 mod worktree;
 
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use blobs::StoredFile;
 pub use clean::remove;
@@ -59,6 +60,25 @@ impl Store {
         }
         let process = scratch::ProcessFolder::make(&scratch)?;
         Ok(Self { shared: Arc::new(Shared { snapshots, blobs, layers, scratch, process, owner, counter: AtomicU64::new(0) }) })
+    }
+
+    /// The same trees for another process, which writes to the folder of the one that opened them (`Store::own`) and holds its lock with it: nothing in it is
+    /// swept before both have ended.
+    pub fn join(state: &Path, owner: Option<u32>, own: PathBuf, lock: OwnedFd) -> Self {
+        let (blobs, layers, scratch) = (state.join("store/blobs"), state.join("store/layers"), state.join("scratch"));
+        let snapshots = state.join("snapshots").join(boot());
+        let process = scratch::ProcessFolder::joined(own, lock);
+        Self { shared: Arc::new(Shared { snapshots, blobs, layers, scratch, process, owner: Owner(owner), counter: AtomicU64::new(0) }) }
+    }
+
+    /// The folder that this process writes to, and its lock: what `join` needs.
+    pub fn own(&self) -> (&Path, Option<BorrowedFd<'_>>) {
+        (&self.shared.process.path, self.shared.process.lock())
+    }
+
+    /// A name in this process's folder that nobody else takes, whoever has joined.
+    fn fresh_name(&self) -> String {
+        format!("{}-{}", std::process::id(), self.shared.counter.fetch_add(1, Ordering::Relaxed))
     }
 }
 

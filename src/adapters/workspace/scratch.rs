@@ -4,8 +4,8 @@
 //! a folder whose lock can be taken belongs to a dead process. Making and sweeping exclude each other, so a folder is never seen without its lock.
 
 use std::fs::{self, File};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -15,8 +15,10 @@ use super::{Store, WorkspaceError};
 #[derive(Debug)]
 pub(super) struct ProcessFolder {
     pub(super) path: PathBuf,
-    /// Held, never read.
-    _lock: File,
+    /// Held, never read. The kernel lets go of it when the last process that has it open has ended.
+    lock: Option<File>,
+    /// Made by this process, and so removed by it.
+    mine: bool,
 }
 
 impl ProcessFolder {
@@ -27,13 +29,28 @@ impl ProcessFolder {
         let lock = path.join("lock");
         let held = File::create(&lock).map_err(WorkspaceError::at(&lock))?;
         flock(&held, FlockOperation::NonBlockingLockExclusive).map_err(|error| WorkspaceError::at(&lock)(error.into()))?;
-        Ok(Self { path, _lock: held })
+        Ok(Self { path, lock: Some(held), mine: true })
+    }
+
+    pub(super) fn joined(path: PathBuf, lock: OwnedFd) -> Self {
+        Self { path, lock: Some(File::from(lock)), mine: false }
+    }
+
+    pub(super) fn lock(&self) -> Option<BorrowedFd<'_>> {
+        self.lock.as_ref().map(File::as_fd)
     }
 }
 
 impl Drop for ProcessFolder {
     fn drop(&mut self) {
-        let _ = clean::remove(&self.path);
+        if !self.mine {
+            return;
+        }
+        // Whoever has joined and still lives holds the lock as well, and goes on. Then a later sweep removes it.
+        self.lock = None;
+        if File::open(self.path.join("lock")).is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()) {
+            let _ = clean::remove(&self.path);
+        }
     }
 }
 
@@ -90,10 +107,20 @@ pub struct Swept {
 
 impl Store {
     pub fn scratch(&self) -> Result<Scratch, WorkspaceError> {
-        let number = self.shared.counter.fetch_add(1, Ordering::Relaxed);
-        let path = self.shared.process.path.join(number.to_string());
+        self.scratch_named(&self.fresh_name())
+    }
+
+    /// Under a name (of a file) by which another process of the same folder can take it away when this one was killed.
+    pub fn scratch_named(&self, name: &str) -> Result<Scratch, WorkspaceError> {
+        let path = self.shared.process.path.join(name);
         fs::create_dir(&path).map_err(WorkspaceError::at(&path))?;
         Ok(Scratch { path, gone: false })
+    }
+
+    /// Takes away what a process that was killed had by that name. Nothing of it lives any more.
+    pub fn take_away(&self, name: &str) -> Result<(), WorkspaceError> {
+        let path = self.shared.process.path.join(name);
+        clean::remove(&path).map(drop).map_err(WorkspaceError::at(&path))
     }
 
     /// Removes what dead processes left, and snapshots of another boot.

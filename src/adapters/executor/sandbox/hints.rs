@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::model::outcome::Exit;
 
-pub(super) fn why(exit: Exit, tail: &[u8], host_tools: &[PathBuf]) -> String {
-    let host_path = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
+/// `host_path`: the `PATH` of whoever started tidegate.
+pub(super) fn why(exit: Exit, tail: &[u8], host_tools: &[PathBuf], host_path: &str) -> String {
+    let host_path = std::env::split_paths(host_path).collect::<Vec<_>>();
     explain(exit, &String::from_utf8_lossy(tail), host_tools, &host_path)
 }
 

@@ -1,45 +1,56 @@
-//! Invocations in the local sandbox.
+//! Invocations in the local sandbox, each owned by a supervisor: a process that outlives tidegate.
 //!
 //! ```text
-//! InvocationSpec ─▶ surroundings (script, environment, paths) ─▶ sandbox::spawn ─▶ stream (log, deadline, cancel) ─▶ collect (values, outputs) ─▶ result
-//!                        scratch space, removed whatever happens ◀───────────────────────────────────────────────────────┘
+//! tidegate ──Request──▶ supervisor ──▶ sandbox ──▶ the step
+//!     ▲                     │
+//!     │                     ├──▶ log, a file ─────────────┐
+//!     │                     └──▶ record: started, result ─┤ (place.rs)
+//!     └──── follows both, asks it to stop ◀───────────────┘
 //! ```
-//!
-//! Outputs are taken when the last process of the step is dead: nobody can change them meanwhile, and nothing in them is followed out of the workspace.
 
 mod collect;
+mod follow;
+mod followers;
 mod hints;
+mod log;
 mod merged;
-mod stream;
+mod place;
+mod request;
+mod supervisor;
 mod surroundings;
 mod values;
+mod watch;
 
-use std::path::PathBuf;
-use std::time::Instant;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 
-use tokio::sync::watch;
+use super::{Executor, Standing, Watcher};
+use crate::adapters::sandbox::{self, Isolation};
+use crate::adapters::workspace::Store;
+use crate::model::id::{NodeId, RunId};
+use crate::model::invocation::{InvocationRecord, InvocationResult, InvocationSpec};
+use crate::model::outcome::Outcome;
 
-use super::{Executor, LogSink};
-use crate::adapters::sandbox::{self, Isolation, SandboxError};
-use crate::adapters::workspace::{Store, WorkspaceError};
-use crate::model::invocation::{Discarded, InvocationRecord, InvocationResult, InvocationSpec};
-use crate::model::limits::Network;
-use crate::model::outcome::{Exit, Outcome};
+use place::{Known, Place};
+use request::Request;
 
-use collect::Collected;
-use stream::{Log, Stopped};
-use surroundings::Surroundings;
+pub use supervisor::supervise;
 
 #[derive(Debug)]
 pub struct SandboxExecutor {
+    state: PathBuf,
     store: Store,
     host_tools: Vec<PathBuf>,
     isolation: Isolation,
 }
 
 impl SandboxExecutor {
-    pub fn new(store: Store, host_tools: Vec<PathBuf>, isolation: Isolation) -> Self {
-        Self { store, host_tools, isolation }
+    /// `state`: the state folder, which `store` is in.
+    pub fn new(state: &Path, store: Store, host_tools: Vec<PathBuf>, isolation: Isolation) -> Self {
+        Self { state: state.to_owned(), store, host_tools, isolation }
     }
 
     pub fn isolation(&self) -> Isolation {
@@ -47,101 +58,123 @@ impl SandboxExecutor {
     }
 }
 
-fn micros(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
-}
-
 fn infrastructure(reason: impl ToString) -> Outcome {
     Outcome::Infrastructure { reason: reason.to_string() }
 }
 
+fn name_of(isolation: Isolation) -> &'static str {
+    match isolation {
+        Isolation::Full => "sandbox",
+        Isolation::None => "unisolated",
+    }
+}
+
 impl Executor for SandboxExecutor {
-    async fn invoke(&self, spec: InvocationSpec, log: Box<dyn LogSink>, cancel: watch::Receiver<bool>) -> InvocationResult {
-        let mut record = InvocationRecord { executor: self.name().to_owned(), ..InvocationRecord::default() };
-        let mut log = Log::new(log, spec.limits.log);
-        let mut collected = Collected::default();
-        let outcome = self.run(&spec, &mut log, cancel, &mut record, &mut collected).await.unwrap_or_else(|outcome| outcome);
-        (record.log_bytes, record.log_dropped_bytes) = log.finish();
-        InvocationResult { outcome, record, artifacts: collected.artifacts, values: collected.values, layer: collected.layer }
+    async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
+        let place = Place::of(&self.state, &spec.run, &spec.node, spec.attempt);
+        let lock = match place.make() {
+            Ok(lock) => lock,
+            // It was begun before: it is not begun again.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return self.lost(true, "there is a record of it already"),
+            Err(error) => return self.lost(false, format!("its record {} can not be made: {error}", place.path().display())),
+        };
+        let scratch = surroundings::scratch_name(&spec);
+        match self.ask(&place, lock, spec, log) {
+            Ok(control) => {
+                let result = self.follow(&place, control, log, watcher).await;
+                // Of a supervisor that was killed; every other has removed it.
+                let store = self.store.clone();
+                let _ = tokio::task::spawn_blocking(move || store.take_away(&scratch)).await;
+                result
+            }
+            Err(error) => {
+                // Nobody has been told of it.
+                let _ = place.remove();
+                self.lost(false, format!("its supervisor could not be started: {error}"))
+            }
+        }
+    }
+
+    async fn resume(&self, run: &RunId, node: &NodeId, attempt: u32, log: &Path, watcher: Watcher) -> InvocationResult {
+        let place = Place::of(&self.state, run, node, attempt);
+        match place.known() {
+            Known::Ended(result) => *result,
+            Known::Lost { started } => self.lost(started, "nobody was left to say how it ended"),
+            Known::Living => match place.connect() {
+                Ok(control) => self.follow(&place, control, log, watcher).await,
+                // It has ended between the two.
+                Err(_) => self.outcome_of(&place),
+            },
+        }
+    }
+
+    fn standing(&self, run: &RunId, node: &NodeId, attempt: u32) -> Standing {
+        match Place::of(&self.state, run, node, attempt).known() {
+            Known::Living => Standing::Living,
+            Known::Ended(result) => Standing::Ended(result),
+            Known::Lost { started } => Standing::Ended(Box::new(self.lost(started, "nobody was left to say how it ended"))),
+        }
+    }
+
+    fn forget(&self, run: &RunId, node: &NodeId, attempt: u32) {
+        // What can not be removed now is swept later.
+        let _ = Place::of(&self.state, run, node, attempt).remove();
+    }
+
+    fn sweep(&self, wanted: &dyn Fn(&str) -> bool) -> io::Result<usize> {
+        place::sweep(&self.state, wanted)
     }
 }
 
 impl SandboxExecutor {
-    fn name(&self) -> &'static str {
-        match self.isolation {
-            Isolation::Full => "sandbox",
-            Isolation::None => "unisolated",
-        }
-    }
-
-    /// `Err` is an outcome as well: the early way out.
-    async fn run(
-        &self,
-        spec: &InvocationSpec,
-        log: &mut Log,
-        cancel: watch::Receiver<bool>,
-        record: &mut InvocationRecord,
-        collected: &mut Collected,
-    ) -> Result<Outcome, Outcome> {
-        if let Network::Only(_) = spec.network {
-            return Err(infrastructure(
-                "a network of certain hosts only is not supported yet by the sandbox: say `network: none` or `network: open`",
-            ));
-        }
-        let begun = Instant::now();
-        let surroundings = Surroundings::make(&self.store, spec, &self.host_tools, self.isolation).map_err(infrastructure)?;
-        record.phases.workspace_us = micros(begun);
-
-        let mut running = sandbox::spawn(&surroundings.sandbox).await.map_err(|error| match error {
-            SandboxError::Program(why) => Outcome::Failed { exit: Exit::None, reason: why },
-            other => infrastructure(other),
-        })?;
-        record.started = true;
-        record.phases.setup_us = running.setup_us;
-        record.phases.exec_us = running.exec_us;
-        record.isolation = std::mem::take(&mut running.isolation);
-        let (stopped, ended) = stream::until_the_end(&mut running, log, stream::Patience { timeout: spec.timeout, grace: spec.grace }, cancel).await;
-        drop(running);
-        record.phases.run_us = ended.run_us;
-        record.cpu_user_us = ended.cpu_user_us;
-        record.cpu_system_us = ended.cpu_system_us;
-        record.peak_memory_bytes = ended.peak_memory_bytes;
-        record.read_bytes = ended.read_bytes;
-        record.written_bytes = ended.written_bytes;
-
-        let begun = Instant::now();
-        let wrong = match (stopped, ended.exit) {
-            (Stopped::TimedOut, _) => Some(Outcome::TimedOut { after_ms: u64::try_from(spec.timeout.as_millis()).unwrap_or(u64::MAX) }),
-            (Stopped::Cancelled, _) => Some(Outcome::Cancelled { reason: "it was asked to stop".to_owned() }),
-            (Stopped::ByItself, Exit::Code(0)) => None,
-            (Stopped::ByItself, Exit::None) => Some(infrastructure("the sandbox was killed from outside; is the machine out of memory?")),
-            (Stopped::ByItself, exit) => Some(Outcome::Failed { exit, reason: hints::why(exit, log.tail(), &self.host_tools) }),
+    /// Lets a supervisor be born, and asks it. From here on the invocation is its own.
+    fn ask(&self, place: &Place, lock: File, spec: InvocationSpec, log: &Path) -> io::Result<UnixStream> {
+        let asked_us = sandbox::monotonic_us();
+        let (own, scratch) = self.store.own();
+        let scratch = scratch.ok_or_else(|| io::Error::other("the scratch folder is closed"))?;
+        let request = Request {
+            asked_us,
+            spec,
+            isolation: self.isolation,
+            host_tools: self.host_tools.clone(),
+            host_path: std::env::var_os("PATH").map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
+            state: self.state.clone(),
+            own: own.to_owned(),
+            owner: sandbox::outer_uid(),
+            place: place.path().to_owned(),
+            log: log.to_owned(),
         };
-        let (store, spec) = (self.store.clone(), spec.clone());
-        let put_away = tokio::task::spawn_blocking(move || put_away(&store, &spec, surroundings, wrong));
-        let (outcome, found, discarded) = put_away.await.map_err(infrastructure)?;
-        *collected = found;
-        record.discarded = discarded.map_err(infrastructure)?;
-        record.phases.collect_us = micros(begun);
-        Ok(outcome)
+        let (control, far) = UnixStream::pair()?;
+        sandbox::supervisor(&[far.as_fd(), lock.as_fd(), scratch])?;
+        drop(far);
+        sandbox::write_message(&control, &request)?;
+        Ok(control)
     }
-}
 
-/// Takes what the step leaves, unless something was wrong with it, and removes the rest.
-fn put_away(
-    store: &Store,
-    spec: &InvocationSpec,
-    surroundings: Surroundings,
-    wrong: Option<Outcome>,
-) -> (Outcome, Collected, Result<Discarded, WorkspaceError>) {
-    let (outcome, collected) = match wrong {
-        Some(wrong) => (wrong, Collected::default()),
-        None => match collect::all(store, spec, &surroundings.places) {
-            Ok(found) => (Outcome::Succeeded, found),
-            Err(collect::NotCollected::Step(reason)) => (Outcome::Failed { exit: Exit::None, reason }, Collected::default()),
-            Err(collect::NotCollected::Ours(reason)) => (infrastructure(reason), Collected::default()),
-        },
-    };
-    let discarded = surroundings.discard(collected.taken);
-    (outcome, collected, discarded)
+    async fn follow(&self, place: &Place, control: UnixStream, log: &Path, watcher: Watcher) -> InvocationResult {
+        let Watcher { log: mut sink, cancel } = watcher;
+        match follow::until_the_end(control, log, &mut *sink, cancel).await {
+            Ok(()) => self.outcome_of(place),
+            Err(error) => self.lost(true, format!("it could not be followed: {error}")),
+        }
+    }
+
+    /// Of one whose supervisor has closed its socket.
+    fn outcome_of(&self, place: &Place) -> InvocationResult {
+        match place.known() {
+            Known::Ended(result) => *result,
+            Known::Lost { started } => self.lost(started, "its supervisor was killed; is the machine out of memory?"),
+            Known::Living => self.lost(true, "its supervisor does not answer"),
+        }
+    }
+
+    fn lost(&self, started: bool, why: impl ToString) -> InvocationResult {
+        InvocationResult {
+            outcome: infrastructure(why),
+            record: InvocationRecord { executor: name_of(self.isolation).to_owned(), started, ..InvocationRecord::default() },
+            artifacts: Vec::new(),
+            values: std::collections::BTreeMap::new(),
+            layer: None,
+        }
+    }
 }

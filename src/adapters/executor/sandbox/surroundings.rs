@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::adapters::sandbox::{Bind, INNER_HOME, Isolation, Overlay, SandboxSpec, TOOL_PATH, program_file};
+use crate::adapters::state::file_name;
 use crate::adapters::workspace::{Scratch, Store, WorkspaceError};
 use crate::model::invocation::{Discarded, InvocationSpec};
 use crate::model::limits::Network;
@@ -33,7 +34,7 @@ pub(super) struct Places {
 
 impl Surroundings {
     pub(super) fn make(store: &Store, spec: &InvocationSpec, host_tools: &[PathBuf], isolation: Isolation) -> Result<Self, WorkspaceError> {
-        let scratch = store.scratch()?;
+        let scratch = store.scratch_named(&scratch_name(spec))?;
         let tree = scratch.folder(store, "tree")?;
         let answers = scratch.folder(store, "answers")?;
         let _ = (scratch.folder(store, "tree/upper")?, scratch.folder(store, "tree/work")?);
@@ -95,6 +96,11 @@ impl Surroundings {
     }
 }
 
+/// Of the scratch folder of an invocation: a file's name.
+pub(super) fn scratch_name(spec: &InvocationSpec) -> String {
+    file_name(spec.id.as_str())
+}
+
 /// Where the step sees things.
 struct Seen {
     script: PathBuf,
@@ -135,7 +141,6 @@ fn environment(spec: &InvocationSpec, host_tools: &[PathBuf], seen: &Seen) -> BT
     let mut path: Vec<String> = tools.chain(seen.programs.iter().cloned()).map(|folder| folder.display().to_string()).collect();
     path.push(TOOL_PATH.to_owned());
     let id = spec.id.as_str();
-    let run = id.strip_suffix(&format!(".{}.{}", spec.node, spec.attempt)).unwrap_or(id);
     let mut env: BTreeMap<String, String> = [
         ("CI", "true".to_owned()),
         ("HOME", seen.home.display().to_string()),
@@ -150,7 +155,7 @@ fn environment(spec: &InvocationSpec, host_tools: &[PathBuf], seen: &Seen) -> BT
     // What a step says about itself can not replace what is true.
     env.extend(
         [
-            ("TIDEGATE_RUN", run.to_owned()),
+            ("TIDEGATE_RUN", spec.run.to_string()),
             ("TIDEGATE_STEP", spec.node.to_string()),
             ("TIDEGATE_ATTEMPT", spec.attempt.to_string()),
             ("TIDEGATE_INVOCATION", id.to_owned()),

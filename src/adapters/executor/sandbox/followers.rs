@@ -1,0 +1,54 @@
+//! Who follows an invocation from outside: the tidegate that asked for it, and any that comes later. A byte to them means that there is something new in the
+//! log, the socket's end that the supervisor has ended; a byte from them that it shall stop. None of them is needed.
+
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+
+/// Nobody has a reason to follow it more often.
+const LIMIT: usize = 16;
+
+pub(super) struct Followers {
+    door: UnixListener,
+    streams: Vec<UnixStream>,
+}
+
+impl Followers {
+    pub(super) fn new(first: UnixStream, door: UnixListener) -> io::Result<Self> {
+        door.set_nonblocking(true)?;
+        first.set_nonblocking(true)?;
+        Ok(Self { door, streams: vec![first] })
+    }
+
+    /// Readable when there is something to `hear`.
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        std::iter::once(self.door.as_fd()).chain(self.streams.iter().map(std::os::fd::AsFd::as_fd))
+    }
+
+    /// There is something new. Whoever has not read the last such word yet will see this with it.
+    pub(super) fn tell(&mut self) {
+        self.streams.retain_mut(|stream| match stream.write(&[1]) {
+            Ok(_) => true,
+            Err(error) => matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
+        });
+    }
+
+    /// Lets in who is at the door, forgets who has gone, and answers whether somebody wants it to stop.
+    pub(super) fn hear(&mut self) -> bool {
+        while let Ok((stream, _)) = self.door.accept() {
+            if self.streams.len() < LIMIT && stream.set_nonblocking(true).is_ok() {
+                self.streams.push(stream);
+            }
+        }
+        let mut stop = false;
+        self.streams.retain_mut(|stream| match stream.read(&mut [0; 16]) {
+            Ok(0) => false,
+            Ok(_) => {
+                stop = true;
+                true
+            }
+            Err(error) => matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
+        });
+        stop
+    }
+}

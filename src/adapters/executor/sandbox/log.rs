@@ -1,0 +1,94 @@
+//! What a step says, to a file, up to a limit. Every byte is kept or counted.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+pub(super) struct Log {
+    /// `None` once it could not be written to.
+    file: Option<File>,
+    limit: u64,
+    kept: u64,
+    dropped: u64,
+    tail: Vec<u8>,
+}
+
+const TAIL: usize = 4096;
+
+impl Log {
+    pub(super) fn make(path: &Path, limit: u64) -> io::Result<Self> {
+        Ok(Self { file: Some(File::create(path)?), limit, kept: 0, dropped: 0, tail: Vec::new() })
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) {
+        let end = &bytes[bytes.len().saturating_sub(TAIL)..];
+        self.tail.extend_from_slice(end);
+        let surplus = self.tail.len().saturating_sub(TAIL);
+        self.tail.drain(..surplus);
+        let room = if self.file.is_some() { usize::try_from(self.limit - self.kept).unwrap_or(usize::MAX) } else { 0 };
+        let (kept, dropped) = bytes.split_at(bytes.len().min(room));
+        self.append(kept);
+        if self.dropped == 0 && !dropped.is_empty() {
+            let limit = self.limit;
+            self.append_uncounted(
+                format!("\n[tidegate: the log is longer than its limit of {limit} bytes; the rest is counted and dropped]\n").as_bytes(),
+            );
+        }
+        self.dropped += dropped.len() as u64;
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        if self.append_uncounted(bytes) { self.kept += bytes.len() as u64 } else { self.dropped += bytes.len() as u64 }
+    }
+
+    /// A full disk ends the log, not the step.
+    fn append_uncounted(&mut self, bytes: &[u8]) -> bool {
+        let written = self.file.as_mut().is_some_and(|file| file.write_all(bytes).is_ok());
+        if !written {
+            self.file = None;
+        }
+        written
+    }
+
+    /// The end of what was said, kept or not.
+    pub(super) fn tail(&self) -> &[u8] {
+        &self.tail
+    }
+
+    /// On disk when it returns. Bytes kept and dropped.
+    pub(super) fn finish(mut self) -> (u64, u64) {
+        // An empty file has nothing that could be lost.
+        if let Some(file) = self.file.take().filter(|_| self.kept > 0) {
+            let _ = file.sync_data();
+        }
+        (self.kept, self.dropped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_is_kept_or_counted_and_the_end_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let mut log = Log::make(&path, 10).unwrap();
+        log.write(b"12345678");
+        log.write(b"9abcdef");
+        log.write(b"the end");
+        assert_eq!(log.tail(), b"123456789abcdefthe end");
+        assert_eq!(log.finish(), (10, 12));
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text, "123456789a\n[tidegate: the log is longer than its limit of 10 bytes; the rest is counted and dropped]\n");
+    }
+
+    #[test]
+    fn a_full_disk_ends_the_log_and_not_the_step() {
+        let mut log = Log { file: Some(File::create("/dev/full").unwrap()), limit: 100, kept: 0, dropped: 0, tail: Vec::new() };
+        log.write(b"lost");
+        log.write(b"as well");
+        assert_eq!(log.tail(), b"lostas well");
+        assert_eq!(log.finish(), (0, 11));
+    }
+}

@@ -1,0 +1,215 @@
+//! The record of one invocation on disk: what is true of it whoever dies.
+//!
+//! ```text
+//! STATE/invocations/RUN/NODE.ATTEMPT/
+//!     lock      held by the supervisor and by the sandbox's helper. Free: nothing of the invocation lives any more
+//!     started   there once the step's first process has begun
+//!     result    what came of it, as JSON; under this name only when it is whole and on disk
+//!     socket    where a later tidegate follows it, or asks it to stop
+//! ```
+//! It stands until the result is in the journal (`Place::remove`).
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::adapters::state::{attempt_name, file_name};
+use crate::model::id::{NodeId, RunId};
+use crate::model::invocation::InvocationResult;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    path: PathBuf,
+}
+
+/// What can be known of an invocation from its record.
+#[derive(Debug)]
+pub(super) enum Known {
+    /// Its supervisor lives.
+    Living,
+    Ended(Box<InvocationResult>),
+    /// There is no result, and nobody who could still write one.
+    Lost {
+        started: bool,
+    },
+}
+
+impl Place {
+    pub(super) fn of(state: &Path, run: &RunId, node: &NodeId, attempt: u32) -> Self {
+        Self { path: folder_of(state, run).join(attempt_name(node, attempt)) }
+    }
+
+    pub(super) fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes the folder, and takes its lock: whoever is given the file holds it on.
+    pub(super) fn make(&self) -> io::Result<File> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.path)?;
+        let lock = File::create_new(self.path.join("lock"))?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(lock)
+    }
+
+    pub(super) fn mark_started(&self) -> io::Result<()> {
+        File::create(self.path.join("started")).map(drop)
+    }
+
+    /// On disk when it returns.
+    pub(super) fn keep(&self, result: &InvocationResult) -> io::Result<()> {
+        let new = self.path.join("result.new");
+        let mut file = File::create(&new)?;
+        file.write_all(&serde_json::to_vec(result).map_err(io::Error::other)?)?;
+        file.sync_all()?;
+        fs::rename(&new, self.path.join("result"))?;
+        File::open(&self.path)?.sync_all()
+    }
+
+    pub(super) fn result(&self) -> Option<InvocationResult> {
+        serde_json::from_slice(&fs::read(self.path.join("result")).ok()?).ok()
+    }
+
+    /// Through a descriptor: a socket's path may have 107 bytes, that of a state folder more.
+    pub(super) fn listen(&self) -> io::Result<UnixListener> {
+        let folder = File::open(&self.path)?;
+        UnixListener::bind(format!("/proc/self/fd/{}/socket", folder.as_raw_fd()))
+    }
+
+    pub(super) fn connect(&self) -> io::Result<UnixStream> {
+        let folder = File::open(&self.path)?;
+        UnixStream::connect(format!("/proc/self/fd/{}/socket", folder.as_raw_fd()))
+    }
+
+    pub(super) fn known(&self) -> Known {
+        // A helper whose supervisor was killed holds the lock until it has killed the rest. That takes no time worth a name.
+        for _ in 0..200 {
+            if self.is_free() {
+                return match self.result() {
+                    Some(result) => Known::Ended(Box::new(result)),
+                    None => Known::Lost { started: self.may_have_started() },
+                };
+            }
+            match self.connect() {
+                Ok(_) => return Known::Living,
+                Err(_) => std::thread::sleep(Duration::from_millis(10)),
+            }
+        }
+        Known::Living
+    }
+
+    /// In doubt, yes: a record that is not there may have been lost with the machine.
+    pub(super) fn may_have_started(&self) -> bool {
+        !self.path.join("lock").exists() || self.path.join("started").exists()
+    }
+
+    fn is_free(&self) -> bool {
+        File::open(self.path.join("lock")).map_or(true, |lock| flock(&lock, FlockOperation::NonBlockingLockShared).is_ok())
+    }
+
+    /// The result is in the journal, or nobody wants it any more.
+    pub(super) fn remove(&self) -> io::Result<()> {
+        match fs::remove_dir_all(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+pub(super) fn folder_of(state: &Path, run: &RunId) -> PathBuf {
+    state.join("invocations").join(file_name(run.as_str()))
+}
+
+/// Removes what is left of runs that nobody will ask for any more. Answers how many of their invocations still live: those stay.
+pub(super) fn sweep(state: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<usize> {
+    let folders = |at: &Path| -> io::Result<Vec<PathBuf>> {
+        match fs::read_dir(at) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            entries => Ok(entries?.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect()),
+        }
+    };
+    let mut living = 0;
+    for run in folders(&state.join("invocations"))? {
+        if run.file_name().and_then(|name| name.to_str()).is_some_and(&wanted) {
+            continue;
+        }
+        for place in folders(&run)?.into_iter().map(Place::at) {
+            match place.known() {
+                Known::Living => living += 1,
+                Known::Ended(_) | Known::Lost { .. } => place.remove()?,
+            }
+        }
+        // Not when something is in it.
+        let _ = fs::remove_dir(&run);
+    }
+    Ok(living)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::invocation::InvocationRecord;
+    use crate::model::outcome::Outcome;
+
+    fn place() -> (tempfile::TempDir, Place) {
+        let state = tempfile::tempdir().unwrap();
+        let place = Place::of(state.path(), &RunId::new("r1"), &NodeId::new("test[os=a b]"), 2);
+        (state, place)
+    }
+
+    fn result() -> InvocationResult {
+        InvocationResult {
+            outcome: Outcome::Succeeded,
+            record: InvocationRecord::default(),
+            artifacts: Vec::new(),
+            values: std::collections::BTreeMap::new(),
+            layer: None,
+        }
+    }
+
+    #[test]
+    fn what_is_known_follows_from_the_lock_the_mark_and_the_result() {
+        let (_state, place) = place();
+        assert!(matches!(place.known(), Known::Lost { started: true }), "a record that is not there may have been lost");
+        let lock = place.make().unwrap();
+        let _socket = place.listen().unwrap();
+        assert!(matches!(place.known(), Known::Living));
+        drop(lock);
+        assert!(matches!(place.known(), Known::Lost { started: false }));
+        place.mark_started().unwrap();
+        assert!(matches!(place.known(), Known::Lost { started: true }));
+        place.keep(&result()).unwrap();
+        assert!(matches!(place.known(), Known::Ended(found) if *found == result()));
+        place.remove().unwrap();
+        place.remove().unwrap();
+    }
+
+    #[test]
+    fn a_result_that_is_not_whole_is_none() {
+        let (_state, place) = place();
+        drop(place.make().unwrap());
+        fs::write(place.path().join("result.new"), "{\"outcome\":").unwrap();
+        assert!(matches!(place.known(), Known::Lost { started: false }));
+    }
+
+    #[test]
+    fn a_sweep_leaves_what_is_wanted_and_what_lives() {
+        let state = tempfile::tempdir().unwrap();
+        let at = |run: &str| Place::of(state.path(), &RunId::new(run), &NodeId::new("a"), 1);
+        drop(at("wanted").make().unwrap());
+        drop(at("dead").make().unwrap());
+        let _living = at("living").make().unwrap();
+        let _socket = at("living").listen().unwrap();
+        assert_eq!(sweep(state.path(), |run| run == "wanted").unwrap(), 1);
+        assert!(at("wanted").path().exists() && at("living").path().exists() && !folder_of(state.path(), &RunId::new("dead")).exists());
+    }
+}

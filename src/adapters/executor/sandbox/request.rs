@@ -1,0 +1,28 @@
+//! What a supervisor is asked, by a message on its socket: never on disk, as the environment of a step may hold secrets.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::adapters::sandbox::Isolation;
+use crate::model::invocation::InvocationSpec;
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Request {
+    /// When tidegate asked, on the clock that all processes share.
+    pub(super) asked_us: u64,
+    pub(super) spec: InvocationSpec,
+    pub(super) isolation: Isolation,
+    pub(super) host_tools: Vec<PathBuf>,
+    /// The `PATH` of whoever started tidegate: for a hint about a tool that is not found.
+    pub(super) host_path: String,
+    pub(super) state: PathBuf,
+    /// Where it may write: the folder in the scratch space of the tidegate that asks.
+    pub(super) own: PathBuf,
+    /// Who files must belong to for the step to be able to change them.
+    pub(super) owner: Option<u32>,
+    /// The record's folder.
+    pub(super) place: PathBuf,
+    /// The file for what the step says.
+    pub(super) log: PathBuf,
+}
