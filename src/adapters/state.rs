@@ -3,6 +3,7 @@
 //! ```text
 //! STATE/journal.db           facts
 //! STATE/runs/RUN/NODE.N.log  what attempt N of a node said
+//! STATE/runs/RUN/tree        the path of the tree that its steps stand on
 //! STATE/owners/OWNER         locked as long as that process lives: the kernel lets go of the lock however it dies
 //! STATE/invocations/RUN/…   the records of invocations under way (executor)
 //! STATE/…                    other folders, each of one adapter: `StateFolder::folder`
@@ -88,6 +89,10 @@ impl StateFolder {
     /// Where an attempt's log is. Not made: `make_run` makes the folder.
     pub fn log(&self, run: &RunId, node: &NodeId, attempt: u32) -> PathBuf {
         self.run(run).join(log_name(node, attempt))
+    }
+    /// Where it is written which tree the steps of a run stand on. Not made.
+    pub fn tree(&self, run: &RunId) -> PathBuf {
+        self.run(run).join("tree")
     }
     pub fn make_run(&self, run: &RunId) -> Result<PathBuf, StateError> {
         self.folder("runs")?;

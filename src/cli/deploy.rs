@@ -17,6 +17,7 @@ use crate::model::deploy::RolloutPolicy;
 use crate::model::fact::RolloutOutcome;
 use crate::model::function::Function;
 use crate::report::diagnostics::render;
+use crate::runtime::drive_run::Rest;
 use crate::runtime::rollouts::Deployment;
 
 pub fn run(global: &Global, arguments: &DeployArguments) -> Exit {
@@ -70,7 +71,7 @@ async fn perform(global: &Global, arguments: &DeployArguments, wanted: Wanted) -
     let wanted = Deployment { function, artifact, digest, policy };
     let (finished, done) = oneshot::channel();
     let screen = tokio::spawn(Screen::new(global).follow(session.observer.clone(), done));
-    let ended = match session.recover().await {
+    let ended = match session.recover(Rest::Leave).await {
         Ok(()) => session.rollouts.deploy(wanted, None, |_| (), abort_when_stopped(stop.clone())).await.map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };

@@ -24,7 +24,7 @@ use crate::model::outcome::{Outcome, RunOutcome};
 use crate::report::diagnostics::render;
 use crate::report::run::summary::LogTail;
 use crate::report::run::view::{Status, View};
-use crate::runtime::drive_run::{self, Surroundings};
+use crate::runtime::drive_run::{self, Rest};
 use crate::runtime::{clock, ids};
 
 /// Lines of a failed step's log in the summary.
@@ -108,23 +108,13 @@ async fn perform(global: &Global, arguments: &RunArguments, here: &Here, plan: P
 }
 
 async fn drive(session: &Session, arguments: &RunArguments, here: &Here, id: &RunId, plan: Plan, stop: drive_run::Stop) -> Result<RunOutcome, Exit> {
-    session.recover().await.map_err(|error| fail(Exit::Infrastructure, error))?;
+    session.recover(Rest::Leave).await.map_err(|error| fail(Exit::Infrastructure, error))?;
     let tree = tree(session, here).map_err(|error| fail(Exit::Infrastructure, error))?;
     session.state.make_run(id).map_err(|error| fail(Exit::Infrastructure, error))?;
-    let around = Surroundings {
-        journal: session.journal.clone(),
-        executor: session.executor.clone(),
-        rollouts: session.rollouts.clone(),
-        observer: session.observer.clone(),
-        state: session.state.clone(),
-        snapshot: tree.path(),
-        parallel: arguments.parallel.and_then(NonZeroUsize::new).unwrap_or_else(processors),
-    };
+    // For whoever goes on with the run when this process dies.
+    std::fs::write(session.state.tree(id), tree.path().as_os_str().as_encoded_bytes()).map_err(|error| fail(Exit::Infrastructure, error))?;
+    let around = session.around(tree.path(), arguments.parallel.and_then(NonZeroUsize::new).unwrap_or_else(session::processors));
     drive_run::drive(&around, id.clone(), plan, stop).await.map_err(|error| fail(Exit::Infrastructure, error))
-}
-
-fn processors() -> NonZeroUsize {
-    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
 /// What the steps see at the bottom of their workspaces.

@@ -12,6 +12,7 @@ use super::session::{self, Session, fail};
 use crate::adapters::provider::AnyProvider;
 use crate::model::function::Target;
 use crate::report::run::text::clean;
+use crate::runtime::drive_run::Rest;
 use crate::runtime::observer::Shown;
 
 pub fn run(global: &Global, arguments: &ServeArguments) -> Exit {
@@ -33,7 +34,7 @@ async fn serve(global: &Global, arguments: &ServeArguments) -> Result<Exit, (Exi
     let gateway = GatewayArguments { listen: arguments.listen };
     // As every other command: what dead processes left is ended before anything is served.
     let session = Session::open(global, &arguments.isolation, &gateway).map_err(|error| (error.exit(), error.to_string()))?;
-    session.recover().await.map_err(ours)?;
+    session.recover(Rest::Run).await.map_err(ours)?;
     for shown in session.observer.drain() {
         if let Shown::Note(text) = shown {
             eprintln!("note: {}", clean(&text));

@@ -1,5 +1,7 @@
 //! What every command that changes something begins with: the state folder, the journal, and the end of what dead processes left.
 
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -14,6 +16,7 @@ use crate::adapters::provider::LocalOptions;
 use crate::adapters::sandbox;
 use crate::adapters::state::{self, Owner, StateError, StateFolder};
 use crate::adapters::workspace::{Store, WorkspaceError};
+use crate::runtime::drive_run::{Rest, Surroundings};
 use crate::runtime::observer::Observer;
 use crate::runtime::recover::{RecoverError, recover};
 use crate::runtime::rollouts::Rollouts;
@@ -84,10 +87,29 @@ impl Session {
         Ok(Self { rollouts, executor, store, observer, journal, state, owner })
     }
 
-    /// Ends what dead processes left unfinished.
-    pub async fn recover(&self) -> Result<(), SessionError> {
-        Ok(recover(&self.journal, &self.state, self.owner.id(), &self.rollouts, &self.observer).await?)
+    /// Ends what dead processes left unfinished, or goes on with it.
+    pub async fn recover(&self, rest: Rest) -> Result<(), SessionError> {
+        let around = self.around(PathBuf::new(), processors());
+        Ok(recover(&around, self.owner.id(), rest).await?)
     }
+
+    /// What runs on this tree are performed with.
+    pub fn around(&self, snapshot: PathBuf, parallel: NonZeroUsize) -> Surroundings {
+        Surroundings {
+            journal: self.journal.clone(),
+            executor: self.executor.clone(),
+            rollouts: self.rollouts.clone(),
+            observer: self.observer.clone(),
+            state: self.state.clone(),
+            snapshot,
+            parallel,
+        }
+    }
+}
+
+/// How many invocations a run has at once where nobody says.
+pub fn processors() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
 /// A runtime for one command.

@@ -15,12 +15,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::adapters::executor::{AnyExecutor, Executor as _, Watcher};
-use crate::adapters::journal::{AnyJournal, JournalError};
+use crate::adapters::journal::{AnyJournal, Journal as _, JournalError};
 use crate::adapters::state::StateFolder;
 use crate::core::plan::Plan;
-use crate::core::run::{Effect, IllegalInput, Input, PlanError, Rules, Run, always};
-use crate::model::fact::{Fact, RolloutOutcome, RunFact, Stream};
-use crate::model::id::{InvocationId, NodeId, RunId};
+use crate::core::run::{Effect, IllegalInput, Input, PlanError, Room, Rules, Run, always, never};
+use crate::core::turn::Turn;
+use crate::model::fact::{Fact, RolloutFact, RolloutOutcome, RunFact, Stream};
+use crate::model::id::{InvocationId, NodeId, RolloutId, RunId};
 use crate::model::invocation::InvocationResult;
 use crate::model::outcome::{Exit, Outcome, RunOutcome};
 use crate::model::time::Timestamp;
@@ -60,43 +61,59 @@ pub enum DriveError {
 /// Somebody who wants the run to stop, and why; `None` while nobody does.
 pub type Stop = watch::Receiver<Option<String>>;
 
+/// What of a run is gone on with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// All of it, to its end.
+    Run,
+    /// Only what has begun; then it ends as interrupted.
+    Leave,
+}
+
 /// Runs a plan to its end.
-pub async fn drive(around: &Surroundings, id: RunId, plan: Plan, mut stop: Stop) -> Result<RunOutcome, DriveError> {
-    let rules = Rules { parallel: around.parallel, condition: &condition::evaluate, room: &always };
-    let mut at = clock::now();
-    let (mut run, mut turn) = Run::start(id.clone(), plan, rules, at)?;
-    let mut recorder = Recorder::new(around.journal.clone(), Stream::Run(id.clone()), 0, around.observer.clone());
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "bounded by what is under way: every effect answers once, a deploy twice; waiting for room could lock up the loop"
-    )]
-    let (answers, mut inbox) = mpsc::unbounded_channel();
-    let mut hands = Hands { around, run_id: id, answers, tasks: JoinSet::new(), kill: HashMap::new(), abort: HashMap::new(), queued: HashMap::new() };
-    let mut wake: Option<Timestamp> = None;
-    let mut stopping = false;
-    loop {
-        hands.note_queue(at, &turn.facts);
-        let answered = ended_invocations(&turn.facts);
-        recorder.record(at, turn.facts.into_iter().map(Fact::Run).collect()).await?;
-        hands.forget(answered);
-        for effect in turn.effects {
-            match effect {
-                Effect::WakeAt(moment) => wake = Some(moment),
-                Effect::Finished { outcome } => {
-                    hands.finish().await;
-                    return Ok(outcome);
-                }
-                effect => hands.perform(&run, effect),
-            }
-        }
-        let input = tokio::select! {
-            Some(answer) = inbox.recv() => answer,
-            () = sleep_until(wake) => { wake = None; Input::Tick }
-            reason = asked_to_stop(&mut stop, stopping) => { stopping = true; Input::Cancel { reason } }
-        };
-        at = clock::now();
-        turn = run.handle(input, rules, at).map_err(|illegal| DriveError::Machine(Box::new(illegal)))?;
+pub async fn drive(around: &Surroundings, id: RunId, plan: Plan, stop: Stop) -> Result<RunOutcome, DriveError> {
+    let at = clock::now();
+    let (run, turn) = Run::start(id.clone(), plan, rules(around, Rest::Run), at)?;
+    let (hands, inbox) = Hands::new(around, id, 0);
+    hands.drive(run, turn, at, inbox, Rest::Run, stop).await
+}
+
+/// Goes on with a run whose process has died; `written` is how many facts it has. What it had begun is followed to its end, never begun again.
+pub async fn go_on(around: &Surroundings, mut run: Run, written: u64, rest: Rest, stop: Stop) -> Result<RunOutcome, DriveError> {
+    let at = clock::now();
+    let (mut hands, inbox) = Hands::new(around, run.id().clone(), written);
+    for (node, attempt) in run.under_way() {
+        hands.resume(node, attempt);
     }
+    for (node, rollout) in run.deploying().into_iter().filter(|_| rest == Rest::Run) {
+        let outcome = match rollout {
+            Some(rollout) => rollout_outcome(&around.journal, rollout).await?,
+            None => RolloutOutcome::Failed { reason: "Tidegate died as its rollout was about to start".to_owned() },
+        };
+        let _ = hands.answers.send(Input::RolloutEnded { node, outcome });
+    }
+    let input = if rest == Rest::Leave && run.under_way().is_empty() { Input::Interrupted } else { Input::Tick };
+    let turn = run.handle(input, rules(around, rest), at).map_err(|illegal| DriveError::Machine(Box::new(illegal)))?;
+    hands.drive(run, turn, at, inbox, rest, stop).await
+}
+
+/// Of a rollout that recovery has ended by now.
+async fn rollout_outcome(journal: &AnyJournal, rollout: RolloutId) -> Result<RolloutOutcome, JournalError> {
+    let entries = journal.read(&Stream::Rollout(rollout)).await?;
+    let ended = entries
+        .iter()
+        .rev()
+        .find_map(|entry| if let Fact::Rollout(RolloutFact::Ended { outcome, .. }) = &entry.fact { Some(outcome.clone()) } else { None });
+    Ok(ended.unwrap_or_else(|| RolloutOutcome::Stuck { reason: "its process died, and it could not be taken back".to_owned() }))
+}
+
+/// Made anew for every turn: they must not be held while something is waited for.
+fn rules(around: &Surroundings, rest: Rest) -> Rules<'static> {
+    let room: Room<'static> = match rest {
+        Rest::Run => &always,
+        Rest::Leave => &never,
+    };
+    Rules { parallel: around.parallel, condition: &condition::evaluate, room }
 }
 
 async fn sleep_until(moment: Option<Timestamp>) {
@@ -122,9 +139,62 @@ struct Hands<'a> {
     kill: HashMap<(NodeId, u32), watch::Sender<bool>>,
     abort: HashMap<NodeId, watch::Sender<bool>>,
     queued: HashMap<NodeId, Timestamp>,
+    recorder: Recorder,
 }
 
-impl Hands<'_> {
+impl<'a> Hands<'a> {
+    fn new(around: &'a Surroundings, run_id: RunId, written: u64) -> (Self, mpsc::UnboundedReceiver<Input>) {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "bounded by what is under way: every effect answers once, a deploy twice; waiting for room could lock up the loop"
+        )]
+        let (answers, inbox) = mpsc::unbounded_channel();
+        let recorder = Recorder::new(around.journal.clone(), Stream::Run(run_id.clone()), written, around.observer.clone());
+        let (tasks, kill, abort, queued) = (JoinSet::new(), HashMap::new(), HashMap::new(), HashMap::new());
+        (Self { around, run_id, answers, tasks, kill, abort, queued, recorder }, inbox)
+    }
+
+    /// The loop.
+    async fn drive(
+        mut self,
+        mut run: Run,
+        mut turn: Turn<RunFact, Effect>,
+        mut at: Timestamp,
+        mut inbox: mpsc::UnboundedReceiver<Input>,
+        rest: Rest,
+        mut stop: Stop,
+    ) -> Result<RunOutcome, DriveError> {
+        let mut wake: Option<Timestamp> = None;
+        let mut stopping = false;
+        loop {
+            self.note_queue(at, &turn.facts);
+            let answered = ended_invocations(&turn.facts);
+            self.recorder.record(at, turn.facts.into_iter().map(Fact::Run).collect()).await?;
+            self.forget(answered);
+            for effect in turn.effects {
+                match effect {
+                    Effect::WakeAt(moment) => wake = Some(moment),
+                    Effect::Finished { outcome } => {
+                        self.finish().await;
+                        return Ok(outcome);
+                    }
+                    effect => self.perform(&run, effect),
+                }
+            }
+            let input = if rest == Rest::Leave && run.under_way().is_empty() {
+                Input::Interrupted
+            } else {
+                tokio::select! {
+                    Some(answer) = inbox.recv() => answer,
+                    () = sleep_until(wake) => { wake = None; Input::Tick }
+                    reason = asked_to_stop(&mut stop, stopping) => { stopping = true; Input::Cancel { reason } }
+                }
+            };
+            at = clock::now();
+            turn = run.handle(input, rules(self.around, rest), at).map_err(|illegal| DriveError::Machine(Box::new(illegal)))?;
+        }
+    }
+
     fn note_queue(&mut self, at: Timestamp, facts: &[RunFact]) {
         for fact in facts {
             if let RunFact::NodeQueued { node } = fact {
@@ -168,6 +238,18 @@ impl Hands<'_> {
             };
             result.record.phases.queued_us = queued_us;
             // A closed inbox means that the loop has ended with an error: nobody is left to tell.
+            let _ = answers.send(Input::InvocationEnded { node, attempt, result: Box::new(result) });
+        });
+    }
+
+    fn resume(&mut self, node: NodeId, attempt: u32) {
+        let (kill, killed) = watch::channel(false);
+        self.kill.insert((node.clone(), attempt), kill);
+        let (around, answers) = (self.around.clone(), self.answers.clone());
+        let run_id = self.run_id.clone();
+        self.tasks.spawn(async move {
+            let watcher = Watcher { log: Box::new(StepLog { node: node.clone(), observer: around.observer.clone() }), cancel: killed };
+            let result = around.executor.resume(&run_id, &node, attempt, &around.state.log(&run_id, &node, attempt), watcher).await;
             let _ = answers.send(Input::InvocationEnded { node, attempt, result: Box::new(result) });
         });
     }

@@ -1,20 +1,25 @@
 //! What a start does first: end what dead processes left unfinished, by replaying their facts through the same machines.
 //!
-//! A dead run ends as interrupted. A dead rollout is taken back to the stable release: nobody has watched it since, and going back needs nothing.
+//! A dead rollout is taken back to the stable release: nobody has watched it since, and going back needs nothing. A dead run's invocations have not died with
+//! it: what has ended meanwhile is recorded as it was, what still lives is followed to its end, and nothing is begun twice. What had not begun is begun only
+//! where somebody stays to see it through (`Rest::Run`); otherwise the run ends as interrupted.
+
+use std::path::PathBuf;
 
 use tokio::sync::watch;
 
-use crate::adapters::journal::{AnyJournal, Journal as _, JournalError, Unfinished};
-use crate::adapters::state::{StateError, StateFolder};
+use crate::adapters::executor::{Executor as _, Standing};
+use crate::adapters::journal::{Journal as _, JournalError, Unfinished};
+use crate::adapters::state::{StateError, file_name};
 use crate::core::rollout::{Input as RolloutInput, Rollout};
-use crate::core::run::{Input, Rules, Run, always};
+use crate::core::run::Run;
 use crate::model::fact::{Entry, Fact, RolloutFact, RunFact, Stream};
+use crate::model::id::{NodeId, RunId};
 use crate::model::time::Timestamp;
 
+use super::drive_run::{self, DriveError, Rest, Surroundings};
 use super::observer::Observer;
-use super::recorder::Recorder;
 use super::rollouts::Rollouts;
-use super::{clock, condition};
 
 #[derive(Debug, thiserror::Error)]
 pub enum RecoverError {
@@ -22,42 +27,86 @@ pub enum RecoverError {
     Journal(#[from] JournalError),
     #[error(transparent)]
     State(#[from] StateError),
+    #[error("the records of invocations can not be tidied up: {0}")]
+    Records(#[from] std::io::Error),
 }
 
-/// Ends all that dead processes left. What can not be ended is said and left as it is: it must not keep a person from working.
-pub async fn recover(journal: &AnyJournal, state: &StateFolder, me: &str, rollouts: &Rollouts, observer: &Observer) -> Result<(), RecoverError> {
+/// Ends, or goes on with, all that dead processes left. What can not be ended is said and left as it is: it must not keep a person from working. Returns when
+/// everything has ended that ends by itself; what takes longer is gone on with in the background.
+pub async fn recover(around: &Surroundings, me: &str, rest: Rest) -> Result<(), RecoverError> {
+    let Surroundings { journal, state, observer, .. } = around;
+    // Before the runs are looked at: whatever is recorded later belongs to one that begins later.
+    let mut recorded = around.executor.recorded()?;
+    let mut dead = Vec::new();
     for unfinished in journal.unfinished().await? {
         if unfinished.owner == me || state.is_alive(&unfinished.owner)? {
-            continue;
+            if let Stream::Run(run) = &unfinished.stream {
+                recorded.retain(|recorded| *recorded != file_name(run.as_str()));
+            }
+        } else {
+            dead.push(unfinished);
         }
+    }
+    // Rollouts first: a run that is gone on with wants to know how they ended.
+    dead.sort_by_key(|unfinished| matches!(unfinished.stream, Stream::Run(_)));
+    for unfinished in dead {
         let entries = journal.read(&unfinished.stream).await?;
         let ended = match &unfinished.stream {
-            Stream::Run(_) => end_run(journal, &unfinished, &entries, observer).await,
-            Stream::Rollout(_) => take_back(rollouts, &entries, observer).await,
+            Stream::Run(id) => {
+                recorded.retain(|recorded| *recorded != file_name(id.as_str()));
+                go_on(around, id, &unfinished, &entries, rest).await
+            }
+            Stream::Rollout(_) => take_back(&around.rollouts, &entries, observer).await,
         };
         if let Err(why) = ended {
             observer.note(format!("{} was interrupted and could not be ended: {why}", name(&unfinished.stream)));
         }
     }
+    around.executor.sweep(&recorded)?;
     state.bury_the_dead()?;
     Ok(())
 }
 
-async fn end_run(journal: &AnyJournal, unfinished: &Unfinished, entries: &[Entry], observer: &Observer) -> Result<(), String> {
-    let mut run = Run::replay(&run_facts(entries)).map_err(|error| error.to_string())?;
-    let rules = Rules { parallel: std::num::NonZeroUsize::MIN, condition: &condition::evaluate, room: &always };
-    let at = clock::now();
-    let turn = run.handle(Input::Interrupted, rules, at).map_err(|error| error.to_string())?;
-    let facts = turn.facts.into_iter().map(Fact::Run).collect();
+async fn go_on(around: &Surroundings, id: &RunId, unfinished: &Unfinished, entries: &[Entry], rest: Rest) -> Result<(), String> {
+    let run = Run::replay(&run_facts(entries)).map_err(|error| error.to_string())?;
+    let tree = tree_of(around, id).filter(|_| rest == Rest::Run);
+    let rest = if tree.is_some() { Rest::Run } else { Rest::Leave };
+    let lives = |(node, attempt): &&(NodeId, u32)| matches!(around.executor.standing(id, node, *attempt), Standing::Living);
+    let living = run.under_way().iter().filter(lives).count();
+    around.observer.note(match (rest, living) {
+        (Rest::Run, _) => format!("run {id} was interrupted: going on with it"),
+        (Rest::Leave, 0) => format!("run {id} was interrupted; it is marked so"),
+        (Rest::Leave, 1) => format!("run {id} was interrupted; a step of it goes on, and what it leaves is recorded when it ends"),
+        (Rest::Leave, steps) => format!("run {id} was interrupted; {steps} steps of it go on, and what they leave is recorded when they end"),
+    });
     // Quietly: the person has started something else.
-    let mut recorder = Recorder::new(journal.clone(), unfinished.stream.clone(), unfinished.last, Observer::default());
-    match recorder.record(at, facts).await {
-        // Another process was faster.
-        Ok(()) | Err(JournalError::Conflict { .. }) => {}
-        Err(error) => return Err(error.to_string()),
+    let quiet = Surroundings { observer: Observer::default(), snapshot: tree.unwrap_or_default(), ..around.clone() };
+    let written = unfinished.last;
+    let going = async move {
+        // Nobody cancels it from here.
+        let (_nobody, stop) = watch::channel(None);
+        match drive_run::go_on(&quiet, run, written, rest, stop).await {
+            // Another process was faster.
+            Ok(_) | Err(DriveError::Journal(JournalError::Conflict { .. })) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
+    };
+    if rest == Rest::Leave && living == 0 {
+        return going.await;
     }
-    observer.note(format!("{} was interrupted; it is marked so", name(&unfinished.stream)));
+    let (observer, id) = (around.observer.clone(), id.clone());
+    tokio::spawn(async move {
+        if let Err(why) = going.await {
+            observer.note(format!("run {id} could not be gone on with: {why}"));
+        }
+    });
     Ok(())
+}
+
+/// What the run's steps stand on, where it is still there.
+fn tree_of(around: &Surroundings, id: &RunId) -> Option<PathBuf> {
+    let tree = PathBuf::from(std::fs::read_to_string(around.state.tree(id)).ok()?);
+    tree.is_dir().then_some(tree)
 }
 
 async fn take_back(rollouts: &Rollouts, entries: &[Entry], observer: &Observer) -> Result<(), String> {

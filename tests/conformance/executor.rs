@@ -430,9 +430,9 @@ async fn an_invocation_goes_on_without_whoever_asked_for_it_and_is_never_begun_t
         // And anybody after that, until it is forgotten.
         let third = scene.executor.resume(&asked.run, &asked.node, 1, &file, Log::default().watched(cancel)).await;
         assert_eq!(third, result);
-        assert_eq!(scene.executor.sweep(&|run| run == "r1").unwrap(), 0);
+        assert_eq!(scene.executor.recorded().unwrap(), ["r1"]);
         assert!(matches!(scene.executor.standing(&asked.run, &asked.node, 1), Standing::Ended(kept) if *kept == result));
-        assert_eq!(scene.executor.sweep(&|_| false).unwrap(), 0);
+        assert_eq!(scene.executor.sweep(&["r1".to_owned()]).unwrap(), 0);
         let lost = scene.executor.standing(&asked.run, &asked.node, 1);
         assert!(matches!(lost, Standing::Ended(lost) if lost.record.started), "in doubt it had begun");
         assert_eq!(scene.leftovers(), Vec::<String>::new());

@@ -12,6 +12,7 @@ mod clients;
 mod gateway;
 mod hostile;
 mod kill;
+mod outlive;
 mod pipelines;
 mod raw;
 mod readme;

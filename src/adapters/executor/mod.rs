@@ -56,6 +56,8 @@ pub trait Executor {
     fn standing(&self, run: &RunId, node: &NodeId, attempt: u32) -> Standing;
     /// Its result is in the journal, and is needed here no more.
     fn forget(&self, run: &RunId, node: &NodeId, attempt: u32);
-    /// Forgets all invocations that have ended, but those of runs (by their folder's name) that are still wanted. Answers how many others still live.
-    fn sweep(&self, wanted: &dyn Fn(&str) -> bool) -> io::Result<usize>;
+    /// Runs that it keeps records of, each by the file name that stands for its id.
+    fn recorded(&self) -> io::Result<Vec<String>>;
+    /// Forgets all invocations of these runs that have ended. Answers how many still live.
+    fn sweep(&self, runs: &[String]) -> io::Result<usize>;
 }

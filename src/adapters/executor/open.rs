@@ -69,9 +69,14 @@ impl Executor for AnyExecutor {
             Self::Sandbox(executor) => executor.forget(run, node, attempt),
         }
     }
-    fn sweep(&self, wanted: &dyn Fn(&str) -> bool) -> io::Result<usize> {
+    fn recorded(&self) -> io::Result<Vec<String>> {
         match self {
-            Self::Sandbox(executor) => executor.sweep(wanted),
+            Self::Sandbox(executor) => executor.recorded(),
+        }
+    }
+    fn sweep(&self, runs: &[String]) -> io::Result<usize> {
+        match self {
+            Self::Sandbox(executor) => executor.sweep(runs),
         }
     }
 }

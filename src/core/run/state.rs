@@ -150,6 +150,22 @@ impl Run {
     pub fn nodes(&self) -> impl Iterator<Item = (&Node, &NodeState)> {
         self.plan.nodes.iter().zip(self.nodes.iter().map(|node| &node.state))
     }
+    /// Invocations that have begun and not ended.
+    pub fn under_way(&self) -> Vec<(NodeId, u32)> {
+        let attempt = |at: &usize| match self.nodes[*at].state {
+            NodeState::Running { attempt, .. } => Some((self.plan.nodes[*at].id.clone(), attempt)),
+            _ => None,
+        };
+        self.running.iter().filter_map(attempt).collect()
+    }
+    /// Deploys that have been asked for and have not ended, with their rollouts as far as these have begun.
+    pub fn deploying(&self) -> Vec<(NodeId, Option<RolloutId>)> {
+        let rollout = |at: &usize| match &self.nodes[*at].state {
+            NodeState::Deploying { rollout, .. } => Some(rollout.clone()),
+            _ => None,
+        };
+        self.deploying.iter().map(|at| (self.plan.nodes[*at].id.clone(), rollout(at))).collect()
+    }
     /// What a node's last attempt left; `None` before it has ended once.
     pub fn kept(&self, id: &NodeId) -> Option<&Kept> {
         self.index.get(id).and_then(|at| self.nodes[*at].kept.as_deref())

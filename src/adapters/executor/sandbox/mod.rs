@@ -121,8 +121,12 @@ impl Executor for SandboxExecutor {
         let _ = Place::of(&self.state, run, node, attempt).remove();
     }
 
-    fn sweep(&self, wanted: &dyn Fn(&str) -> bool) -> io::Result<usize> {
-        place::sweep(&self.state, wanted)
+    fn recorded(&self) -> io::Result<Vec<String>> {
+        place::recorded(&self.state)
+    }
+
+    fn sweep(&self, runs: &[String]) -> io::Result<usize> {
+        place::sweep(&self.state, runs)
     }
 }
 

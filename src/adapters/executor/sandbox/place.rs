@@ -55,7 +55,14 @@ impl Place {
 
     /// Makes the folder, and takes its lock: whoever is given the file holds it on.
     pub(super) fn make(&self) -> io::Result<File> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.path)?;
+        let mut folders = fs::DirBuilder::new();
+        folders.recursive(true).mode(0o700);
+        // Another one of the run may just take the empty folder away.
+        while let Err(error) = folders.create(&self.path) {
+            if error.kind() != io::ErrorKind::NotFound {
+                return Err(error);
+            }
+        }
         let lock = File::create_new(self.path.join("lock"))?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
         Ok(lock)
@@ -119,9 +126,12 @@ impl Place {
     /// The result is in the journal, or nobody wants it any more.
     pub(super) fn remove(&self) -> io::Result<()> {
         match fs::remove_dir_all(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
+        // Not when something else is in it.
+        let _ = self.path.parent().map(fs::remove_dir);
+        Ok(())
     }
 }
 
@@ -129,19 +139,15 @@ pub(super) fn folder_of(state: &Path, run: &RunId) -> PathBuf {
     state.join("invocations").join(file_name(run.as_str()))
 }
 
-/// Removes what is left of runs that nobody will ask for any more. Answers how many of their invocations still live: those stay.
-pub(super) fn sweep(state: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<usize> {
-    let folders = |at: &Path| -> io::Result<Vec<PathBuf>> {
-        match fs::read_dir(at) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            entries => Ok(entries?.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect()),
-        }
-    };
+/// The folders' names of all runs that there are records of.
+pub(super) fn recorded(state: &Path) -> io::Result<Vec<String>> {
+    Ok(folders(&state.join("invocations"))?.iter().filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect())
+}
+
+/// Removes the records of these runs' invocations, but of those that live: it answers how many.
+pub(super) fn sweep(state: &Path, runs: &[String]) -> io::Result<usize> {
     let mut living = 0;
-    for run in folders(&state.join("invocations"))? {
-        if run.file_name().and_then(|name| name.to_str()).is_some_and(&wanted) {
-            continue;
-        }
+    for run in runs.iter().map(|run| state.join("invocations").join(file_name(run))) {
         for place in folders(&run)?.into_iter().map(Place::at) {
             match place.known() {
                 Known::Living => living += 1,
@@ -152,6 +158,13 @@ pub(super) fn sweep(state: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<u
         let _ = fs::remove_dir(&run);
     }
     Ok(living)
+}
+
+fn folders(at: &Path) -> io::Result<Vec<PathBuf>> {
+    match fs::read_dir(at) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        entries => Ok(entries?.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect()),
+    }
 }
 
 #[cfg(test)]
@@ -209,7 +222,10 @@ mod tests {
         drop(at("dead").make().unwrap());
         let _living = at("living").make().unwrap();
         let _socket = at("living").listen().unwrap();
-        assert_eq!(sweep(state.path(), |run| run == "wanted").unwrap(), 1);
+        let mut runs = recorded(state.path()).unwrap();
+        runs.sort();
+        assert_eq!(runs, ["dead", "living", "wanted"]);
+        assert_eq!(sweep(state.path(), &runs[..2]).unwrap(), 1);
         assert!(at("wanted").path().exists() && at("living").path().exists() && !folder_of(state.path(), &RunId::new("dead")).exists());
     }
 }

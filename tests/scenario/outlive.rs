@@ -1,0 +1,192 @@
+//! An invocation goes on when its tidegate is killed: the next start finds what came of it, says the same, and begins nothing twice.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tidegate::adapters::journal::{self, Journal as _};
+use tidegate::core::run::{NodeState, Run};
+use tidegate::model::fact::{Fact, RunFact, Stream};
+use tidegate::model::id::{NodeId, RunId};
+use tidegate::model::outcome::{Outcome, RunOutcome};
+use tidegate::runtime::recover::run_facts;
+
+use crate::support::World;
+
+const PIPELINE: &str = "\
+name: story
+on: { manual: {} }
+steps:
+  slow:
+    run: |
+      echo begun
+      n=0
+      while [ $n -lt 30 ]; do sleep 0.05; n=$((n+1)); echo line $n; done
+      echo kept > it
+    outputs: { it: it }
+  after:
+    needs: [slow]
+    run: cat it; echo after
+";
+
+const OTHER: &str = "\
+name: other
+on: { manual: {} }
+steps:
+  quick: { run: \"true\" }
+";
+
+fn story(pipeline: &str) -> World {
+    let world = World::with(&[(".tidegate/story.yaml", pipeline), (".tidegate/other.yaml", OTHER)]);
+    world.commit("A story");
+    world
+}
+
+/// Starts the pipeline, kills its tidegate when the step has said something, and answers the run.
+fn interrupted(world: &World) -> RunId {
+    let mut tidegate = world.start(&["run", ".tidegate/story.yaml"]);
+    let log = until(|| {
+        find(&world.state().join("runs"), "slow.1.log").filter(|log| std::fs::read_to_string(log).is_ok_and(|text| text.contains("line 2\n")))
+    });
+    tidegate.kill().expect("kill -9");
+    tidegate.wait().expect("its end");
+    RunId::new(log.parent().and_then(|run| run.file_name()?.to_str()).expect("the run's folder"))
+}
+
+fn find(below: &std::path::Path, name: &str) -> Option<PathBuf> {
+    let runs = std::fs::read_dir(below).ok()?;
+    runs.filter_map(|run| Some(run.ok()?.path().join(name))).find(|path| path.exists())
+}
+
+fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..600 {
+        if let Some(found) = look() {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("it never came")
+}
+
+fn facts(world: &World, run: &RunId) -> (Vec<RunFact>, Run) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(async {
+        let journal = journal::open(&world.state().join("journal.db"), "reader").expect("the journal");
+        let entries = journal.read(&Stream::Run(run.clone())).await.expect("the run");
+        let facts = entries.iter().filter_map(|entry| if let Fact::Run(fact) = &entry.fact { Some(fact.clone()) } else { None }).collect();
+        (facts, Run::replay(&run_facts(&entries)).expect("facts that fit"))
+    })
+}
+
+fn ended(run: &Run, node: &str) -> Option<Outcome> {
+    if let Some(NodeState::Ended(outcome)) = run.state(&NodeId::new(node)) { Some(outcome.clone()) } else { None }
+}
+
+fn starts(facts: &[RunFact], node: &str) -> usize {
+    facts.iter().filter(|fact| matches!(fact, RunFact::InvocationStarted { node: started, .. } if started.as_str() == node)).count()
+}
+
+fn log_of(world: &World, run: &RunId, name: &str) -> String {
+    std::fs::read_to_string(world.state().join("runs").join(run.as_str()).join(name)).expect("the log")
+}
+
+/// What the step says when nobody is killed.
+fn truth() -> String {
+    let lines: String = (1..=30).map(|n| format!("line {n}\n")).collect();
+    format!("begun\n{lines}")
+}
+
+/// Processes of tidegate's that own an invocation or watch a sandbox, and belong to this world: by the record's lock that they have open.
+fn owners_of(world: &World) -> Vec<i32> {
+    let records = world.state().join("invocations");
+    let pids = std::fs::read_dir("/proc").expect("/proc").filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    let holds = |pid: &i32| {
+        std::fs::read_dir(format!("/proc/{pid}/fd")).is_ok_and(|open| {
+            open.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok()).any(|target| target.starts_with(&records) && target.ends_with("lock"))
+        })
+    };
+    let mut owners: Vec<i32> = pids.filter(holds).collect();
+    // The supervisor is older than the helper that it has forked.
+    owners.sort_unstable();
+    owners
+}
+
+#[test]
+fn what_ended_meanwhile_is_recorded_as_it_was_and_the_rest_is_left() {
+    let world = story(PIPELINE);
+    let run = interrupted(&world);
+    until(|| owners_of(&world).is_empty().then_some(()));
+    world.tidegate(&["run", ".tidegate/other.yaml"]).expect(0).says(&format!("run {run} was interrupted; it is marked so"));
+    let (facts, run_now) = facts(&world, &run);
+    assert_eq!(ended(&run_now, "slow"), Some(Outcome::Succeeded));
+    assert!(matches!(ended(&run_now, "after"), Some(Outcome::Cancelled { .. })));
+    assert_eq!(run_now.outcome(), Some(RunOutcome::Interrupted));
+    assert_eq!(starts(&facts, "slow"), 1);
+    assert_eq!(log_of(&world, &run, "slow.1.log"), truth());
+    let recorded = facts
+        .iter()
+        .any(|fact| matches!(fact, RunFact::InvocationEnded { record: Some(record), artifacts, .. } if record.started && artifacts.len() == 1));
+    assert!(recorded, "{facts:#?}");
+    assert_eq!(std::fs::read_dir(world.state().join("invocations")).expect("records").count(), 0, "what is in the journal has no record any more");
+}
+
+#[test]
+fn what_still_lives_is_followed_while_something_else_runs() {
+    let world = story(PIPELINE);
+    let run = interrupted(&world);
+    world.write(".tidegate/other.yaml", &OTHER.replace("\"true\"", "sleep 3"));
+    world.commit("A longer one");
+    world.tidegate(&["run", ".tidegate/other.yaml"]).expect(0).says(&format!("run {run} was interrupted; a step of it goes on"));
+    let (facts, run_now) = facts(&world, &run);
+    assert_eq!(ended(&run_now, "slow"), Some(Outcome::Succeeded));
+    assert_eq!(run_now.outcome(), Some(RunOutcome::Interrupted));
+    assert_eq!((starts(&facts, "slow"), starts(&facts, "after")), (1, 0));
+    assert_eq!(log_of(&world, &run, "slow.1.log"), truth());
+}
+
+#[test]
+fn a_server_goes_on_with_the_whole_run() {
+    let world = story(PIPELINE);
+    let run = interrupted(&world);
+    let mut serve = world.start(&["serve", "--listen", "127.0.0.1:0"]);
+    until(|| facts(&world, &run).1.outcome().map(|_| ()));
+    serve.kill().expect("kill -9");
+    serve.wait().expect("its end");
+    let (facts, run_now) = facts(&world, &run);
+    assert_eq!(run_now.outcome(), Some(RunOutcome::Succeeded));
+    assert_eq!((starts(&facts, "slow"), starts(&facts, "after")), (1, 1));
+    assert_eq!(log_of(&world, &run, "slow.1.log"), truth());
+    assert_eq!(log_of(&world, &run, "after.1.log"), "kept\nafter\n");
+}
+
+#[test]
+fn a_step_whose_supervisor_died_too_is_not_run_again_unless_it_may() {
+    for (retry, starts_of_slow, outcome) in [("", 1, RunOutcome::Infrastructure), ("    idempotent: true\n", 2, RunOutcome::Succeeded)] {
+        let world = story(&PIPELINE.replace("  slow:\n", &format!("  slow:\n{retry}")));
+        let run = interrupted(&world);
+        for owner in owners_of(&world).into_iter().take(1) {
+            kill_process(Pid::from_raw(owner).expect("a process"), Signal::KILL).expect("kill -9");
+        }
+        until(|| owners_of(&world).is_empty().then_some(()));
+        let mut serve = world.start(&["serve", "--listen", "127.0.0.1:0"]);
+        until(|| facts(&world, &run).1.outcome().map(|_| ()));
+        serve.kill().expect("kill -9");
+        serve.wait().expect("its end");
+        let (facts, run_now) = facts(&world, &run);
+        assert_eq!((run_now.outcome(), starts(&facts, "slow")), (Some(outcome), starts_of_slow), "{facts:#?}");
+        let lost = facts.iter().find_map(|fact| {
+            if let RunFact::InvocationEnded { outcome, record: Some(record), .. } = fact { Some((outcome, record.started)) } else { None }
+        });
+        assert!(matches!(lost, Some((Outcome::Infrastructure { .. }, true))), "{lost:?}");
+        // What it had written is gone with the next start.
+        world.tidegate(&["run", ".tidegate/other.yaml"]).expect(0);
+        assert_eq!(world.processes(), Vec::<String>::new());
+        assert_eq!(
+            std::fs::read_dir(world.state().join("scratch"))
+                .expect("scratch")
+                .filter(|entry| entry.as_ref().is_ok_and(|entry| entry.path().is_dir()))
+                .count(),
+            0
+        );
+    }
+}
