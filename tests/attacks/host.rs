@@ -98,9 +98,12 @@ async fn a_bind_into_a_linked_folder_of_the_commit_lands_inside() {
 #[tokio::test]
 async fn nothing_is_mounted_but_what_was_put_in() {
     let said = Scene::new().run("cut -d' ' -f5 /proc/self/mountinfo | sort -u").await;
-    let expected = ["/", "/bin", "/sbin", "/proc", "/tmp", "/workspace"];
+    // What the overlay is made of lies below it, where nobody comes: it would have to be taken away.
+    let expected = ["/", "/bin", "/sbin", "/proc", "/tmp", "/workspace", "/workspace/l0"];
     let folders = ["/dev/", "/etc/", "/usr", "/lib", "/nix/store"];
     let strange: Vec<_> = said.text.lines().filter(|at| !expected.contains(at) && !folders.iter().any(|folder| at.starts_with(folder))).collect();
     assert_eq!(strange, Vec::<&str>::new());
     assert!(said.text.contains("/workspace\n"));
+    let below = Scene::new().run("ls -A /workspace; umount /workspace 2>/dev/null || ls -A /workspace").await;
+    assert!(!below.text.contains("l0") && !below.text.contains("upper"), "{}", below.text);
 }

@@ -76,7 +76,7 @@ impl Scene {
 
     /// The same in Python, for system calls that no shell offers. `call(name, …)` answers the error's name, or what it returned.
     pub async fn python(&mut self, script: &str) -> Said {
-        let prelude = "import ctypes, errno, os, socket, sys\nlibc = ctypes.CDLL(None, use_errno=True)\ndef call(name, *args):\n    answer = getattr(libc, name)(*args)\n    return errno.errorcode[ctypes.get_errno()] if answer == -1 else answer\n";
+        let prelude = "import ctypes, errno, os, signal, socket, sys\nlibc = ctypes.CDLL(None, use_errno=True)\ndef call(name, *args):\n    answer = getattr(libc, name)(*args)\n    return errno.errorcode[ctypes.get_errno()] if answer == -1 else answer\n";
         std::fs::write(self.folder.path().join("commit/attack.py"), format!("{prelude}{script}")).unwrap();
         self.run("exec python3 attack.py").await
     }

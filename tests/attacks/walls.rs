@@ -35,7 +35,8 @@ attacks! {
     a_raw_socket: [Seccomp, Capabilities], "answer = call('socket', 2, 3, 1); print('succeeded' if type(answer) is int else answer)" => "EPERM";
     a_packet_socket: [Seccomp, Capabilities], "answer = call('socket', 17, 3, 0); print('succeeded' if type(answer) is int else answer)" => "EPERM";
     a_personality_without_random_addresses: [Seccomp], "answer = call('personality', 0x40000); print('succeeded' if type(answer) is int else answer)" => "EPERM";
-    more_descriptors_than_allowed: [Rlimits], "import resource\nprint('succeeded' if resource.getrlimit(resource.RLIMIT_MSGQUEUE) != (0, 0) and resource.getrlimit(resource.RLIMIT_NOFILE)[1] > 65536 else 'bounded')" => "bounded";
+    more_signals_waiting_than_allowed: [Rlimits], "import resource
+print('succeeded' if resource.getrlimit(resource.RLIMIT_SIGPENDING)[1] > 4096 else 'bounded')" => "bounded";
 }
 
 /// Also where the number has more than 32 bits, of which the kernel reads the low half.

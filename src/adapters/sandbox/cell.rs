@@ -12,7 +12,7 @@ use super::launch::SandboxError;
 use super::nursery::born;
 use super::spec::{Isolation, SandboxSpec};
 use super::wire::{self, Inbox};
-use super::{sys, unisolated};
+use super::{sys, template, unisolated};
 
 /// A sandbox and what it says. Dropping it kills everything of it; `lapsed` then says when nothing is left.
 #[derive(Debug)]
@@ -38,7 +38,9 @@ pub fn begin(spec: &SandboxSpec, held: BorrowedFd<'_>) -> io::Result<Cell> {
     let _ = rustix::pipe::fcntl_setpipe_size(&output, 1 << 20);
     let held = held.try_clone_to_owned()?;
     if sys::fork(0)?.is_none() {
-        sys::close_all_but([far.as_raw_fd(), written.as_raw_fd(), held.as_raw_fd()]);
+        let mut kept = template::descriptors();
+        kept.extend([far.as_raw_fd(), written.as_raw_fd(), held.as_raw_fd()]);
+        sys::close_all_but(kept);
         let code = born(OwnedFd::from(far), written, Some(held));
         sys::leave(code);
     }

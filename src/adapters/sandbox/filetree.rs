@@ -18,13 +18,13 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::CWD;
-use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags, mount, mount_change, move_mount, unmount};
+use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags, mount, mount_change, mount_remount, move_mount, unmount};
 use rustix::process::{chdir, pivot_root};
 
 use super::host::Shown;
 use super::spec::{Protection, SandboxSpec};
 use super::sys;
-use super::trees::{OverlayTrees, Tree, Trees, inside};
+use super::trees::{OverlayTrees, Tree, Trees, inside, open_host, whole_proc};
 use super::wire::{Failure, Stage};
 
 /// The stage: a tmpfs over the old `/tmp` that holds the new root, and the trees below the overlay while it is mounted.
@@ -43,18 +43,14 @@ pub(super) fn build(spec: &SandboxSpec, trees: Trees) -> Result<(), Failure> {
     tmpfs(Path::new(NEW), "mode=755,size=16m")?;
     let new = Path::new(NEW);
 
-    for tree in &trees.host {
-        attach(tree, new)?;
-    }
-    for shown in &trees.rest {
-        put(shown)?;
-    }
+    show_host(&trees.host, &trees.rest)?;
     // While the old root is still there: a fresh procfs is only given to those who see a whole one.
     folder(&new.join("proc"))?;
     mount("proc", new.join("proc"), "proc", MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC, None)
         .map_err(Stage::Proc.because("mounting /proc"))?;
     folder(&new.join("run"))?;
-    private_folders(spec.tmp_size)?;
+    private_folders(new, spec.tmp_size)?;
+    device_links()?;
     if let (Some(overlay), Some(trees)) = (&spec.overlay, &trees.overlay) {
         mount_overlay(trees, &inside(&overlay.target)?)?;
     }
@@ -66,13 +62,80 @@ pub(super) fn build(spec: &SandboxSpec, trees: Trees) -> Result<(), Failure> {
         attach(tree, Path::new("/"))?;
     }
     drop(trees);
+    take_the_old_root_away()?;
+    if spec.keeps(Protection::UserNamespaces) {
+        forbid_user_namespaces()?;
+    }
+    make_the_root_read_only()
+}
+
+/// The same root without what is one sandbox's own: empty places instead. The whole `/proc` of the host is below the one that every sandbox mounts: only who
+/// sees a whole one is given a fresh one.
+pub(super) fn build_template(hostname: &str, folders: &[&str], files: &[&str]) -> Result<(), Failure> {
+    let (host, rest) = open_host(hostname, false)?;
+    let proc = whole_proc()?;
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).map_err(mounting("making mounts private"))?;
+    tmpfs(Path::new(STAGE), "mode=755,size=1m")?;
+    chdir(STAGE).map_err(mounting("entering the stage"))?;
+    fs::create_dir(NEW).map_err(mounting("making the new root"))?;
+    tmpfs(Path::new(NEW), "mode=755,size=16m")?;
+    let new = Path::new(NEW);
+    show_host(&host, &rest)?;
+    attach(&proc, new)?;
+    for path in ["tmp", "dev/shm"].iter().chain(folders) {
+        folder(&new.join(path))?;
+    }
+    for path in files {
+        let place = new.join(path);
+        with_parents(&place, || fs::write(&place, ""))?;
+    }
+    device_links()?;
+    chdir(NEW).map_err(mounting("entering the new root"))?;
+    pivot_root(".", ".").map_err(mounting("changing the root"))?;
+    take_the_old_root_away()?;
+    make_the_root_read_only()
+}
+
+/// In a copy of the template, what needs to know nothing of what will run.
+pub(super) fn prepare(tmp_size: u64) -> Result<(), Failure> {
+    mount("proc", "/proc", "proc", MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC, None)
+        .map_err(Stage::Proc.because("mounting /proc"))?;
+    private_folders(Path::new("/"), tmp_size)?;
+    forbid_user_namespaces()
+}
+
+/// And the rest. `prepared_size` is what `/tmp` has been given.
+pub(super) fn furnish(spec: &SandboxSpec, trees: &Trees, prepared_size: u64) -> Result<(), Failure> {
+    if spec.tmp_size != prepared_size {
+        let size = c_string(format!("size={}", spec.tmp_size).as_ref())?;
+        for path in ["/tmp", "/dev/shm"] {
+            mount_remount(path, MountFlags::NOSUID | MountFlags::NODEV, size.as_c_str()).map_err(mounting(format_args!("bounding {path}")))?;
+        }
+    }
+    if let (Some(overlay), Some(trees)) = (&spec.overlay, &trees.overlay) {
+        mount_overlay_over(trees, &overlay.target)?;
+    }
+    // The places are the template's own and lead nowhere else.
+    trees.binds.iter().try_for_each(|tree| move_to(tree.mount.as_fd(), &Path::new("/").join(&tree.at)))
+}
+
+fn show_host(trees: &[Tree], rest: &[Shown]) -> Result<(), Failure> {
+    trees.iter().try_for_each(|tree| attach(tree, Path::new(NEW)))?;
+    rest.iter().try_for_each(put)
+}
+
+fn take_the_old_root_away() -> Result<(), Failure> {
     // The old root lies on top of the new one, and `.` is where it can be reached. One unmount for everything: each costs a grace period.
     unmount(".", UnmountFlags::DETACH).map_err(mounting("taking the old root away"))?;
-    chdir("/").map_err(mounting("entering the root"))?;
-    // Nobody may have a user namespace of his own in here: with one come capabilities, and with them most of the kernel.
-    if spec.keeps(Protection::UserNamespaces) {
-        fs::write("/proc/sys/user/max_user_namespaces", "0").map_err(Stage::Privileges.because("forbidding user namespaces inside"))?;
-    }
+    chdir("/").map_err(mounting("entering the root"))
+}
+
+/// Nobody may have a user namespace of his own in here: with one come capabilities, and with them most of the kernel.
+fn forbid_user_namespaces() -> Result<(), Failure> {
+    fs::write("/proc/sys/user/max_user_namespaces", "0").map_err(Stage::Privileges.because("forbidding user namespaces inside"))
+}
+
+fn make_the_root_read_only() -> Result<(), Failure> {
     let root = rustix::fs::open("/", rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty())
         .map_err(mounting("opening the root"))?;
     sys::set_root_read_only(root.as_fd()).map_err(mounting("making the root read-only"))
@@ -129,15 +192,17 @@ fn with_parents(place: &Path, make: impl Fn() -> io::Result<()>) -> Result<(), F
     made.map_err(mounting(format_args!("making {}", place.display())))
 }
 
-fn private_folders(tmp_size: u64) -> Result<(), Failure> {
-    let new = Path::new(NEW);
+fn private_folders(root: &Path, tmp_size: u64) -> Result<(), Failure> {
     for (path, options) in [("tmp", format!("mode=1777,size={tmp_size}")), ("dev/shm", format!("mode=1777,size={tmp_size}"))] {
-        folder(&new.join(path))?;
-        tmpfs(&new.join(path), &options)?;
+        folder(&root.join(path))?;
+        tmpfs(&root.join(path), &options)?;
     }
-    folder(&new.join("tmp/home"))?;
+    folder(&root.join("tmp/home"))
+}
+
+fn device_links() -> Result<(), Failure> {
     for (to, at) in [("/proc/self/fd", "fd"), ("fd/0", "stdin"), ("fd/1", "stdout"), ("fd/2", "stderr")] {
-        let at = new.join("dev").join(at);
+        let at = Path::new(NEW).join("dev").join(at);
         symlink(to, &at).map_err(mounting(format_args!("making {}", at.display())))?;
     }
     Ok(())
@@ -148,11 +213,33 @@ fn mount_overlay(trees: &OverlayTrees, target: &Path) -> Result<(), Failure> {
     let target = Path::new(NEW).join(target);
     folder(&target)?;
     let scratch = staged("w", trees.scratch.as_fd())?;
-    if trees.lower.is_empty() {
-        let flags = MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV;
-        return mount(scratch.join(&trees.upper), &target, "", flags, None).map_err(Stage::Overlay.because("showing the workspace"));
-    }
     let lower = trees.lower.iter().enumerate().map(|(number, mount)| staged(&number.to_string(), mount.as_fd())).collect::<Result<Vec<_>, _>>()?;
+    overlay(&scratch, &lower, trees, &target)
+}
+
+/// Where there is no stage that is taken away later, the target itself is one: the scratch folder is mounted there, the layers in it, and the overlay over all of
+/// them. What is covered can not be uncovered again by anybody inside.
+fn mount_overlay_over(trees: &OverlayTrees, target: &Path) -> Result<(), Failure> {
+    move_to(trees.scratch.as_fd(), target)?;
+    let place = |(number, mount): (usize, &std::os::fd::OwnedFd)| {
+        let place = target.join(layer_place(number));
+        move_to(mount.as_fd(), &place)?;
+        Ok(place)
+    };
+    let lower = trees.lower.iter().enumerate().map(place).collect::<Result<Vec<_>, Failure>>()?;
+    overlay(target, &lower, trees, target)
+}
+
+/// In the scratch folder.
+pub(super) fn layer_place(number: usize) -> String {
+    format!("l{number}")
+}
+
+fn overlay(scratch: &Path, lower: &[PathBuf], trees: &OverlayTrees, target: &Path) -> Result<(), Failure> {
+    if lower.is_empty() {
+        let flags = MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV;
+        return mount(scratch.join(&trees.upper), target, "", flags, None).map_err(Stage::Overlay.because("showing the workspace"));
+    }
     let mut options = b"userxattr,volatile,lowerdir=".to_vec();
     for (number, path) in lower.iter().rev().enumerate() {
         options.extend_from_slice(if number > 0 { b":" } else { b"" });
@@ -167,7 +254,7 @@ fn mount_overlay(trees: &OverlayTrees, target: &Path) -> Result<(), Failure> {
         return Err(Failure { stage: Stage::Overlay, why });
     }
     let options = c_string(OsStr::from_bytes(&options))?;
-    mount("overlay", &target, "overlay", MountFlags::NOSUID | MountFlags::NODEV, Some(options.as_c_str()))
+    mount("overlay", target, "overlay", MountFlags::NOSUID | MountFlags::NODEV, Some(options.as_c_str()))
         .map_err(Stage::Overlay.because("mounting the workspace"))
 }
 

@@ -14,16 +14,19 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_s
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::init::{self, Beginning};
+use super::prepared::{self, Begun};
 use super::spec::{Isolation, SandboxSpec};
 use super::wire::{Failure, Report, Stage, read_blocking, send};
-use super::{INNER_UID, sys, trees, unisolated};
+use super::{INNER_UID, sys, template, trees, unisolated};
 
 /// All of a helper's life, from its birth in the nursery. It has one thread. `held` stays open until nothing of the sandbox is left.
 pub(super) fn run(control: &OwnedFd, held: Option<OwnedFd>) -> ExitCode {
     let _ = setsid();
     match serve(control, held) {
         Ok(last) => {
-            let _ = send(control, &last, None);
+            let _ = send(control, &last.report, None);
+            // Takes its time; nobody waits for it any more.
+            drop(last);
             ExitCode::SUCCESS
         }
         Err(failure) => {
@@ -33,26 +36,52 @@ pub(super) fn run(control: &OwnedFd, held: Option<OwnedFd>) -> ExitCode {
     }
 }
 
-fn serve(control: &OwnedFd, held: Option<OwnedFd>) -> Result<Report, Failure> {
+/// The last word of a helper, and what is closed after it.
+struct Last {
+    report: Report,
+    _mounts: Option<OwnedFd>,
+    _held: Option<OwnedFd>,
+}
+
+fn serve(control: &OwnedFd, held: Option<OwnedFd>) -> Result<Last, Failure> {
     let stream = std::os::unix::net::UnixStream::from(control.try_clone().map_err(Stage::Specification.because("copying the socket"))?);
     let spec: SandboxSpec = read_blocking(&stream).map_err(Stage::Specification.because("reading the specification"))?;
     drop(stream);
     match spec.isolation {
         Isolation::Full => isolated(control, spec, held),
-        Isolation::None => {
-            let report = unisolated::run(control, &spec);
-            drop(held);
-            report
-        }
+        Isolation::None => Ok(Last { report: unisolated::run(control, &spec)?, _mounts: None, _held: held }),
     }
 }
 
-fn isolated(control: &OwnedFd, spec: SandboxSpec, held: Option<OwnedFd>) -> Result<Report, Failure> {
+fn isolated(control: &OwnedFd, spec: SandboxSpec, held: Option<OwnedFd>) -> Result<Last, Failure> {
+    let outer = trees::outer_uid();
+    let plain = |error: io::Error| Failure { stage: Stage::Namespaces, why: error.to_string() };
+    let begun = template::fits(&spec).then(|| prepared::prepare()?.begin(&spec, control.as_fd(), io::stdout().as_fd()));
+    // What can not be made of the template is built on its own, and says why when that fails too.
+    let Some(Ok(Begun { init, alive, mounts })) = begun else { return built(control, spec, held) };
+    become_outer_user(outer)?;
+    init::silence().map_err(plain)?;
+    let report = watch(control, init, || Ok(kill_process(init, Signal::TERM)?)).map_err(plain)?;
+    drop(alive);
+    Ok(Last { report, _mounts: Some(mounts), _held: held })
+}
+
+/// Before anybody is cloned: root's groups are nobody else's.
+pub(super) fn leave_groups(outer: Option<u32>) -> Result<(), Failure> {
+    if outer.is_some() { set_thread_groups(&[]).map_err(Stage::Identity.because("leaving root's groups")) } else { Ok(()) }
+}
+
+/// For good: whoever watches needs no rights but to end what it watches.
+fn become_outer_user(outer: Option<u32>) -> Result<(), Failure> {
+    let Some(uid) = outer else { return Ok(()) };
+    become_user(uid, uid).map_err(Stage::Identity.because("becoming an unprivileged user"))
+}
+
+/// A sandbox with a file tree of its own.
+fn built(control: &OwnedFd, spec: SandboxSpec, held: Option<OwnedFd>) -> Result<Last, Failure> {
     let outer = trees::outer_uid();
     let trees = outer.map(|_| trees::open(&spec)).transpose()?;
-    if outer.is_some() {
-        set_thread_groups(&[]).map_err(Stage::Identity.because("leaving root's groups"))?;
-    }
+    leave_groups(outer)?;
     let plain = |error: io::Error| Failure { stage: Stage::Namespaces, why: error.to_string() };
     let (watched, alive) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|error| plain(error.into()))?;
     let namespaces = sys::NEW_USER | sys::NEW_MOUNT | sys::NEW_PID | sys::NEW_IPC | sys::NEW_UTS;
@@ -67,22 +96,21 @@ fn isolated(control: &OwnedFd, spec: SandboxSpec, held: Option<OwnedFd>) -> Resu
             drop((watched, trees));
             let mut alive = File::from(alive);
             // An early end of this process is the child's as well: it waits for the byte that says that it is somebody.
+            let mounts = prepared::mounts_of(child)?;
             map_user(child, outer)?;
-            if let Some(uid) = outer {
-                become_user(uid, uid).map_err(Stage::Identity.because("becoming an unprivileged user"))?;
-            }
+            become_outer_user(outer)?;
             alive.write_all(&[1]).map_err(plain)?;
             init::silence().map_err(plain)?;
             // Init passes it on to everybody inside.
-            let report = watch(control, child, || Ok(kill_process(child, Signal::TERM)?)).map_err(plain);
-            drop((alive, held));
-            report
+            let report = watch(control, child, || Ok(kill_process(child, Signal::TERM)?)).map_err(plain)?;
+            drop(alive);
+            Ok(Last { report, _mounts: Some(mounts), _held: held })
         }
     }
 }
 
 /// One user and one group inside, which is an unprivileged one outside. So a file of anybody else stays out of reach, whatever its mode.
-fn map_user(child: Pid, outer: Option<u32>) -> Result<(), Failure> {
+pub(super) fn map_user(child: Pid, outer: Option<u32>) -> Result<(), Failure> {
     let uid = outer.unwrap_or(rustix::process::geteuid().as_raw());
     let gid = outer.unwrap_or(rustix::process::getegid().as_raw());
     let pid = child.as_raw_nonzero();

@@ -46,6 +46,11 @@ pub(super) enum Shown {
     Text { text: Vec<u8>, at: PathBuf },
 }
 
+/// Everything that is looked at to decide what is shown and how.
+pub(super) fn copied() -> impl Iterator<Item = PathBuf> {
+    TOOLS.iter().map(PathBuf::from).chain(ETC.iter().map(|name| Path::new("/etc").join(name)))
+}
+
 pub(super) fn shown(hostname: &str, host_network: bool) -> Vec<Shown> {
     let etc = ETC.iter().map(|name| Path::new("/etc").join(name));
     let mut all: Vec<_> = TOOLS.iter().map(PathBuf::from).chain(etc).filter_map(|path| as_it_is(&path)).collect();

@@ -4,6 +4,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
@@ -15,7 +16,7 @@ use super::helper::become_user;
 use super::spec::{Protection, SandboxSpec};
 use super::trees::{self, Trees};
 use super::wire::{Failure, Report, Stage, send};
-use super::{INNER_UID, exec, filetree, landlock, rlimits, seccomp, sys};
+use super::{INNER_UID, exec, filetree, landlock, prepared, rlimits, seccomp, sys, template};
 
 /// What init was given by the helper that cloned it.
 pub(super) struct Beginning {
@@ -43,30 +44,71 @@ pub(super) fn run(beginning: Beginning) -> ! {
     std::process::exit(code)
 }
 
+/// Init of a sandbox that is made of the template.
+pub(super) fn run_prepared(helper: UnixStream) -> ! {
+    let helper = OwnedFd::from(helper);
+    let told = become_inner_user(&helper).and_then(|()| prepare()).and_then(|()| {
+        let from = helper.try_clone().map(UnixStream::from).and_then(|from| prepared::receive_order(&from));
+        from.map_err(Stage::Specification.because("waiting for what to be"))
+    });
+    // Whom it could tell is told by its end: whoever needed it builds another one.
+    let Ok(told) = told else { std::process::exit(1) };
+    let failed = |failure| {
+        let _ = send(&told.control, &Report::Failed(failure), None);
+        std::process::exit(1)
+    };
+    let redirected = sys::redirect(told.output.as_fd(), 1).and_then(|()| sys::redirect(told.output.as_fd(), 2));
+    let furnished = redirected.map_err(Stage::Specification.because("its output")).and_then(|()| filetree::furnish(&told.spec, &told.trees, TMP));
+    let Ok(control) = told.control.try_clone() else { std::process::exit(1) };
+    let lived = furnished.and_then(|()| {
+        let listener = listen(&told.spec)?;
+        drop((told.trees, told.output));
+        live_on(&told.spec, control, &helper, listener)
+    });
+    lived.map_or_else(failed, |()| std::process::exit(0))
+}
+
+/// What `/tmp` has where nobody says otherwise.
+const TMP: u64 = 1 << 30;
+
+fn prepare() -> Result<(), Failure> {
+    rustix::system::sethostname(template::HOSTNAME.as_bytes()).map_err(Stage::Namespaces.because("naming the sandbox"))?;
+    filetree::prepare(TMP)?;
+    loopback()
+}
+
 fn live(beginning: Beginning) -> Result<(), Failure> {
     let Beginning { spec, trees, control, helper } = beginning;
     become_inner_user(&helper)?;
     let trees = trees.map_or_else(|| trees::open(&spec), Ok)?;
     rustix::system::sethostname(spec.hostname.as_bytes()).map_err(Stage::Namespaces.because("naming the sandbox"))?;
     filetree::build(&spec, trees)?;
-    let listener = network(&spec)?;
+    if !spec.host_network {
+        loopback()?;
+    }
+    let listener = listen(&spec)?;
+    live_on(&spec, control, &helper, listener)
+}
+
+/// From a file tree that stands to the end.
+fn live_on(spec: &SandboxSpec, control: OwnedFd, helper: &OwnedFd, listener: Option<OwnedFd>) -> Result<(), Failure> {
     // Becoming somebody else has closed this process's own files to it. Nobody else is in here yet; the privileges' end closes them again.
     set_dumpable_behavior(DumpableBehavior::Dumpable).map_err(Stage::Privileges.because("opening the counters"))?;
     let counters = sys::storage_counters();
     let before = sys::storage_traffic(counters.as_ref());
-    give_up_privileges(&spec)?;
-    stay_with(&helper)?;
+    give_up_privileges(spec)?;
+    stay_with(helper)?;
     let _ = setsid();
-    let walls = raise_walls(&spec)?;
+    let walls = raise_walls(spec)?;
 
     let told = |error: io::Error| Failure { stage: Stage::Specification, why: format!("tidegate is gone: {error}") };
-    let ready = Report::Ready { at_us: sys::monotonic_us(), isolation: isolation(&spec, &walls) };
+    let ready = Report::Ready { at_us: sys::monotonic_us(), isolation: isolation(spec, &walls) };
     send(&control, &ready, listener.as_ref().map(AsFd::as_fd)).map_err(told)?;
     drop(listener);
     sys::default_signals();
     // Before there is anything to end; exec gives the program the default again.
     sys::pass_on_termination();
-    let process = exec::start(&spec, &spec.cwd)?;
+    let process = exec::start(spec, &spec.cwd)?;
     send(&control, &Report::Started { at_us: sys::monotonic_us() }, None).map_err(told)?;
     silence().map_err(told)?;
 
@@ -88,13 +130,16 @@ fn become_inner_user(helper: &OwnedFd) -> Result<(), Failure> {
     become_user(INNER_UID, INNER_UID).map_err(Stage::Identity.because("becoming the user inside"))
 }
 
-fn network(spec: &SandboxSpec) -> Result<Option<OwnedFd>, Failure> {
-    let because = |what| Stage::Network.because::<io::Error>(what);
-    let socket = || socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None);
-    if !spec.host_network {
-        let any = socket().map_err(|error| because("opening a socket")(error.into()))?;
-        sys::loopback_up(any.as_fd()).map_err(because("switching loopback on"))?;
-    }
+fn socket() -> rustix::io::Result<OwnedFd> {
+    socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)
+}
+
+fn loopback() -> Result<(), Failure> {
+    let any = socket().map_err(Stage::Network.because("opening a socket"))?;
+    sys::loopback_up(any.as_fd()).map_err(Stage::Network.because("switching loopback on"))
+}
+
+fn listen(spec: &SandboxSpec) -> Result<Option<OwnedFd>, Failure> {
     let Some(port) = spec.listen else { return Ok(None) };
     let listen = || -> io::Result<OwnedFd> {
         let listener = socket()?;

@@ -24,7 +24,7 @@ use rustix::net::{
 use rustix::process::setsid;
 
 use super::wire::{Report, Stage, send};
-use super::{INIT_COMMAND, helper, init, program, seccomp, sys};
+use super::{INIT_COMMAND, helper, init, program, seccomp, sys, template};
 
 /// What shall be born.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,10 +44,14 @@ pub fn init_main(supervise: fn(Vec<OwnedFd>) -> ExitCode) -> ExitCode {
     let _ = setsid();
     sys::forget_children(true);
     seccomp::prepare();
+    sys::forget_children(false);
+    template::become_able_to_mount();
+    sys::forget_children(true);
     if init::silence().is_err() {
         return ExitCode::FAILURE;
     }
     while let Ok(Some((kind, descriptors))) = receive(&requests) {
+        template::refresh();
         match (sys::fork(0), kind) {
             (Ok(None), Kind::Helper) => {
                 drop(requests);

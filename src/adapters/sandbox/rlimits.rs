@@ -8,7 +8,7 @@ const LIMITS: [(Resource, u64); 7] = [
     (Resource::Nofile, 65_536),
     (Resource::Memlock, 8 << 20),
     (Resource::Msgqueue, 819_200),
-    (Resource::Sigpending, 16_384),
+    (Resource::Sigpending, 4096),
     // Neither real-time nor more than the usual share of a processor.
     (Resource::Rtprio, 0),
     (Resource::Nice, 0),

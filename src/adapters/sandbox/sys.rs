@@ -51,6 +51,14 @@ pub(super) fn leave(code: std::process::ExitCode) -> ! {
     unsafe { libc::_exit(code) }
 }
 
+/// New namespaces for this process itself. Only for a process with one thread.
+#[expect(unsafe_code, reason = "unshare has no safe wrapper")]
+pub(super) fn unshare(namespaces: i32) -> io::Result<()> {
+    // SAFETY: never CLONE_FILES: descriptors stay what they are.
+    check(i64::from(unsafe { libc::unshare(namespaces) }))?;
+    Ok(())
+}
+
 /// Sets mount attributes, and takes the mount out of every propagation group.
 #[expect(unsafe_code, reason = "mount_setattr has no wrapper")]
 pub(super) fn set_mount(tree: BorrowedFd<'_>, set: u64) -> io::Result<()> {
@@ -153,7 +161,7 @@ pub(super) fn close_all_at_exec() -> io::Result<()> {
 
 /// In a forked process that never returns to what its parent was doing: closes every descriptor from 3 on but these.
 #[expect(unsafe_code, reason = "close_range has no wrapper")]
-pub(super) fn close_all_but<const N: usize>(mut kept: [RawFd; N]) {
+pub(super) fn close_all_but(mut kept: Vec<RawFd>) {
     kept.sort_unstable();
     let mut from = 3;
     for end in kept.into_iter().chain([RawFd::MAX]) {

@@ -67,17 +67,29 @@ const TOOL: u64 = sys::READ_ONLY | sys::NO_SETUID | sys::NO_DEVICES;
 const WRITABLE: u64 = sys::NO_SETUID | sys::NO_DEVICES;
 
 pub(super) fn open(spec: &SandboxSpec) -> Result<Trees, Failure> {
-    let mut trees = Trees { host: Vec::new(), rest: Vec::new(), overlay: None, binds: Vec::new() };
-    for shown in host::shown(&spec.hostname, spec.host_network) {
+    let (host, rest) = open_host(&spec.hostname, spec.host_network)?;
+    Ok(Trees { host, rest, ..open_own(spec)? })
+}
+
+/// What every sandbox has.
+pub(super) fn open_host(hostname: &str, host_network: bool) -> Result<(Vec<Tree>, Vec<Shown>), Failure> {
+    let (mut host, mut rest) = (Vec::new(), Vec::new());
+    for shown in host::shown(hostname, host_network) {
         match shown {
-            Shown::Tree { source, at } => trees.host.push(tree(&source, at, TOOL)?),
-            other => trees.rest.push(other),
+            Shown::Tree { source, at } => host.push(tree(&source, at, TOOL)?),
+            other => rest.push(other),
         }
     }
     for device in host::DEVICES {
         let source = Path::new(device);
-        trees.host.push(tree(source, inside(source)?, sys::NO_SETUID)?);
+        host.push(tree(source, inside(source)?, sys::NO_SETUID)?);
     }
+    Ok((host, rest))
+}
+
+/// What only this one has.
+pub(super) fn open_own(spec: &SandboxSpec) -> Result<Trees, Failure> {
+    let mut trees = Trees { host: Vec::new(), rest: Vec::new(), overlay: None, binds: Vec::new() };
     trees.overlay = spec.overlay.as_ref().map(open_overlay).transpose()?;
     for (binds, attributes) in [(&spec.read_only, TOOL), (&spec.writable, WRITABLE)] {
         for bind in binds {
@@ -87,6 +99,13 @@ pub(super) fn open(spec: &SandboxSpec) -> Result<Trees, Failure> {
     // A place inside another one comes after it.
     trees.binds.sort_by_key(|tree| tree.at.components().count());
     Ok(trees)
+}
+
+/// The `/proc` that this process sees.
+pub(super) fn whole_proc() -> Result<Tree, Failure> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    let mount = open_tree(CWD, "/proc", flags).map_err(Stage::Proc.because("opening /proc"))?;
+    Ok(Tree { mount, at: "proc".into(), folder: true })
 }
 
 fn open_overlay(overlay: &super::spec::Overlay) -> Result<OverlayTrees, Failure> {
