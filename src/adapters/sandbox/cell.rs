@@ -9,10 +9,10 @@ use rustix::net::{SendFlags, Shutdown};
 
 use super::course::{Course, Ended, Standing};
 use super::launch::SandboxError;
-use super::nursery::born;
+use super::nursery::{Waiting, born};
 use super::spec::{Isolation, SandboxSpec};
 use super::wire::{self, Inbox};
-use super::{sys, template, unisolated};
+use super::{pool, sys, template, unisolated};
 
 /// A sandbox and what it says. Dropping it kills everything of it; `lapsed` then says when nothing is left.
 #[derive(Debug)]
@@ -27,7 +27,8 @@ pub struct Cell {
 
 /// Forks the helper. `held` goes to it as well and is closed when nothing of the sandbox is left, whatever becomes of the caller. Of what else the caller has
 /// open, nothing stays open there.
-pub fn begin(spec: &SandboxSpec, held: BorrowedFd<'_>) -> io::Result<Cell> {
+/// With one that waits there is nothing to fork.
+pub fn begin(spec: &SandboxSpec, held: BorrowedFd<'_>, waiting: Option<Waiting>) -> io::Result<Cell> {
     let course = Course::begin();
     if let (Isolation::None, Some(overlay)) = (spec.isolation, &spec.overlay) {
         overlay.lower.iter().try_for_each(|lower| unisolated::copy(lower, &overlay.upper))?;
@@ -36,12 +37,13 @@ pub fn begin(spec: &SandboxSpec, held: BorrowedFd<'_>) -> io::Result<Cell> {
     let (output, written) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     // A large one: whoever says much is not stopped at every page. Where the system's limit forbids it, it works as well.
     let _ = rustix::pipe::fcntl_setpipe_size(&output, 1 << 20);
+    let handed = waiting.is_some_and(|Waiting(waiting)| pool::hand_over(&waiting, &[far.as_fd(), written.as_fd(), held]).is_ok());
     let held = held.try_clone_to_owned()?;
-    if sys::fork(0)?.is_none() {
+    if !handed && sys::fork(0)?.is_none() {
         let mut kept = template::descriptors();
         kept.extend([far.as_raw_fd(), written.as_raw_fd(), held.as_raw_fd()]);
         sys::close_all_but(kept);
-        let code = born(OwnedFd::from(far), written, Some(held));
+        let code = born(OwnedFd::from(far), written, Some(held), None);
         sys::leave(code);
     }
     drop((far, written, held));

@@ -14,15 +14,15 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_s
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::init::{self, Beginning};
-use super::prepared::{self, Begun};
+use super::prepared::{self, Begun, Prepared};
 use super::spec::{Isolation, SandboxSpec};
 use super::wire::{Failure, Report, Stage, read_blocking, send};
 use super::{INNER_UID, sys, template, trees, unisolated};
 
 /// All of a helper's life, from its birth in the nursery. It has one thread. `held` stays open until nothing of the sandbox is left.
-pub(super) fn run(control: &OwnedFd, held: Option<OwnedFd>) -> ExitCode {
+pub(super) fn run(control: &OwnedFd, held: Option<OwnedFd>, prepared: Option<Prepared>) -> ExitCode {
     let _ = setsid();
-    match serve(control, held) {
+    match serve(control, held, prepared) {
         Ok(last) => {
             let _ = send(control, &last.report, None);
             // Takes its time; nobody waits for it any more.
@@ -43,20 +43,21 @@ struct Last {
     _held: Option<OwnedFd>,
 }
 
-fn serve(control: &OwnedFd, held: Option<OwnedFd>) -> Result<Last, Failure> {
+fn serve(control: &OwnedFd, held: Option<OwnedFd>, prepared: Option<Prepared>) -> Result<Last, Failure> {
     let stream = std::os::unix::net::UnixStream::from(control.try_clone().map_err(Stage::Specification.because("copying the socket"))?);
     let spec: SandboxSpec = read_blocking(&stream).map_err(Stage::Specification.because("reading the specification"))?;
     drop(stream);
     match spec.isolation {
-        Isolation::Full => isolated(control, spec, held),
+        Isolation::Full => isolated(control, spec, held, prepared),
         Isolation::None => Ok(Last { report: unisolated::run(control, &spec)?, _mounts: None, _held: held }),
     }
 }
 
-fn isolated(control: &OwnedFd, spec: SandboxSpec, held: Option<OwnedFd>) -> Result<Last, Failure> {
+fn isolated(control: &OwnedFd, spec: SandboxSpec, held: Option<OwnedFd>, prepared: Option<Prepared>) -> Result<Last, Failure> {
     let outer = trees::outer_uid();
     let plain = |error: io::Error| Failure { stage: Stage::Namespaces, why: error.to_string() };
-    let begun = template::fits(&spec).then(|| prepared::prepare()?.begin(&spec, control.as_fd(), io::stdout().as_fd()));
+    let make = || prepared.map_or_else(prepared::prepare, Ok);
+    let begun = (template::fits(&spec) && template::exists()).then(|| make()?.begin(&spec, control.as_fd(), io::stdout().as_fd()));
     // What can not be made of the template is built on its own, and says why when that fails too.
     let Some(Ok(Begun { init, alive, mounts })) = begun else { return built(control, spec, held) };
     become_outer_user(outer)?;

@@ -30,6 +30,7 @@ pub(super) struct Beginning {
 }
 
 pub(super) fn run(beginning: Beginning) -> ! {
+    template::forget();
     let control = match beginning.control.try_clone() {
         Ok(control) => control,
         Err(_) => std::process::exit(1),
@@ -47,6 +48,7 @@ pub(super) fn run(beginning: Beginning) -> ! {
 /// Init of a sandbox that is made of the template.
 pub(super) fn run_prepared(helper: UnixStream) -> ! {
     let helper = OwnedFd::from(helper);
+    template::forget();
     let told = become_inner_user(&helper).and_then(|()| prepare()).and_then(|()| {
         let from = helper.try_clone().map(UnixStream::from).and_then(|from| prepared::receive_order(&from));
         from.map_err(Stage::Specification.because("waiting for what to be"))

@@ -12,6 +12,7 @@ use super::course::{Course, Ended, Standing};
 use super::nursery::{self, Kind};
 use super::spec::{Isolation, SandboxSpec};
 use super::wire::{self, Failure, Inbox, Report, Stage};
+use super::{template, warm};
 
 /// Why there is no sandbox.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +75,7 @@ pub(super) struct Launched {
 pub(super) fn launch(spec: &SandboxSpec) -> io::Result<Launched> {
     let (control, far) = std::os::unix::net::UnixStream::pair()?;
     let (output, written) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    nursery::ask(Kind::Helper, &[far.as_fd(), written.as_fd()])?;
+    nursery::ask(Kind::Helper, warm::is_on() && template::fits(spec), &[far.as_fd(), written.as_fd()])?;
     drop((far, written));
     wire::write_blocking(&control, spec)?;
     Ok(Launched { control, output })

@@ -24,6 +24,7 @@ mod init;
 mod landlock;
 mod launch;
 mod nursery;
+mod pool;
 mod prepared;
 mod probe;
 mod program;
@@ -35,18 +36,20 @@ mod syscalls;
 mod template;
 mod trees;
 mod unisolated;
+mod warm;
 mod wire;
 
 pub use cell::{Cell, begin};
 pub use course::{Ended, Standing};
 pub use host::TOOL_PATH;
 pub use launch::{Running, SandboxError, spawn};
-pub use nursery::{init_main, supervisor};
+pub use nursery::{Waiting, init_main, supervisor};
 pub use probe::{Capability, Verdict, probe, try_isolation};
 pub use program::{program_file, set_program};
 pub use spec::*;
 pub use sys::monotonic_us;
 pub use trees::outer_uid;
+pub use warm::{is_on as is_warm, set as set_warm};
 pub use wire::{read_blocking as read_message, write_blocking as write_message};
 
 /// The hidden first argument that makes the binary the nursery of its sandboxes.

@@ -5,6 +5,7 @@
 //! tidegate ──one message a sandbox: what it shall be, descriptors──▶ nursery ──fork──▶ helper (helper.rs), or a supervisor (whoever called `init_main`)
 //! ```
 //!
+//! - It keeps a few sandboxes ready that nobody has asked for yet (pool.rs).
 //! - It runs nothing of anybody, reads no specification and keeps none of the descriptors: nothing of one sandbox can reach the next.
 //! - It has one thread, no environment, and a session of its own (so that Ctrl-C reaches tidegate only).
 //! - It ends when tidegate does: its stdin, the socket from tidegate, is closed then. Helpers have lifelines of their own and do not need it; supervisors go
@@ -15,7 +16,9 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
@@ -23,6 +26,8 @@ use rustix::net::{
 };
 use rustix::process::setsid;
 
+use super::pool::{self, Pool};
+use super::prepared::Prepared;
 use super::wire::{Report, Stage, send};
 use super::{INIT_COMMAND, helper, init, program, seccomp, sys, template};
 
@@ -39,7 +44,7 @@ pub(super) enum Kind {
 pub(super) const DESCRIPTORS: usize = 4;
 
 /// The nursery's `main`, and after a fork the helper's or the supervisor's. Called before any thread exists.
-pub fn init_main(supervise: fn(Vec<OwnedFd>) -> ExitCode) -> ExitCode {
+pub fn init_main(supervise: fn(Vec<OwnedFd>, Option<Waiting>) -> ExitCode) -> ExitCode {
     let Ok(requests) = sys::take_stdin() else { return ExitCode::FAILURE };
     let _ = setsid();
     sys::forget_children(true);
@@ -50,49 +55,94 @@ pub fn init_main(supervise: fn(Vec<OwnedFd>) -> ExitCode) -> ExitCode {
     if init::silence().is_err() {
         return ExitCode::FAILURE;
     }
-    while let Ok(Some((kind, descriptors))) = receive(&requests) {
-        template::refresh();
-        match (sys::fork(0), kind) {
-            (Ok(None), Kind::Helper) => {
-                drop(requests);
-                let Ok([control, output]) = <[OwnedFd; 2]>::try_from(descriptors) else { return ExitCode::FAILURE };
-                return born(control, output, None);
+    let mut pool = Pool::new();
+    loop {
+        match someone_asks(&requests, pool.until_due()) {
+            Ok(true) => {}
+            Ok(false) => {
+                pool.tend();
+                continue;
             }
-            (Ok(None), Kind::Supervisor) => {
+            Err(_) => return ExitCode::FAILURE,
+        }
+        let Ok(Some((asked, descriptors))) = receive(&requests) else { return ExitCode::SUCCESS };
+        if template::refresh() {
+            pool.empty();
+        }
+        let mut warm = asked.warm.then(|| pool.take()).flatten();
+        if asked.kind == Kind::Helper
+            && let Some(waiting) = warm.take()
+            && pool::hand_over(&waiting, &descriptors.iter().map(AsFd::as_fd).collect::<Vec<_>>()).is_ok()
+        {
+            continue;
+        }
+        match sys::fork(0) {
+            Ok(None) => {
                 drop(requests);
-                sys::forget_children(false);
-                let _ = setsid();
-                return supervise(descriptors);
+                pool.empty();
+                return match asked.kind {
+                    Kind::Helper => {
+                        let Ok([control, output]) = <[OwnedFd; 2]>::try_from(descriptors) else { return ExitCode::FAILURE };
+                        born(control, output, None, None)
+                    }
+                    Kind::Supervisor => {
+                        sys::forget_children(false);
+                        let _ = setsid();
+                        supervise(descriptors, warm.map(Waiting))
+                    }
+                };
             }
-            (Ok(Some(_)), _) => {}
-            (Err(error), Kind::Helper) => {
+            Ok(Some(_)) => {}
+            Err(error) if asked.kind == Kind::Helper => {
                 let failure = Stage::Namespaces.because("starting the sandbox's helper")(error);
                 let _ = descriptors.first().map(|control| send(control, &Report::Failed(failure), None));
             }
             // Whoever asked sees its descriptors closed.
-            (Err(_), Kind::Supervisor) => {}
+            Err(_) => {}
         }
     }
-    ExitCode::SUCCESS
+}
+
+/// A sandbox that waits for a supervisor's word.
+#[derive(Debug)]
+pub struct Waiting(pub(super) OwnedFd);
+
+/// Whether somebody asks (or is gone) before the time is over.
+fn someone_asks(requests: &OwnedFd, patience: Option<Duration>) -> io::Result<bool> {
+    let patience = patience.and_then(|patience| Timespec::try_from(patience).ok());
+    loop {
+        match poll(&mut [PollFd::new(requests, PollFlags::IN)], patience.as_ref()) {
+            Err(Errno::INTR) => {}
+            other => return Ok(other? > 0),
+        }
+    }
 }
 
 /// The helper's first moments: what it says belongs to the sandbox's output, and it waits for its own child. It keeps `held` open as long as it lives.
-pub(super) fn born(control: OwnedFd, output: OwnedFd, held: Option<OwnedFd>) -> ExitCode {
+pub(super) fn born(control: OwnedFd, output: OwnedFd, held: Option<OwnedFd>, prepared: Option<Prepared>) -> ExitCode {
     sys::forget_children(false);
     if sys::redirect(output.as_fd(), 1).and_then(|()| sys::redirect(output.as_fd(), 2)).is_err() {
         return ExitCode::FAILURE;
     }
     drop(output);
-    helper::run(&control, held)
+    helper::run(&control, held, prepared)
 }
 
-/// The next request; `None` when tidegate is gone.
-fn receive(requests: &OwnedFd) -> io::Result<Option<(Kind, Vec<OwnedFd>)>> {
+/// What a request says.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    kind: Kind,
+    /// Whether one that waits will do.
+    warm: bool,
+}
+
+/// The next request; `None` when whoever could ask is gone.
+pub(super) fn receive(requests: &OwnedFd) -> io::Result<Option<(Asked, Vec<OwnedFd>)>> {
     loop {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let mut kind = [0];
-        let received = match recvmsg(requests, &mut [IoSliceMut::new(&mut kind)], &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
+        let mut said = [0; 2];
+        let received = match recvmsg(requests, &mut [IoSliceMut::new(&mut said)], &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
             Err(Errno::INTR) => continue,
             other => other?,
         };
@@ -100,9 +150,9 @@ fn receive(requests: &OwnedFd) -> io::Result<Option<(Kind, Vec<OwnedFd>)>> {
             return Ok(None);
         }
         let rights = ancillary.drain().filter_map(|message| if let RecvAncillaryMessage::ScmRights(found) = message { Some(found) } else { None });
-        let kind = if kind[0] == Kind::Helper as u8 { Kind::Helper } else { Kind::Supervisor };
+        let kind = if said[0] == Kind::Helper as u8 { Kind::Helper } else { Kind::Supervisor };
         // Too few come to a process out of descriptors; whoever asked sees his socket end.
-        return Ok(Some((kind, rights.flatten().collect())));
+        return Ok(Some((Asked { kind, warm: said[1] == 1 }, rights.flatten().collect())));
     }
 }
 
@@ -115,11 +165,11 @@ struct Nursery {
 static NURSERY: Mutex<Option<Nursery>> = Mutex::new(None);
 
 /// Lets somebody be born that has these descriptors. Blocks no longer than a message to a socket (and, once a process, a `posix_spawn`).
-pub(super) fn ask(kind: Kind, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+pub(super) fn ask(kind: Kind, warm: bool, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     // A panic while the lock was held can not have left half a nursery.
     let mut place = NURSERY.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(nursery) = &mut *place {
-        match request(&nursery.requests, kind, descriptors) {
+        match request(&nursery.requests, kind, warm, descriptors) {
             // Somebody has killed it: the next one takes over.
             Err(Errno::PIPE | Errno::CONNRESET) => {
                 let _ = nursery.process.wait();
@@ -128,12 +178,12 @@ pub(super) fn ask(kind: Kind, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> 
         }
     }
     let nursery = place.insert(start()?);
-    Ok(request(&nursery.requests, kind, descriptors)?)
+    Ok(request(&nursery.requests, kind, warm, descriptors)?)
 }
 
-/// Lets a supervisor be born that has these descriptors: at most four.
-pub fn supervisor(descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
-    ask(Kind::Supervisor, descriptors)
+/// Lets a supervisor be born that has these descriptors: at most four. `warm`: with a sandbox that waits, if there is one.
+pub fn supervisor(descriptors: &[BorrowedFd<'_>], warm: bool) -> io::Result<()> {
+    ask(Kind::Supervisor, warm, descriptors)
 }
 
 fn start() -> io::Result<Nursery> {
@@ -143,12 +193,12 @@ fn start() -> io::Result<Nursery> {
     Ok(Nursery { requests, process: command.spawn()? })
 }
 
-fn request(nursery: &OwnedFd, kind: Kind, descriptors: &[BorrowedFd<'_>]) -> rustix::io::Result<()> {
+pub(super) fn request(to: &OwnedFd, kind: Kind, warm: bool, descriptors: &[BorrowedFd<'_>]) -> rustix::io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
     loop {
-        match sendmsg(nursery, &[IoSlice::new(&[kind as u8])], &mut ancillary, SendFlags::NOSIGNAL) {
+        match sendmsg(to, &[IoSlice::new(&[kind as u8, u8::from(warm)])], &mut ancillary, SendFlags::NOSIGNAL) {
             Err(Errno::INTR) => {}
             other => return other.map(|_| ()),
         }

@@ -1,22 +1,17 @@
-//! The system calls that a process may make: an allowlist near Docker's default profile. A hole in a call that is not on it is no hole in the sandbox.
+//! The system calls that a process may make: an allowlist near Docker's default profile, with what its arguments may be where that matters.
 //!
-//! - What is not listed is answered with EPERM, as if a privilege were missing: programs know what to do then.
-//! - `clone3` and what is newer than this list are answered with ENOSYS, as by an older kernel: the C library falls back (`clone3` hides its flags in
-//!   memory, where no filter can look).
-//! - A call of another architecture (i386) kills the process; one of x32 has a number that is not on the list.
+//! Two filters, as the kernel runs all that are installed and the strictest answer counts. The first looks at the number only, by bisection: the kernel tries
+//! every number on a filter when it is installed, and a list would cost each sandbox a millisecond. The second looks at the arguments of a few calls.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use seccompiler::SeccompCmpArgLen::Dword;
-use seccompiler::SeccompCmpOp::{Eq, MaskedEq, Ne};
-use seccompiler::{BackendError, BpfProgram, SeccompAction, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch};
+use seccompiler::SeccompCmpOp::{self, Eq, MaskedEq, Ne};
+use seccompiler::{BackendError, BpfProgram, SeccompAction, SeccompCondition, SeccompFilter, SeccompRule, TargetArch, sock_filter};
 
 use super::syscalls;
 
-type Rules = BTreeMap<i64, Vec<SeccompRule>>;
-
-/// The filters in the order of their installation: where both refuse, the later one's answer counts.
 type Filters = [BpfProgram; 2];
 
 static FILTERS: OnceLock<Option<Filters>> = OnceLock::new();
@@ -36,36 +31,96 @@ pub(super) fn apply() -> bool {
 
 fn filters() -> Result<Filters, BackendError> {
     let architecture = TargetArch::try_from(std::env::consts::ARCH)?;
-    let compiled = |rules, otherwise, matched| SeccompFilter::new(rules, otherwise, matched, architecture)?.try_into();
-    let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-    let unknown = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
-    let newer = std::iter::once(libc::SYS_clone3).chain(syscalls::NEWER).map(|call| (call, Vec::new())).collect();
-    Ok([compiled(allowed()?, refused, SeccompAction::Allow)?, compiled(newer, SeccompAction::Allow, unknown)?])
+    // Also where numbers mean something else (32-bit calls of a 64-bit process): it ends the process.
+    let arguments = SeccompFilter::new(forbidden()?, SeccompAction::Allow, refused(), architecture)?.try_into()?;
+    Ok([by_number(&answers()), arguments])
 }
 
-fn allowed() -> Result<Rules, BackendError> {
-    let mut rules: Rules = syscalls::HARMLESS.iter().chain(syscalls::OLD).map(|call| (*call, Vec::new())).collect();
-    // No namespace may be made; the low half is all that the kernel reads.
-    let namespaces = u64::try_from(
-        libc::CLONE_NEWNS
-            | libc::CLONE_NEWCGROUP
-            | libc::CLONE_NEWUTS
-            | libc::CLONE_NEWIPC
-            | libc::CLONE_NEWUSER
-            | libc::CLONE_NEWPID
-            | libc::CLONE_NEWNET,
-    );
-    rules.insert(libc::SYS_clone, vec![rule(&[(0, MaskedEq(namespaces.unwrap_or(u64::MAX)), 0)])?]);
-    // Nothing may be typed into a terminal. The kernel compares 32 bits: so does this, or a number with more would pass.
-    rules.insert(libc::SYS_ioctl, vec![rule(&[(1, Ne, TIOCSTI), (1, Ne, TIOCLINUX)])?]);
-    let families = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6].into_iter().map(|family| rule(&[(0, Eq, number(family))]));
-    let routes = rule(&[(0, Eq, number(libc::AF_NETLINK)), (2, Eq, number(libc::NETLINK_ROUTE))]);
-    rules.insert(libc::SYS_socket, families.chain([routes]).collect::<Result<_, _>>()?);
-    rules.insert(libc::SYS_socketpair, vec![rule(&[(0, Eq, number(libc::AF_UNIX))])?]);
+fn refused() -> SeccompAction {
+    SeccompAction::Errno(libc::EPERM.unsigned_abs())
+}
+
+/// From this number on (up to the next), this is the answer. Sorted; the first is 0.
+fn answers() -> Vec<(u32, SeccompAction)> {
+    let number = |call: i64| u32::try_from(call).unwrap_or(u32::MAX);
+    // A program that asks for what is newer than this list shall find it missing, and do without.
+    let unknown = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+    let mut known: BTreeMap<u32, SeccompAction> = syscalls::NEWER.map(|call| (number(call), unknown.clone())).collect();
+    // Its arguments are in memory, where no filter sees them. `clone` does the same.
+    known.insert(number(libc::SYS_clone3), unknown);
+    let allowed = syscalls::HARMLESS.iter().chain(syscalls::OLD).chain(&LOOKED_AT);
+    known.extend(allowed.map(|call| (number(*call), SeccompAction::Allow)));
+    let mut answers = vec![(0, refused())];
+    for (number, answer) in known {
+        match answers.last_mut() {
+            Some((from, last)) if *from == number => *last = answer,
+            _ => answers.push((number, answer)),
+        }
+        answers.push((number + 1, refused()));
+    }
+    answers.dedup_by(|later, earlier| later.1 == earlier.1);
+    answers
+}
+
+/// A program of the kernel's filter machine that finds the answer for a number.
+fn by_number(answers: &[(u32, SeccompAction)]) -> BpfProgram {
+    // struct seccomp_data begins with the number.
+    let mut program = vec![statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0)];
+    program.extend(bisect(answers));
+    program
+}
+
+fn bisect(answers: &[(u32, SeccompAction)]) -> BpfProgram {
+    if let [(_, only)] = answers {
+        return vec![statement(libc::BPF_RET | libc::BPF_K, u32::from(only.clone()))];
+    }
+    let (lower, upper) = answers.split_at(answers.len() / 2);
+    let (below, above) = (bisect(lower), bisect(upper));
+    // A conditional jump reaches 255 statements; an unconditional one anywhere.
+    let mut program = vec![
+        sock_filter { jt: 0, jf: 1, ..statement(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, upper.first().map_or(0, |(from, _)| *from)) },
+        statement(libc::BPF_JMP | libc::BPF_JA, u32::try_from(below.len()).unwrap_or(0)),
+    ];
+    program.extend(below);
+    program.extend(above);
+    program
+}
+
+fn statement(code: u32, k: u32) -> sock_filter {
+    sock_filter { code: u16::try_from(code).unwrap_or(0), jt: 0, jf: 0, k }
+}
+
+/// Allowed by their number, and then looked at.
+const LOOKED_AT: [i64; 5] = [libc::SYS_clone, libc::SYS_ioctl, libc::SYS_socket, libc::SYS_socketpair, libc::SYS_personality];
+
+/// What they may not be asked. The kernel reads 32 bits of these arguments: so does this, or a number with more would pass.
+fn forbidden() -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
+    let namespaces = [
+        libc::CLONE_NEWNS,
+        libc::CLONE_NEWCGROUP,
+        libc::CLONE_NEWUTS,
+        libc::CLONE_NEWIPC,
+        libc::CLONE_NEWUSER,
+        libc::CLONE_NEWPID,
+        libc::CLONE_NEWNET,
+    ];
+    let clone = namespaces.map(|flag| rule(&[(0, MaskedEq(number(flag)), number(flag))]));
+    // Nothing may be typed into a terminal.
+    let ioctl = [TIOCSTI, TIOCLINUX].map(|request| rule(&[(1, Eq, request)]));
+    let family = |family| (0, Ne, number(family));
+    let families = rule(&[family(libc::AF_UNIX), family(libc::AF_INET), family(libc::AF_INET6), family(libc::AF_NETLINK)]);
+    let netlink = rule(&[(0, Eq, number(libc::AF_NETLINK)), (2, Ne, number(libc::NETLINK_ROUTE))]);
+    let pair = rule(&[family(libc::AF_UNIX)]);
     // Linux, 32 bits, an old version's name, both; and the question which it is.
-    let personalities = [0x0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff].map(|personality| rule(&[(0, Eq, personality)]));
-    rules.insert(libc::SYS_personality, personalities.into_iter().collect::<Result<_, _>>()?);
-    Ok(rules)
+    let personality = rule(&[0x0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff].map(|known| (0, Ne, known)));
+    Ok([
+        (libc::SYS_clone, clone.into_iter().collect::<Result<_, _>>()?),
+        (libc::SYS_ioctl, ioctl.into_iter().collect::<Result<_, _>>()?),
+        (libc::SYS_socket, vec![families?, netlink?]),
+        (libc::SYS_socketpair, vec![pair?]),
+        (libc::SYS_personality, vec![personality?]),
+    ]
+    .into())
 }
 
 const TIOCSTI: u64 = 0x5412;
@@ -75,7 +130,7 @@ fn number(constant: i32) -> u64 {
     u64::from(constant.unsigned_abs())
 }
 
-/// All of these must hold: the low half of an argument, compared with a value.
+/// All of these hold: the low half of an argument, compared with a value.
 fn rule(conditions: &[(u8, SeccompCmpOp, u64)]) -> Result<SeccompRule, BackendError> {
     let conditions = conditions.iter().map(|(argument, operator, value)| SeccompCondition::new(*argument, Dword, operator.clone(), *value));
     SeccompRule::new(conditions.collect::<Result<_, _>>()?)
@@ -85,20 +140,43 @@ fn rule(conditions: &[(u8, SeccompCmpOp, u64)]) -> Result<SeccompRule, BackendEr
 mod tests {
     use super::*;
 
+    /// What the program answers to a number, by running it.
+    fn run(program: &BpfProgram, number: u32) -> u32 {
+        let mut at = 0;
+        loop {
+            let statement = &program[at];
+            at += 1;
+            match u32::from(statement.code) {
+                code if code == libc::BPF_LD | libc::BPF_W | libc::BPF_ABS => {}
+                code if code == libc::BPF_RET | libc::BPF_K => return statement.k,
+                code if code == libc::BPF_JMP | libc::BPF_JA => at += statement.k as usize,
+                _ => at += usize::from(if number >= statement.k { statement.jt } else { statement.jf }),
+            }
+        }
+    }
+
     #[test]
-    fn the_filters_can_be_compiled_and_fit_the_kernel() {
-        let filters = filters().unwrap();
-        assert!(filters.iter().all(|filter| filter.len() < 4096));
+    fn every_number_is_answered_as_the_lists_say() {
+        let program = by_number(&answers());
+        assert!(program.len() < 1000);
+        let allowed = |number: u32| syscalls::HARMLESS.iter().chain(syscalls::OLD).chain(&LOOKED_AT).any(|call| *call == i64::from(number));
+        let unknown = |number: u32| syscalls::NEWER.contains(&i64::from(number)) || i64::from(number) == libc::SYS_clone3;
+        for number in (0..1024).chain([0x4000_0000, 0x4000_0001, u32::MAX]) {
+            let expected = match number {
+                number if allowed(number) => SeccompAction::Allow,
+                number if unknown(number) => SeccompAction::Errno(libc::ENOSYS.unsigned_abs()),
+                _ => refused(),
+            };
+            assert_eq!(run(&program, number), u32::from(expected), "{number}");
+        }
     }
 
     #[test]
     fn what_reaches_out_is_not_on_the_list() {
-        let rules = allowed().unwrap();
+        let program = by_number(&answers());
         for call in [libc::SYS_mount, libc::SYS_bpf, libc::SYS_keyctl, libc::SYS_io_uring_setup, libc::SYS_unshare, libc::SYS_setns, libc::SYS_clone3]
         {
-            assert!(!rules.contains_key(&call), "{call}");
+            assert_ne!(run(&program, u32::try_from(call).unwrap()), u32::from(SeccompAction::Allow), "{call}");
         }
-        assert!(rules[&libc::SYS_read].is_empty() && !rules[&libc::SYS_socket].is_empty());
-        assert!(syscalls::NEWER.clone().all(|call| !rules.contains_key(&call)));
     }
 }

@@ -49,12 +49,14 @@ fn place() -> MutexGuard<'static, Option<Template>> {
 
 /// Makes the template, or makes it again when something that it has copied is no longer as it was. Only for a process with one thread. Where it can not be
 /// made there is none, and every sandbox is built on its own.
-pub(super) fn refresh() {
+/// Answers whether it did.
+pub(super) fn refresh() -> bool {
     let mut place = place();
     if place.as_ref().is_some_and(|template| template.stamps == stamps()) {
-        return;
+        return false;
     }
     *place = may_mount().then(make).and_then(Result::ok);
+    true
 }
 
 /// An ordinary user's right to mount: in a user namespace of its own, in which every user is who he was. Best effort; only for a process with one thread.
@@ -87,7 +89,7 @@ pub(super) fn may_mount() -> bool {
     rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN | CapabilitySet::SYS_CHROOT))
 }
 
-/// Whether a sandbox like this can be made of a template, and there is one.
+/// Whether a sandbox like this can be made of a template.
 pub(super) fn fits(spec: &SandboxSpec) -> bool {
     let at = |path: &Path, names: &[&str]| path.strip_prefix("/").is_ok_and(|path| names.iter().any(|name| Path::new(name) == path));
     let mut binds = spec.read_only.iter().chain(&spec.writable).map(|bind| &bind.target);
@@ -97,7 +99,6 @@ pub(super) fn fits(spec: &SandboxSpec) -> bool {
         && !spec.lifted.contains(&Protection::UserNamespaces)
         && spec.overlay.as_ref().is_none_or(|overlay| overlay.target == Path::new("/workspace") && overlay.lower.len() < 100)
         && binds.all(|target| at(target, &FOLDERS) || at(target, &FILES))
-        && exists()
 }
 
 pub(super) fn exists() -> bool {
@@ -120,6 +121,11 @@ fn go(to: impl Fn(&Template) -> &OwnedFd) -> rustix::io::Result<()> {
 
 fn into(namespace: BorrowedFd<'_>) -> rustix::io::Result<()> {
     move_into_link_name_space(namespace, Some(LinkNameSpaceType::Mount))
+}
+
+/// For whoever is in a sandbox already: nothing leads from there to the host's files.
+pub(super) fn forget() {
+    *place() = None;
 }
 
 /// Its descriptors, for whoever closes all others.

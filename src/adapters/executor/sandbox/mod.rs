@@ -32,6 +32,7 @@ use crate::adapters::sandbox::{self, Isolation};
 use crate::adapters::workspace::Store;
 use crate::model::id::{NodeId, RunId};
 use crate::model::invocation::{InvocationRecord, InvocationResult, InvocationSpec};
+use crate::model::limits::Network;
 use crate::model::outcome::Outcome;
 
 use place::{Known, Place};
@@ -149,7 +150,8 @@ impl SandboxExecutor {
             log: log.to_owned(),
         };
         let (control, far) = UnixStream::pair()?;
-        sandbox::supervisor(&[far.as_fd(), lock.as_fd(), scratch])?;
+        let warm = sandbox::is_warm() && self.isolation == Isolation::Full && request.spec.network == Network::None && self.host_tools.is_empty();
+        sandbox::supervisor(&[far.as_fd(), lock.as_fd(), scratch], warm)?;
         drop(far);
         sandbox::write_message(&control, &request)?;
         Ok(control)

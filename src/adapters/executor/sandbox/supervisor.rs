@@ -22,20 +22,21 @@ use super::request::Request;
 use super::surroundings::Surroundings;
 use super::watch::{self, Course, Patience, Stopped};
 use super::{infrastructure, name_of};
-use crate::adapters::sandbox::{self, SandboxError};
+use crate::adapters::sandbox::{self, SandboxError, Waiting};
 use crate::adapters::workspace::{Store, WorkspaceError};
 use crate::model::invocation::{Discarded, InvocationRecord, InvocationResult};
 use crate::model::limits::Network;
 use crate::model::outcome::{Exit, Outcome};
 
-/// All of a supervisor's life. Its descriptors: the socket to tidegate, the lock of the record, and that of tidegate's scratch folder.
-pub fn supervise(descriptors: Vec<OwnedFd>) -> ExitCode {
+/// All of a supervisor's life. Its descriptors: the socket to tidegate, the lock of the record, and that of tidegate's scratch folder. With a sandbox that waits,
+/// it has none to make.
+pub fn supervise(descriptors: Vec<OwnedFd>, waiting: Option<Waiting>) -> ExitCode {
     let Ok([control, lock, scratch]) = <[OwnedFd; 3]>::try_from(descriptors) else { return ExitCode::FAILURE };
     let control = UnixStream::from(control);
     let Ok(request) = sandbox::read_message::<Request>(&control) else { return ExitCode::FAILURE };
     let place = Place::at(request.place.clone());
     let Ok(mut followers) = place.listen().and_then(|door| Followers::new(control, door)) else { return ExitCode::FAILURE };
-    let result = Supervisor { place: &place, lock: lock.as_fd(), request: &request }.run(&mut followers, scratch);
+    let result = Supervisor { place: &place, lock: lock.as_fd(), request: &request }.run(&mut followers, scratch, waiting);
     // Without a result the invocation is lost, which is what everybody then sees.
     let kept = place.keep(&result);
     // Only now: a closed socket and a free lock are the word that it is done.
@@ -50,14 +51,14 @@ struct Supervisor<'a> {
 }
 
 impl Supervisor<'_> {
-    fn run(&self, followers: &mut Followers, scratch: OwnedFd) -> InvocationResult {
+    fn run(&self, followers: &mut Followers, scratch: OwnedFd, waiting: Option<Waiting>) -> InvocationResult {
         let request = self.request;
         let mut record = InvocationRecord { executor: name_of(request.isolation).to_owned(), ..InvocationRecord::default() };
         let mut collected = Collected::default();
         let store = Store::join(&request.state, request.owner, request.own.clone(), scratch);
         let outcome = match Log::make(&request.log, request.spec.limits.log) {
             Ok(mut log) => {
-                let outcome = self.perform(&store, followers, &mut log, &mut record, &mut collected).unwrap_or_else(|outcome| outcome);
+                let outcome = self.perform(&store, followers, waiting, &mut log, &mut record, &mut collected).unwrap_or_else(|outcome| outcome);
                 (record.log_bytes, record.log_dropped_bytes) = log.finish();
                 outcome
             }
@@ -71,6 +72,7 @@ impl Supervisor<'_> {
         &self,
         store: &Store,
         followers: &mut Followers,
+        waiting: Option<Waiting>,
         log: &mut Log,
         record: &mut InvocationRecord,
         collected: &mut Collected,
@@ -89,7 +91,7 @@ impl Supervisor<'_> {
             SandboxError::Program(why) => Outcome::Failed { exit: Exit::None, reason: why },
             other => infrastructure(other),
         };
-        let mut cell = sandbox::begin(&surroundings.sandbox, self.lock).map_err(infrastructure)?;
+        let mut cell = sandbox::begin(&surroundings.sandbox, self.lock, waiting).map_err(infrastructure)?;
         let begun = || {
             // In doubt it has: a mark that can not be made is found by nobody, and the result says it.
             let _ = self.place.mark_started();
