@@ -124,8 +124,18 @@ impl Scene {
         }
     }
 
-    /// What is left in the folder where invocations write. Only the owner file of this process.
+    /// What is left in the folder where invocations write, besides the lock of this process: a moment after the result is there, nothing.
     fn leftovers(&self) -> Vec<String> {
+        for _ in 0..200 {
+            if self.look_for_leftovers().is_empty() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.look_for_leftovers()
+    }
+
+    fn look_for_leftovers(&self) -> Vec<String> {
         let process =
             std::fs::read_dir(self.state.path().join("scratch")).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.is_dir()).unwrap();
         std::fs::read_dir(process).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).filter(|name| name != "lock").collect()

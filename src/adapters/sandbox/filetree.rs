@@ -12,7 +12,7 @@
 use std::ffi::{CString, OsStr};
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -217,22 +217,16 @@ fn mount_overlay(trees: &OverlayTrees, target: &Path) -> Result<(), Failure> {
     overlay(&scratch, &lower, trees, &target)
 }
 
-/// Where there is no stage that is taken away later, the target itself is one: the scratch folder is mounted there, the layers in it, and the overlay over all of
-/// them. What is covered can not be uncovered again by anybody inside.
+/// Where there is no stage that is taken away later, the target itself is one: the scratch folder and the layers are mounted there, one over the other, and the
+/// overlay over all of them. Each is named by its descriptor. What is covered can not be uncovered again by anybody inside.
 fn mount_overlay_over(trees: &OverlayTrees, target: &Path) -> Result<(), Failure> {
-    move_to(trees.scratch.as_fd(), target)?;
-    let place = |(number, mount): (usize, &std::os::fd::OwnedFd)| {
-        let place = target.join(layer_place(number));
-        move_to(mount.as_fd(), &place)?;
-        Ok(place)
+    let place = |mount: &OwnedFd| {
+        move_to(mount.as_fd(), target)?;
+        Ok(PathBuf::from(format!("/proc/self/fd/{}", mount.as_raw_fd())))
     };
-    let lower = trees.lower.iter().enumerate().map(place).collect::<Result<Vec<_>, Failure>>()?;
-    overlay(target, &lower, trees, target)
-}
-
-/// In the scratch folder.
-pub(super) fn layer_place(number: usize) -> String {
-    format!("l{number}")
+    let scratch = place(&trees.scratch)?;
+    let lower = trees.lower.iter().map(place).collect::<Result<Vec<_>, Failure>>()?;
+    overlay(&scratch, &lower, trees, target)
 }
 
 fn overlay(scratch: &Path, lower: &[PathBuf], trees: &OverlayTrees, target: &Path) -> Result<(), Failure> {

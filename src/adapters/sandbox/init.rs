@@ -166,16 +166,21 @@ fn give_up_privileges(spec: &SandboxSpec) -> Result<(), Failure> {
 }
 
 fn drop_capabilities() -> rustix::io::Result<()> {
+    bar_capabilities();
+    let _ = rustix::thread::clear_ambient_capability_set();
+    let none = CapabilitySet::empty();
+    let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
+    rustix::thread::set_capabilities(None, sets)
+}
+
+/// None comes back by exec. Those that this process has it keeps.
+fn bar_capabilities() {
     for number in 0..64 {
         let one = CapabilitySet::from_bits_retain(1 << number);
         if rustix::thread::remove_capability_from_bounding_set(one).is_err() {
             break; // The kernel knows no more of them.
         }
     }
-    let _ = rustix::thread::clear_ambient_capability_set();
-    let none = CapabilitySet::empty();
-    let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
-    rustix::thread::set_capabilities(None, sets)
 }
 
 /// For a test: what init has in its own user namespace, the program has as well.

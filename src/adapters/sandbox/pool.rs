@@ -72,7 +72,7 @@ impl Pool {
     pub(super) fn until_due(&self) -> Option<Duration> {
         // Not at once: whoever has just been given one has more need of the processors.
         if self.waiting.len() < self.size.wanted {
-            return Some(Duration::from_millis(2));
+            return Some(Duration::from_millis(4));
         }
         (self.size.wanted > 0).then(|| PATIENCE.saturating_sub(self.size.since.elapsed()).max(Duration::from_millis(1)))
     }

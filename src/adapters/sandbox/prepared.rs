@@ -25,7 +25,7 @@ use super::helper::{leave_groups, map_user};
 use super::spec::SandboxSpec;
 use super::trees::{OverlayTrees, Tree, Trees};
 use super::wire::{Failure, Stage, frame, read_blocking};
-use super::{filetree, init, sys, template, trees};
+use super::{init, sys, template, trees};
 
 /// As many as the kernel lets travel at once.
 const DESCRIPTORS: usize = 253;
@@ -93,7 +93,6 @@ impl Prepared {
         let mut order: Order<&SandboxSpec> = (spec, None, Vec::new());
         if let Some(overlay) = &overlay {
             order.1 = Some(OverlayOrder { lower: overlay.lower.len(), upper: overlay.upper.clone(), work: overlay.work.clone() });
-            make_places(overlay)?;
             descriptors.push(overlay.scratch.as_fd());
             descriptors.extend(overlay.lower.iter().map(std::os::fd::AsFd::as_fd));
         }
@@ -108,14 +107,6 @@ impl Prepared {
         self.taken = true;
         Ok(Begun { init: self.init, alive, mounts })
     }
-}
-
-/// Where init puts the layers while it mounts the overlay: the scratch folder need not be the step's.
-fn make_places(overlay: &OverlayTrees) -> Result<(), Failure> {
-    (0..overlay.lower.len()).try_for_each(|number| match rustix::fs::mkdirat(&overlay.scratch, filetree::layer_place(number), Mode::RWXU) {
-        Err(error) if error != rustix::io::Errno::EXIST => Err(Stage::Overlay.because("making a place for a layer")(error)),
-        _ => Ok(()),
-    })
 }
 
 impl Drop for Prepared {

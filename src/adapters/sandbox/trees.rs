@@ -6,6 +6,7 @@
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::fs::CWD;
 use rustix::mount::{OpenTreeFlags, open_tree};
@@ -21,6 +22,12 @@ const UNPRIVILEGED: u32 = 1_900_000_000;
 /// Whom the writable folders of a sandbox must belong to, where that is not the caller itself: files that a step shall be able to change
 /// (scratch folders, the trees below an overlay) must be given to this user.
 pub fn outer_uid() -> Option<u32> {
+    // Who this process is outside does not change.
+    static OUTER: OnceLock<Option<u32>> = OnceLock::new();
+    *OUTER.get_or_init(find_outer_uid)
+}
+
+fn find_outer_uid() -> Option<u32> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }

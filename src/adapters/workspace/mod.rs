@@ -77,7 +77,7 @@ impl Store {
     }
 
     /// A name in this process's folder that nobody else takes, whoever has joined.
-    fn fresh_name(&self) -> String {
+    pub fn fresh_name(&self) -> String {
         format!("{}-{}", std::process::id(), self.shared.counter.fetch_add(1, Ordering::Relaxed))
     }
 }

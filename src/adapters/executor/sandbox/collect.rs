@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::merged::{Found, Merged};
 use super::surroundings::Places;
 use super::values;
-use crate::adapters::workspace::{Store, WorkspaceError};
+use crate::adapters::workspace::{Scratch, Store, WorkspaceError};
 use crate::model::artifact::{Artifact, ArtifactKind};
 use crate::model::id::Digest;
 use crate::model::invocation::{Discarded, InvocationSpec, OutputDeclaration};
@@ -27,6 +27,8 @@ pub(super) struct Collected {
     pub(super) layer: Option<PathBuf>,
     /// How much of what the step wrote is in its outputs.
     pub(super) taken: Discarded,
+    /// What is left to be removed when somebody has the result.
+    pub(super) rubbish: Option<Scratch>,
 }
 
 /// Why not, by whose fault.
@@ -66,7 +68,7 @@ pub(super) fn all(store: &Store, spec: &InvocationSpec, places: &Places) -> Resu
         artifacts.push(artifact);
     }
     let layer = store.keep_layer(&collection.layer, &Digest::from_sha256(whole.finalize().into()))?;
-    Ok(Collected { artifacts, values, layer: Some(layer), taken: collection.taken })
+    Ok(Collected { artifacts, values, layer: Some(layer), taken: collection.taken, rubbish: None })
 }
 
 fn read_values(file: &Path, limit: u64) -> Result<std::collections::BTreeMap<String, String>, NotCollected> {

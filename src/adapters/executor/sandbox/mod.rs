@@ -79,13 +79,15 @@ impl Executor for SandboxExecutor {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return self.lost(true, "there is a record of it already"),
             Err(error) => return self.lost(false, format!("its record {} can not be made: {error}", place.path().display())),
         };
-        let scratch = surroundings::scratch_name(&spec);
-        match self.ask(&place, lock, spec, log) {
+        let scratch = self.store.fresh_name();
+        match self.ask(&place, lock, spec, &scratch, log) {
             Ok(control) => {
                 let result = self.follow(&place, control, log, watcher).await;
-                // Of a supervisor that was killed; every other has removed it.
-                let store = self.store.clone();
-                let _ = tokio::task::spawn_blocking(move || store.take_away(&scratch)).await;
+                // A supervisor that was killed can not; every other removes it itself.
+                if let Outcome::Infrastructure { .. } = result.outcome {
+                    let store = self.store.clone();
+                    let _ = tokio::task::spawn_blocking(move || store.take_away(&scratch)).await;
+                }
                 result
             }
             Err(error) => {
@@ -133,7 +135,7 @@ impl Executor for SandboxExecutor {
 
 impl SandboxExecutor {
     /// Lets a supervisor be born, and asks it. From here on the invocation is its own.
-    fn ask(&self, place: &Place, lock: File, spec: InvocationSpec, log: &Path) -> io::Result<UnixStream> {
+    fn ask(&self, place: &Place, lock: File, spec: InvocationSpec, scratch_name: &str, log: &Path) -> io::Result<UnixStream> {
         let asked_us = sandbox::monotonic_us();
         let (own, scratch) = self.store.own();
         let scratch = scratch.ok_or_else(|| io::Error::other("the scratch folder is closed"))?;
@@ -145,6 +147,7 @@ impl SandboxExecutor {
             host_path: std::env::var_os("PATH").map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
             state: self.state.clone(),
             own: own.to_owned(),
+            scratch: scratch_name.to_owned(),
             owner: sandbox::outer_uid(),
             place: place.path().to_owned(),
             log: log.to_owned(),

@@ -100,11 +100,13 @@ impl Place {
     pub(super) fn known(&self) -> Known {
         // A helper whose supervisor was killed holds the lock until it has killed the rest. That takes no time worth a name.
         for _ in 0..200 {
-            if self.is_free() {
-                return match self.result() {
-                    Some(result) => Known::Ended(Box::new(result)),
-                    None => Known::Lost { started: self.may_have_started() },
-                };
+            // Looked at first: once there is a result, all that still holds the lock is the end of the sandbox's mounts.
+            let free = self.is_free();
+            if let Some(result) = self.result() {
+                return Known::Ended(Box::new(result));
+            }
+            if free {
+                return Known::Lost { started: self.may_have_started() };
             }
             match self.connect() {
                 Ok(_) => return Known::Living,

@@ -19,6 +19,8 @@ pub(super) struct Request {
     pub(super) state: PathBuf,
     /// Where it may write: the folder in the scratch space of the tidegate that asks.
     pub(super) own: PathBuf,
+    /// The name that its folder there shall have: whoever asks can take that away when the supervisor was killed.
+    pub(super) scratch: String,
     /// Who files must belong to for the step to be able to change them.
     pub(super) owner: Option<u32>,
     /// The record's folder.

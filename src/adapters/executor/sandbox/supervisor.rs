@@ -23,7 +23,7 @@ use super::surroundings::Surroundings;
 use super::watch::{self, Course, Patience, Stopped};
 use super::{infrastructure, name_of};
 use crate::adapters::sandbox::{self, SandboxError, Waiting};
-use crate::adapters::workspace::{Store, WorkspaceError};
+use crate::adapters::workspace::{Scratch, Store, WorkspaceError};
 use crate::model::invocation::{Discarded, InvocationRecord, InvocationResult};
 use crate::model::limits::Network;
 use crate::model::outcome::{Exit, Outcome};
@@ -36,11 +36,13 @@ pub fn supervise(descriptors: Vec<OwnedFd>, waiting: Option<Waiting>) -> ExitCod
     let Ok(request) = sandbox::read_message::<Request>(&control) else { return ExitCode::FAILURE };
     let place = Place::at(request.place.clone());
     let Ok(mut followers) = place.listen().and_then(|door| Followers::new(control, door)) else { return ExitCode::FAILURE };
-    let result = Supervisor { place: &place, lock: lock.as_fd(), request: &request }.run(&mut followers, scratch, waiting);
+    let (result, rubbish) = Supervisor { place: &place, lock: lock.as_fd(), request: &request }.run(&mut followers, scratch, waiting);
     // Without a result the invocation is lost, which is what everybody then sees.
     let kept = place.keep(&result);
     // Only now: a closed socket and a free lock are the word that it is done.
     drop((followers, lock));
+    // Nobody waits for this.
+    drop(rubbish);
     if kept.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -51,7 +53,7 @@ struct Supervisor<'a> {
 }
 
 impl Supervisor<'_> {
-    fn run(&self, followers: &mut Followers, scratch: OwnedFd, waiting: Option<Waiting>) -> InvocationResult {
+    fn run(&self, followers: &mut Followers, scratch: OwnedFd, waiting: Option<Waiting>) -> (InvocationResult, Option<Scratch>) {
         let request = self.request;
         let mut record = InvocationRecord { executor: name_of(request.isolation).to_owned(), ..InvocationRecord::default() };
         let mut collected = Collected::default();
@@ -64,7 +66,9 @@ impl Supervisor<'_> {
             }
             Err(error) => infrastructure(format!("its log {} can not be kept: {error}", request.log.display())),
         };
-        InvocationResult { outcome, record, artifacts: collected.artifacts, values: collected.values, layer: collected.layer }
+        let rubbish = collected.rubbish.take();
+        let result = InvocationResult { outcome, record, artifacts: collected.artifacts, values: collected.values, layer: collected.layer };
+        (result, rubbish)
     }
 
     /// `Err` is an outcome as well: the early way out.
@@ -84,7 +88,7 @@ impl Supervisor<'_> {
             ));
         }
         let patience = Patience { deadline: Instant::now().checked_add(spec.timeout), grace: spec.grace };
-        let surroundings = Surroundings::make(store, spec, host_tools, *isolation).map_err(infrastructure)?;
+        let surroundings = Surroundings::make(store, &self.request.scratch, spec, host_tools, *isolation).map_err(infrastructure)?;
         record.phases.workspace_us = sandbox::monotonic_us().saturating_sub(*asked_us);
 
         let not_made = |error| match error {
@@ -121,13 +125,20 @@ impl Supervisor<'_> {
         };
         let (outcome, found, discarded) = self.put_away(store, surroundings, wrong);
         *collected = found;
-        record.discarded = discarded.map_err(infrastructure)?;
+        let (discarded, scratch) = discarded.map_err(infrastructure)?;
+        record.discarded = discarded;
+        collected.rubbish = Some(scratch);
         record.phases.collect_us = u64::try_from(collecting.elapsed().as_micros()).unwrap_or(u64::MAX);
         Ok(outcome)
     }
 
     /// Takes what the step leaves, unless something was wrong with it, and removes the rest.
-    fn put_away(&self, store: &Store, surroundings: Surroundings, wrong: Option<Outcome>) -> (Outcome, Collected, Result<Discarded, WorkspaceError>) {
+    fn put_away(
+        &self,
+        store: &Store,
+        surroundings: Surroundings,
+        wrong: Option<Outcome>,
+    ) -> (Outcome, Collected, Result<(Discarded, Scratch), WorkspaceError>) {
         let (outcome, collected) = match wrong {
             Some(wrong) => (wrong, Collected::default()),
             None => match collect::all(store, &self.request.spec, &surroundings.places) {

@@ -5,7 +5,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::adapters::sandbox::{Bind, INNER_HOME, Isolation, Overlay, SandboxSpec, TOOL_PATH, program_file};
-use crate::adapters::state::file_name;
 use crate::adapters::workspace::{Scratch, Store, WorkspaceError};
 use crate::model::invocation::{Discarded, InvocationSpec};
 use crate::model::limits::Network;
@@ -33,8 +32,14 @@ pub(super) struct Places {
 }
 
 impl Surroundings {
-    pub(super) fn make(store: &Store, spec: &InvocationSpec, host_tools: &[PathBuf], isolation: Isolation) -> Result<Self, WorkspaceError> {
-        let scratch = store.scratch_named(&scratch_name(spec))?;
+    pub(super) fn make(
+        store: &Store,
+        name: &str,
+        spec: &InvocationSpec,
+        host_tools: &[PathBuf],
+        isolation: Isolation,
+    ) -> Result<Self, WorkspaceError> {
+        let scratch = store.scratch_named(name)?;
         let tree = scratch.folder(store, "tree")?;
         let answers = scratch.folder(store, "answers")?;
         let _ = (scratch.folder(store, "tree/upper")?, scratch.folder(store, "tree/work")?);
@@ -81,24 +86,19 @@ impl Surroundings {
         Ok(Self { sandbox, places, scratch })
     }
 
-    /// Removes everything; says how much the step wrote that was not taken.
-    pub(super) fn discard(self, taken: Discarded) -> Result<Discarded, WorkspaceError> {
+    /// Removes what the step wrote and was not taken, and says how much that was. The rest goes with the scratch space.
+    pub(super) fn discard(self, taken: Discarded) -> Result<(Discarded, Scratch), WorkspaceError> {
         let written = crate::adapters::workspace::remove(&self.places.upper)
             .map_err(|error| WorkspaceError::File { path: self.places.upper.clone(), why: error.to_string() })?;
-        self.scratch.discard()?;
         // Without isolation the layers were copied there too: what the step itself wrote is not known.
         let known = self.sandbox.isolation == Isolation::Full;
-        Ok(if known {
+        let discarded = if known {
             Discarded { files: written.files.saturating_sub(taken.files), bytes: written.bytes.saturating_sub(taken.bytes) }
         } else {
             Discarded::default()
-        })
+        };
+        Ok((discarded, self.scratch))
     }
-}
-
-/// Of the scratch folder of an invocation: a file's name.
-pub(super) fn scratch_name(spec: &InvocationSpec) -> String {
-    file_name(spec.id.as_str())
 }
 
 /// Where the step sees things.

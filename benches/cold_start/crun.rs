@@ -1,0 +1,44 @@
+//! crun, given what it needs to run `/bin/true` of this machine: an OCI bundle with the host's tools, read-only.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+pub struct Bundle {
+    folder: PathBuf,
+    counter: AtomicUsize,
+}
+
+impl Bundle {
+    pub fn make(below: &Path) -> Result<Self, String> {
+        let folder = below.join("bundle");
+        std::fs::create_dir_all(folder.join("rootfs")).map_err(|error| error.to_string())?;
+        let made = Command::new("crun").arg("spec").current_dir(&folder).output().map_err(|_| "install the package `crun`".to_owned())?;
+        if !made.status.success() {
+            return Err(String::from_utf8_lossy(&made.stderr).into_owned());
+        }
+        let path = folder.join("config.json");
+        let text = std::fs::read(&path).map_err(|error| error.to_string())?;
+        let mut config: serde_json::Value = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+        config["root"] = serde_json::json!({ "path": "rootfs", "readonly": true });
+        config["process"]["terminal"] = false.into();
+        config["process"]["args"] = serde_json::json!(["/bin/true"]);
+        let tools = ["/usr", "/bin", "/lib", "/lib64"].into_iter().filter(|tool| Path::new(tool).exists());
+        if let Some(mounts) = config["mounts"].as_array_mut() {
+            mounts.retain(|mount| mount["destination"] != "/sys/fs/cgroup");
+            mounts.extend(tools.map(|tool| serde_json::json!({ "destination": tool, "source": tool, "type": "bind", "options": ["bind", "ro"] })));
+        }
+        std::fs::write(&path, config.to_string()).map_err(|error| error.to_string())?;
+        let bundle = Self { folder, counter: AtomicUsize::new(0) };
+        let tried = bundle.command().output().map_err(|error| error.to_string())?;
+        if tried.status.success() { Ok(bundle) } else { Err(String::from_utf8_lossy(&tried.stderr).trim().to_owned()) }
+    }
+
+    /// Without control groups: it knows version 2 and version 1, not both beside each other.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new("crun");
+        let id = format!("bench-{}-{}", std::process::id(), self.counter.fetch_add(1, Ordering::Relaxed));
+        command.args(["--cgroup-manager=disabled", "run", "--bundle"]).arg(&self.folder).arg(id);
+        command
+    }
+}
