@@ -182,6 +182,7 @@ impl Bench {
             tmp_size: 1 << 30,
             host_network,
             listen: None,
+            limits: sandbox::Limits::default(),
             lifted: Vec::new(),
         };
         RUNTIME.with(|runtime| {

@@ -65,6 +65,7 @@ impl Session {
         let store = Store::open(state.root(), sandbox::outer_uid())?;
         // Before anything new is made, what dead processes left is removed.
         store.sweep()?;
+        sandbox::sweep_groups();
         let choice = match isolation.executor {
             ExecutorArgument::Sandbox => Choice::Sandbox,
             ExecutorArgument::Container => Choice::Container,

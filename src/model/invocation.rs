@@ -83,10 +83,13 @@ pub struct InvocationRecord {
     pub executor: String,
     /// The protections that were in force, by name (`user-namespace`, `no-network`, …).
     pub isolation: Vec<String>,
+    /// Protections and limits that this machine could not hold, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unheld: Vec<String>,
     pub phases: Phases,
     pub cpu_user_us: u64,
     pub cpu_system_us: u64,
-    /// Largest resident set of any of its processes.
+    /// Of all processes together where a control group counts it, otherwise the largest resident set of any of them.
     pub peak_memory_bytes: u64,
     pub log_bytes: u64,
     pub log_dropped_bytes: u64,

@@ -3,6 +3,7 @@
 mod support;
 
 mod basics;
+mod bombs;
 mod host;
 mod kernel;
 mod survivors;

@@ -69,6 +69,7 @@ impl Scene {
             tmp_size: 16 << 20,
             host_network: false,
             listen: None,
+            limits: sandbox::Limits::default(),
             lifted: Vec::new(),
         };
         Self { folder, spec }

@@ -262,7 +262,7 @@ async fn an_output_that_is_not_what_it_should_be_is_refused_by_name() {
             ),
             ("mkfifo app", "app", "output bundle (app) is a FIFO: an output is a file or a folder"),
             ("mkdir dist; mkfifo dist/app", "dist", "output bundle (dist) has a FIFO in it: app"),
-            ("truncate -s 8T app", "app", "output bundle (app) makes the outputs larger than their limit of 4294967296 bytes"),
+            ("truncate -s 8G app", "app", "output bundle (app) makes the outputs larger than their limit of 4294967296 bytes"),
         ] {
             assert_eq!(scene.fails(script, &bundle(path)).await, reason, "{script}");
         }

@@ -67,6 +67,7 @@ pub async fn launch(function: &Function, version: u64, root: &Path, stream: &str
         tmp_size: TMP_BYTES,
         host_network: options.isolation == Isolation::None,
         listen: outside.is_none().then_some(API_PORT),
+        limits: sandbox::Limits::default(),
         lifted: Vec::new(),
     };
     let mut running = sandbox::spawn(&spec).await?;

@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
+use super::cgroup::{Exceeded, Past};
 use super::launch::SandboxError;
 use super::sys;
 use super::wire::{Report, Usage};
@@ -15,6 +16,7 @@ pub(super) struct Course {
     ended: Option<(u64, Exit, Usage)>,
     /// Nothing of it is left.
     pub(super) gone: bool,
+    past: Past,
 }
 
 /// What a sandbox is like when its process begins.
@@ -37,17 +39,19 @@ pub struct Ended {
     pub exit: Exit,
     pub cpu_user_us: u64,
     pub cpu_system_us: u64,
-    /// The largest resident set of any of its processes.
+    /// Of all processes together where a control group counts it, otherwise the largest resident set of any of them.
     pub peak_memory_bytes: u64,
     /// From and to storage.
     pub read_bytes: u64,
     pub written_bytes: u64,
     pub run_us: u64,
+    /// A limit that it ran into.
+    pub exceeded: Option<Exceeded>,
 }
 
 impl Course {
     pub(super) fn begin() -> Self {
-        Self { called_us: sys::monotonic_us(), started_us: 0, standing: Standing::default(), ended: None, gone: false }
+        Self { called_us: sys::monotonic_us(), started_us: 0, standing: Standing::default(), ended: None, gone: false, past: Past::default() }
     }
 
     /// Whether its process has begun by now; an error when it never will.
@@ -65,7 +69,10 @@ impl Course {
             Report::Failed(_) => {}
             Report::Exited { at_us, exit, usage } => self.ended = Some((at_us, exit, usage)),
             // Init's own end says something about the process only when init could not: it was killed. The helper has nothing left but to end.
-            Report::Gone { at_us, exit, usage } => (self.gone, self.ended) = (true, self.ended.or(Some((at_us, exit, usage)))),
+            Report::Gone { at_us, exit, usage, past } => {
+                (self.gone, self.past) = (true, past);
+                self.ended = self.ended.or(Some((at_us, exit, usage)));
+            }
         }
         Ok(self.started_us > 0)
     }
@@ -76,9 +83,10 @@ impl Course {
             exit,
             cpu_user_us: usage.user_us,
             cpu_system_us: usage.system_us,
-            peak_memory_bytes: usage.peak_bytes,
+            peak_memory_bytes: self.past.peak_memory_bytes.unwrap_or(usage.peak_bytes),
             read_bytes: usage.read_bytes,
             written_bytes: usage.written_bytes,
+            exceeded: self.past.exceeded,
             run_us: at_us.saturating_sub(self.started_us),
         }
     }

@@ -13,6 +13,7 @@ use rustix::net::RecvFlags;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal, setsid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
+use super::cgroup::{self, Group, Past};
 use super::init::{self, Beginning};
 use super::prepared::{self, Begun, Prepared};
 use super::spec::{Isolation, SandboxSpec};
@@ -26,6 +27,10 @@ pub(super) fn run(control: &OwnedFd, held: Option<OwnedFd>, prepared: Option<Pre
         Ok(last) => {
             let _ = send(control, &last.report, None);
             // Takes its time; nobody waits for it any more.
+            if last.group.is_some() && trees::outer_uid().is_some() {
+                let root = rustix::fs::Uid::ROOT;
+                let _ = set_thread_res_uid(root, root, root);
+            }
             drop(last);
             ExitCode::SUCCESS
         }
@@ -39,6 +44,7 @@ pub(super) fn run(control: &OwnedFd, held: Option<OwnedFd>, prepared: Option<Pre
 /// The last word of a helper, and what is closed after it.
 struct Last {
     report: Report,
+    group: Option<Group>,
     _mounts: Option<OwnedFd>,
     _held: Option<OwnedFd>,
 }
@@ -49,7 +55,7 @@ fn serve(control: &OwnedFd, held: Option<OwnedFd>, prepared: Option<Prepared>) -
     drop(stream);
     match spec.isolation {
         Isolation::Full => isolated(control, spec, held, prepared),
-        Isolation::None => Ok(Last { report: unisolated::run(control, &spec)?, _mounts: None, _held: held }),
+        Isolation::None => Ok(Last { report: unisolated::run(control, &spec)?, group: None, _mounts: None, _held: held }),
     }
 }
 
@@ -59,12 +65,19 @@ fn isolated(control: &OwnedFd, spec: SandboxSpec, held: Option<OwnedFd>, prepare
     let make = || prepared.map_or_else(prepared::prepare, Ok);
     let begun = (template::fits(&spec) && template::exists()).then(|| make()?.begin(&spec, control.as_fd(), io::stdout().as_fd()));
     // What can not be made of the template is built on its own, and says why when that fails too.
-    let Some(Ok(Begun { init, alive, mounts })) = begun else { return built(control, spec, held) };
-    become_outer_user(outer)?;
+    let Some(Ok(Begun { init, alive, mounts, group })) = begun else { return built(control, spec, held) };
+    become_outer_user(outer, group.is_some())?;
     init::silence().map_err(plain)?;
     let report = watch(control, init, || Ok(kill_process(init, Signal::TERM)?)).map_err(plain)?;
     drop(alive);
-    Ok(Last { report, _mounts: Some(mounts), _held: held })
+    Ok(Last { report: with_past(report, group.as_ref()), group, _mounts: Some(mounts), _held: held })
+}
+
+fn with_past(report: Report, group: Option<&Group>) -> Report {
+    match (report, group) {
+        (Report::Gone { at_us, exit, usage, .. }, Some(group)) => Report::Gone { at_us, exit, usage, past: group.past() },
+        (report, _) => report,
+    }
 }
 
 /// Before anybody is cloned: root's groups are nobody else's.
@@ -72,9 +85,13 @@ pub(super) fn leave_groups(outer: Option<u32>) -> Result<(), Failure> {
     if outer.is_some() { set_thread_groups(&[]).map_err(Stage::Identity.because("leaving root's groups")) } else { Ok(()) }
 }
 
-/// For good: whoever watches needs no rights but to end what it watches.
-fn become_outer_user(outer: Option<u32>) -> Result<(), Failure> {
+/// Whoever watches needs no rights but to end what it watches. For good, unless a control group has to be removed in the end: that is root's.
+fn become_outer_user(outer: Option<u32>, to_return: bool) -> Result<(), Failure> {
     let Some(uid) = outer else { return Ok(()) };
+    if to_return {
+        let (user, root) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Uid::ROOT);
+        return set_thread_res_uid(user, user, root).map_err(Stage::Identity.because("becoming an unprivileged user"));
+    }
     become_user(uid, uid).map_err(Stage::Identity.because("becoming an unprivileged user"))
 }
 
@@ -85,13 +102,15 @@ fn built(control: &OwnedFd, spec: SandboxSpec, held: Option<OwnedFd>) -> Result<
     leave_groups(outer)?;
     let plain = |error: io::Error| Failure { stage: Stage::Namespaces, why: error.to_string() };
     let (watched, alive) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|error| plain(error.into()))?;
+    let (group, limits) = cgroup::hold(None, &spec.limits);
     let namespaces = sys::NEW_USER | sys::NEW_MOUNT | sys::NEW_PID | sys::NEW_IPC | sys::NEW_UTS;
     let namespaces = if spec.host_network { namespaces } else { namespaces | sys::NEW_NETWORK };
     match sys::fork(namespaces).map_err(Stage::Namespaces.because("making namespaces"))? {
         None => {
             drop((alive, held));
             let control = control.try_clone().map_err(plain)?;
-            init::run(Beginning { spec, trees, control, helper: watched })
+            let limits = limits.into_iter().map(str::to_owned).collect();
+            init::run(Beginning { spec, trees, control, helper: watched, held: limits })
         }
         Some(child) => {
             drop((watched, trees));
@@ -99,13 +118,16 @@ fn built(control: &OwnedFd, spec: SandboxSpec, held: Option<OwnedFd>) -> Result<
             // An early end of this process is the child's as well: it waits for the byte that says that it is somebody.
             let mounts = prepared::mounts_of(child)?;
             map_user(child, outer)?;
-            become_outer_user(outer)?;
+            if let Some(group) = &group {
+                group.add(child);
+            }
+            become_outer_user(outer, group.is_some())?;
             alive.write_all(&[1]).map_err(plain)?;
             init::silence().map_err(plain)?;
             // Init passes it on to everybody inside.
             let report = watch(control, child, || Ok(kill_process(child, Signal::TERM)?)).map_err(plain)?;
             drop(alive);
-            Ok(Last { report, _mounts: Some(mounts), _held: held })
+            Ok(Last { report: with_past(report, group.as_ref()), group, _mounts: Some(mounts), _held: held })
         }
     }
 }
@@ -153,5 +175,5 @@ pub(super) fn watch(control: &OwnedFd, child: Pid, terminate: impl Fn() -> io::R
         pidfd_send_signal(process.as_fd(), Signal::KILL)?;
     }
     let ended = sys::wait(child.as_raw_nonzero().get())?.ok_or_else(|| io::Error::other("init is not a child"))?;
-    Ok(Report::Gone { at_us: sys::monotonic_us(), exit: ended.exit, usage: ended.usage })
+    Ok(Report::Gone { at_us: sys::monotonic_us(), exit: ended.exit, usage: ended.usage, past: Past::default() })
 }

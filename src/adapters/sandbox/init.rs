@@ -27,6 +27,8 @@ pub(super) struct Beginning {
     pub(super) control: OwnedFd,
     /// Its other end is the helper's: a byte means that the user map is written, closed that the helper is dead.
     pub(super) helper: OwnedFd,
+    /// The limits that its control group holds, by name.
+    pub(super) held: Vec<String>,
 }
 
 pub(super) fn run(beginning: Beginning) -> ! {
@@ -65,7 +67,7 @@ pub(super) fn run_prepared(helper: UnixStream) -> ! {
     let lived = furnished.and_then(|()| {
         let listener = listen(&told.spec)?;
         drop((told.trees, told.output));
-        live_on(&told.spec, control, &helper, listener)
+        live_on(&told.spec, &told.held, control, &helper, listener)
     });
     lived.map_or_else(failed, |()| std::process::exit(0))
 }
@@ -80,7 +82,7 @@ fn prepare() -> Result<(), Failure> {
 }
 
 fn live(beginning: Beginning) -> Result<(), Failure> {
-    let Beginning { spec, trees, control, helper } = beginning;
+    let Beginning { spec, trees, control, helper, held } = beginning;
     become_inner_user(&helper)?;
     let trees = trees.map_or_else(|| trees::open(&spec), Ok)?;
     rustix::system::sethostname(spec.hostname.as_bytes()).map_err(Stage::Namespaces.because("naming the sandbox"))?;
@@ -89,11 +91,11 @@ fn live(beginning: Beginning) -> Result<(), Failure> {
         loopback()?;
     }
     let listener = listen(&spec)?;
-    live_on(&spec, control, &helper, listener)
+    live_on(&spec, &held, control, &helper, listener)
 }
 
 /// From a file tree that stands to the end.
-fn live_on(spec: &SandboxSpec, control: OwnedFd, helper: &OwnedFd, listener: Option<OwnedFd>) -> Result<(), Failure> {
+fn live_on(spec: &SandboxSpec, held: &[String], control: OwnedFd, helper: &OwnedFd, listener: Option<OwnedFd>) -> Result<(), Failure> {
     // Becoming somebody else has closed this process's own files to it. Nobody else is in here yet; the privileges' end closes them again.
     set_dumpable_behavior(DumpableBehavior::Dumpable).map_err(Stage::Privileges.because("opening the counters"))?;
     let counters = sys::storage_counters();
@@ -104,7 +106,7 @@ fn live_on(spec: &SandboxSpec, control: OwnedFd, helper: &OwnedFd, listener: Opt
     let walls = raise_walls(spec)?;
 
     let told = |error: io::Error| Failure { stage: Stage::Specification, why: format!("tidegate is gone: {error}") };
-    let ready = Report::Ready { at_us: sys::monotonic_us(), isolation: isolation(spec, &walls) };
+    let ready = Report::Ready { at_us: sys::monotonic_us(), isolation: isolation(spec, &walls, held) };
     send(&control, &ready, listener.as_ref().map(AsFd::as_fd)).map_err(told)?;
     drop(listener);
     sys::default_signals();
@@ -194,7 +196,7 @@ fn keep_capabilities() -> rustix::io::Result<()> {
 fn raise_walls(spec: &SandboxSpec) -> Result<Vec<&'static str>, Failure> {
     let mut walls = Vec::new();
     if spec.keeps(Protection::Rlimits) {
-        rlimits::apply().map_err(Stage::Privileges.because("bounding resources"))?;
+        rlimits::apply(spec.limits.file_bytes).map_err(Stage::Privileges.because("bounding resources"))?;
         walls.push("rlimits");
     }
     if spec.keeps(Protection::Landlock) && landlock::apply(spec).map_err(Stage::Privileges.because("confining it with Landlock"))? {
@@ -232,7 +234,7 @@ pub(super) fn reap_until(process: i32) -> io::Result<sys::Reaped> {
     }
 }
 
-fn isolation(spec: &SandboxSpec, walls: &[&'static str]) -> Vec<String> {
+fn isolation(spec: &SandboxSpec, walls: &[&'static str], held: &[String]) -> Vec<String> {
     let mut names = vec![
         "user-namespace",
         "mount-namespace",
@@ -253,5 +255,5 @@ fn isolation(spec: &SandboxSpec, walls: &[&'static str]) -> Vec<String> {
     if spec.overlay.is_some() {
         names.push("overlay-workspace");
     }
-    names.into_iter().map(str::to_owned).collect()
+    names.into_iter().map(str::to_owned).chain(held.iter().cloned()).collect()
 }

@@ -15,6 +15,7 @@
 //! - Knows nothing of steps, functions, outputs or time-outs.
 
 mod cell;
+mod cgroup;
 mod course;
 mod exec;
 mod filetree;
@@ -40,6 +41,7 @@ mod warm;
 mod wire;
 
 pub use cell::{Cell, begin};
+pub use cgroup::{Exceeded, Limits, sweep_groups};
 pub use course::{Ended, Standing};
 pub use host::TOOL_PATH;
 pub use launch::{Running, SandboxError, spawn};

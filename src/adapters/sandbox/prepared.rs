@@ -21,6 +21,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAnci
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
+use super::cgroup::{self, Group};
 use super::helper::{leave_groups, map_user};
 use super::spec::SandboxSpec;
 use super::trees::{OverlayTrees, Tree, Trees};
@@ -37,6 +38,7 @@ pub(super) struct Prepared {
     /// Its mount namespace: who has it open keeps its end off the way of those who wait for the sandbox's.
     mounts: OwnedFd,
     taken: bool,
+    group: Option<Group>,
 }
 
 /// One that is somebody's now.
@@ -45,10 +47,11 @@ pub(super) struct Begun {
     /// Closed, init knows that the helper is dead.
     pub(super) alive: UnixStream,
     pub(super) mounts: OwnedFd,
+    pub(super) group: Option<Group>,
 }
 
 /// What goes to init beside the descriptors: the control socket, the output, then the trees' mounts in this order.
-type Order<Spec> = (Spec, Option<OverlayOrder>, Vec<(PathBuf, bool)>);
+type Order<Spec> = (Spec, Option<OverlayOrder>, Vec<(PathBuf, bool)>, Vec<String>);
 
 #[derive(Serialize, Deserialize)]
 struct OverlayOrder {
@@ -70,7 +73,7 @@ pub(super) fn prepare() -> Result<Prepared, Failure> {
         init::run_prepared(far)
     };
     drop(far);
-    let mut prepared = Prepared { init, mounts: mounts_of(init)?, socket: socket.try_clone().map_err(plain)?, taken: false };
+    let mut prepared = Prepared { init, mounts: mounts_of(init)?, socket: socket.try_clone().map_err(plain)?, taken: false, group: None };
     map_user(init, outer)?;
     template::leave().map_err(Stage::Namespaces.because("leaving the template"))?;
     // An early end of this process is the child's as well: it waits for the byte that says that it is somebody.
@@ -86,11 +89,24 @@ pub(super) fn mounts_of(init: Pid) -> Result<OwnedFd, Failure> {
 }
 
 impl Prepared {
+    /// Ahead of the second half, as most of them will want one: a control group without limits.
+    pub(super) fn make_group(&mut self) {
+        self.group = Group::make();
+        if let Some(group) = &self.group {
+            group.add(self.init);
+        }
+    }
+
     /// The second half: everything that init needs, and then it is on its own.
     pub(super) fn begin(mut self, spec: &SandboxSpec, control: BorrowedFd<'_>, output: BorrowedFd<'_>) -> Result<Begun, Failure> {
         let Trees { overlay, binds, .. } = trees::open_own(spec)?;
         let mut descriptors = vec![control, output];
-        let mut order: Order<&SandboxSpec> = (spec, None, Vec::new());
+        let made = self.group.is_some();
+        let (group, held) = cgroup::hold(self.group.take(), &spec.limits);
+        if let Some(group) = group.as_ref().filter(|_| !made) {
+            group.add(self.init);
+        }
+        let mut order: Order<&SandboxSpec> = (spec, None, Vec::new(), held.into_iter().map(str::to_owned).collect());
         if let Some(overlay) = &overlay {
             order.1 = Some(OverlayOrder { lower: overlay.lower.len(), upper: overlay.upper.clone(), work: overlay.work.clone() });
             descriptors.push(overlay.scratch.as_fd());
@@ -105,7 +121,7 @@ impl Prepared {
         // From here on it may run: whoever asked must not try anything else.
         send_order(&self.socket, &order, &descriptors).map_err(Stage::Specification.because("telling init what to be"))?;
         self.taken = true;
-        Ok(Begun { init: self.init, alive, mounts })
+        Ok(Begun { init: self.init, alive, mounts, group })
     }
 }
 
@@ -132,6 +148,7 @@ fn send_order(to: &UnixStream, order: &Order<&SandboxSpec>, descriptors: &[Borro
 /// What init was told, and what it was given.
 pub(super) struct Told {
     pub(super) spec: SandboxSpec,
+    pub(super) held: Vec<String>,
     pub(super) trees: Trees,
     pub(super) control: OwnedFd,
     pub(super) output: OwnedFd,
@@ -153,7 +170,7 @@ pub(super) fn receive_order(from: &UnixStream) -> io::Result<Told> {
     }
     let rights = ancillary.drain().filter_map(|message| if let RecvAncillaryMessage::ScmRights(found) = message { Some(found) } else { None });
     let mut given = rights.flatten().collect::<Vec<OwnedFd>>().into_iter();
-    let (spec, laid, places): Order<SandboxSpec> = read_blocking(io::Read::chain(&first[..], from))?;
+    let (spec, laid, places, held): Order<SandboxSpec> = read_blocking(io::Read::chain(&first[..], from))?;
     let mut next = || given.next().ok_or_else(|| io::Error::other("a descriptor is missing"));
     let (control, output) = (next()?, next()?);
     let mut overlay = None;
@@ -162,5 +179,5 @@ pub(super) fn receive_order(from: &UnixStream) -> io::Result<Told> {
         overlay = Some(OverlayTrees { lower: (0..lower).map(|_| next()).collect::<Result<_, _>>()?, scratch, upper, work });
     }
     let binds = places.into_iter().map(|(at, folder)| Ok(Tree { mount: next()?, at, folder })).collect::<io::Result<_>>()?;
-    Ok(Told { spec, trees: Trees { host: Vec::new(), rest: Vec::new(), overlay, binds }, control, output })
+    Ok(Told { spec, held, trees: Trees { host: Vec::new(), rest: Vec::new(), overlay, binds }, control, output })
 }

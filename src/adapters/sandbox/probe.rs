@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use super::cgroup::Limits;
 use super::launch::{SandboxError, launch};
 use super::spec::{Isolation, Overlay, SandboxSpec};
 use super::wire::{Failure, Report, Stage, read_blocking};
@@ -90,6 +91,7 @@ fn attempt() -> Result<Vec<String>, Failure> {
         tmp_size: 1 << 20,
         host_network: false,
         listen: None,
+        limits: Limits::default(),
         lifted: Vec::new(),
     };
     let launched = launch(&spec).map_err(plain)?;

@@ -15,8 +15,9 @@ const LIMITS: [(Resource, u64); 7] = [
 ];
 
 /// Only ever lowers, which everybody may.
-pub(super) fn apply() -> rustix::io::Result<()> {
-    LIMITS.into_iter().try_for_each(|(resource, most)| {
+pub(super) fn apply(file_bytes: Option<u64>) -> rustix::io::Result<()> {
+    let file = file_bytes.map(|bytes| (Resource::Fsize, bytes));
+    LIMITS.into_iter().chain(file).try_for_each(|(resource, most)| {
         let inherited = getrlimit(resource);
         let bounded = |value: Option<u64>| Some(value.map_or(most, |value| value.min(most)));
         setrlimit(resource, Rlimit { current: bounded(inherited.current), maximum: bounded(inherited.maximum) })

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::cgroup::Limits;
+
 /// One process, and all that it may see.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SandboxSpec {
@@ -28,6 +30,9 @@ pub struct SandboxSpec {
     pub host_network: bool,
     /// Listen on 127.0.0.1 at this port **inside** the sandbox's network and hand the listening socket back out.
     pub listen: Option<u16>,
+    /// What all of its processes together may take.
+    #[serde(default)]
+    pub limits: Limits,
     /// What a test takes away to show that an attack succeeds without it. Never set outside tests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lifted: Vec<Protection>,

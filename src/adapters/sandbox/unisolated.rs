@@ -10,6 +10,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::process::{Pid, Signal, kill_process, set_child_subreaper};
 
+use super::cgroup::Past;
 use super::spec::SandboxSpec;
 use super::wire::{Failure, Report, Stage, send};
 use super::{exec, init, sys};
@@ -39,7 +40,7 @@ pub(super) fn run(control: &OwnedFd, spec: &SandboxSpec) -> Result<Report, Failu
     let Report::Gone { at_us, exit, .. } = report else { return Ok(report) };
     let usage = sys::usage_since(before, counters.as_ref());
     send(control, &Report::Exited { at_us, exit, usage }, None).map_err(plain)?;
-    Ok(Report::Gone { at_us: sys::monotonic_us(), exit, usage })
+    Ok(Report::Gone { at_us: sys::monotonic_us(), exit, usage, past: Past::default() })
 }
 
 /// Kills until there is no child left. What forks while it is hunted is found by the next look.

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg, sendmsg};
 use serde::{Deserialize, Serialize};
 
+use super::cgroup::Past;
 use crate::model::outcome::Exit;
 
 /// The longest message: an environment is the largest part of one, and the kernel refuses to exec with more.
@@ -23,7 +24,14 @@ pub(super) enum Report {
     /// The process has ended, and everything that it left behind has been killed.
     Exited { at_us: u64, exit: Exit, usage: Usage },
     /// From the helper, last: init is gone, and so is the sandbox.
-    Gone { at_us: u64, exit: Exit, usage: Usage },
+    Gone {
+        at_us: u64,
+        exit: Exit,
+        usage: Usage,
+        /// What the control group says.
+        #[serde(default)]
+        past: Past,
+    },
     /// It came to nothing.
     Failed(Failure),
 }

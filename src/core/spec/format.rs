@@ -22,10 +22,10 @@ pub static ENV: Shape = Named { names: &f::VARIABLE, of: &Either { expected: "te
 static NETWORK: Shape = Either { expected: "none, open, or a list of hosts", of: &[&List(&Scalar(&f::HOST)), &Choice(&["none", "open"])] };
 
 static RESOURCES: [Key; 4] = [
-    key("cpu", &Scalar(&f::CPU), "Processors; fractions are allowed.").later(),
-    key("memory", &SIZE, "Memory of all processes together.").later(),
-    key("pids", &COUNT, "Processes and threads at once.").later(),
-    key("disk", &SIZE, "Bytes that may be written.").later(),
+    key("cpu", &Scalar(&f::CPU), "Processors; fractions are allowed."),
+    key("memory", &SIZE, "Memory of all processes together."),
+    key("pids", &COUNT, "Processes and threads at once."),
+    key("disk", &SIZE, "Bytes that may be written."),
 ];
 
 static PUSH: [Key; 3] = [

@@ -9,9 +9,11 @@
 //! ```
 
 mod collect;
+mod disk;
 mod follow;
 mod followers;
 mod hints;
+mod limits;
 mod log;
 mod merged;
 mod place;

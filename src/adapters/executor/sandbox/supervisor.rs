@@ -14,19 +14,23 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use super::collect::{self, Collected, NotCollected};
+use super::disk::{self, Quota};
 use super::followers::Followers;
-use super::hints;
 use super::log::Log;
 use super::place::Place;
 use super::request::Request;
-use super::surroundings::Surroundings;
+use super::surroundings::{self, Surroundings};
 use super::watch::{self, Course, Patience, Stopped};
+use super::{hints, limits};
 use super::{infrastructure, name_of};
 use crate::adapters::sandbox::{self, SandboxError, Waiting};
 use crate::adapters::workspace::{Scratch, Store, WorkspaceError};
 use crate::model::invocation::{Discarded, InvocationRecord, InvocationResult};
 use crate::model::limits::Network;
 use crate::model::outcome::{Exit, Outcome};
+
+/// Files and folders that a step may make in its workspace.
+const FILES: u64 = 1_000_000;
 
 /// All of a supervisor's life. Its descriptors: the socket to tidegate, the lock of the record, and that of tidegate's scratch folder. With a sandbox that waits,
 /// it has none to make.
@@ -100,13 +104,17 @@ impl Supervisor<'_> {
             // In doubt it has: a mark that can not be made is found by nobody, and the result says it.
             let _ = self.place.mark_started();
         };
-        let Course { stopped, standing, ended } = watch::until_the_end(&mut cell, log, followers, patience, begun).map_err(not_made)?;
+        let quota = Quota { bytes: spec.resources.disk.unwrap_or(surroundings::DISK), files: FILES };
+        let mut disk = disk::Watch::new(surroundings.places.upper.clone(), quota);
+        let Course { stopped, standing, ended } = watch::until_the_end(&mut cell, log, followers, patience, &mut disk, begun).map_err(not_made)?;
+        let excess = if let Stopped::TooMuch(excess) = stopped { Some(excess) } else { disk.measure() };
         drop(cell);
         if let Some(standing) = standing {
             record.started = true;
             record.phases.setup_us = standing.setup_us;
             record.phases.exec_us = standing.exec_us;
             record.isolation = standing.isolation;
+            record.unheld = limits::unheld(&surroundings.sandbox.limits, &record.isolation);
             record.phases.run_us = ended.run_us;
         }
         record.cpu_user_us = ended.cpu_user_us;
@@ -116,12 +124,15 @@ impl Supervisor<'_> {
         record.written_bytes = ended.written_bytes;
 
         let collecting = Instant::now();
+        let limits = &surroundings.sandbox.limits;
         let wrong = match (stopped, ended.exit) {
             (Stopped::TimedOut, _) => Some(Outcome::TimedOut { after_ms: u64::try_from(spec.timeout.as_millis()).unwrap_or(u64::MAX) }),
             (Stopped::Cancelled, _) => Some(Outcome::Cancelled { reason: "it was asked to stop".to_owned() }),
-            (Stopped::ByItself, Exit::Code(0)) => None,
-            (Stopped::ByItself, Exit::None) => Some(infrastructure("the sandbox was killed from outside; is the machine out of memory?")),
-            (Stopped::ByItself, exit) => Some(Outcome::Failed { exit, reason: hints::why(exit, log.tail(), host_tools, &self.request.host_path) }),
+            (_, exit) if let Some(excess) = excess => Some(Outcome::Failed { exit, reason: limits::too_much_written(excess, quota) }),
+            (_, Exit::Code(0)) => None,
+            (_, exit) if let Some(reason) = limits::exceeded(ended.exceeded, exit, limits, quota) => Some(Outcome::Failed { exit, reason }),
+            (_, Exit::None) => Some(infrastructure("the sandbox was killed from outside; is the machine out of memory?")),
+            (_, exit) => Some(Outcome::Failed { exit, reason: hints::why(exit, log.tail(), host_tools, &self.request.host_path) }),
         };
         let (outcome, found, discarded) = self.put_away(store, surroundings, wrong);
         *collected = found;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::adapters::sandbox::{Bind, INNER_HOME, Isolation, Overlay, SandboxSpec, TOOL_PATH, program_file};
+use crate::adapters::sandbox::{Bind, INNER_HOME, Isolation, Limits, Overlay, SandboxSpec, TOOL_PATH, program_file};
 use crate::adapters::workspace::{Scratch, Store, WorkspaceError};
 use crate::model::invocation::{Discarded, InvocationSpec};
-use crate::model::limits::Network;
+use crate::model::limits::{Network, Resources};
 
 const WORKSPACE: &str = "/workspace";
 const INNER: &str = "/run/tidegate";
@@ -81,6 +81,7 @@ impl Surroundings {
             tmp_size: TMP,
             host_network: spec.network == Network::Open,
             listen: None,
+            limits: limits_of(&spec.resources),
             lifted: Vec::new(),
         };
         Ok(Self { sandbox, places, scratch })
@@ -99,6 +100,27 @@ impl Surroundings {
         };
         Ok((discarded, self.scratch))
     }
+}
+
+/// What a step may take where it does not say, so that none takes the whole machine.
+const PIDS: u32 = 4096;
+pub(super) const DISK: u64 = 16 << 30;
+
+pub(super) fn limits_of(resources: &Resources) -> Limits {
+    Limits {
+        memory_bytes: resources.memory.or_else(most_of_the_memory),
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be positive; `as` takes the nearest")]
+        cpu_millis: resources.cpu.map(|processors| (processors * 1000.0).round().max(1.0) as u32),
+        pids: resources.pids.or(Some(PIDS)),
+        file_bytes: Some(resources.disk.unwrap_or(DISK)),
+    }
+}
+
+/// Nine tenths of the machine's.
+fn most_of_the_memory() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let total: u64 = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(total / 10 * 9 * 1024)
 }
 
 /// Where the step sees things.

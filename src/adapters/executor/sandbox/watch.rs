@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::disk::{self, Excess};
 use super::followers::Followers;
 use super::log::Log;
 use crate::adapters::sandbox::{Cell, Ended, SandboxError, Standing};
@@ -16,6 +17,8 @@ pub(super) enum Stopped {
     ByItself,
     TimedOut,
     Cancelled,
+    /// It wrote too much.
+    TooMuch(Excess),
 }
 
 /// How long it may take, and how long it then has to end by itself.
@@ -42,6 +45,7 @@ pub(super) fn until_the_end(
     log: &mut Log,
     followers: &mut Followers,
     patience: Patience,
+    disk: &mut disk::Watch,
     begun: impl Fn(),
 ) -> Result<Course, SandboxError> {
     let mut stopped = Stopped::ByItself;
@@ -50,7 +54,8 @@ pub(super) fn until_the_end(
     let mut silent = false;
     let mut buffer = vec![0; 1 << 18];
     loop {
-        let ready = wait(cell, followers, silent, moment)?;
+        let look = disk.next;
+        let ready = wait(cell, followers, silent, moment.map_or(look, |moment| moment.min(look)))?;
         if ready.reports
             && let Some(found) = cell.listen()?
         {
@@ -85,6 +90,14 @@ pub(super) fn until_the_end(
                 cell.kill();
                 moment = None;
             }
+            // At once: every moment more is more of it.
+            Stopped::ByItself => {
+                if let Some(excess) = disk.look() {
+                    stopped = Stopped::TooMuch(excess);
+                    cell.kill();
+                    moment = None;
+                }
+            }
             _ => {}
         }
     }
@@ -97,9 +110,8 @@ struct Ready {
     followers: bool,
 }
 
-fn wait(cell: &Cell, followers: &Followers, silent: bool, moment: Option<Instant>) -> io::Result<Ready> {
-    let left = moment.map(|moment| moment.saturating_duration_since(Instant::now()));
-    let left = left.and_then(|left| Timespec::try_from(left).ok());
+fn wait(cell: &Cell, followers: &Followers, silent: bool, moment: Instant) -> io::Result<Ready> {
+    let left = Timespec::try_from(moment.saturating_duration_since(Instant::now())).ok();
     // One that has said its last word is readable for ever.
     let mut watched: Vec<BorrowedFd<'_>> = Vec::with_capacity(4);
     if cell.ended().is_none() {

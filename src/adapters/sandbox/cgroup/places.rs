@@ -1,0 +1,142 @@
+//! Where this process may make groups: found from what is mounted and from the group that it is in itself.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Controller {
+    Memory,
+    Pids,
+    Cpu,
+}
+
+const CONTROLLERS: [(Controller, &str); 3] = [(Controller::Memory, "memory"), (Controller::Pids, "pids"), (Controller::Cpu, "cpu")];
+
+/// A group in which groups can be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Parent {
+    pub(super) folder: PathBuf,
+    pub(super) version: u8,
+    pub(super) controllers: Vec<Controller>,
+}
+
+/// One place for all controllers (version 2), or one for each.
+pub(super) fn parents() -> Vec<Parent> {
+    static PARENTS: OnceLock<Vec<Parent>> = OnceLock::new();
+    PARENTS
+        .get_or_init(|| {
+            let text = |path| fs::read_to_string(path).unwrap_or_default();
+            find(&text("/proc/self/mountinfo"), &text("/proc/self/cgroup"), enabled_below)
+        })
+        .clone()
+}
+
+/// `enabled`: what groups made in a folder of version 2 have.
+fn find(mounts: &str, own: &str, enabled: impl Fn(&Path) -> Vec<Controller>) -> Vec<Parent> {
+    let mounts: Vec<Mount> = mounts.lines().filter_map(Mount::parse).collect();
+    if let Some(mount) = mounts.iter().find(|mount| mount.version == 2) {
+        let own = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
+        // A group with processes in it has no groups with controllers below: its own is mostly one, the next above it mostly not.
+        let place = mount.folder_of(own);
+        let above = place.ancestors().take_while(|folder| folder.starts_with(&mount.at));
+        for folder in above {
+            let controllers = enabled(folder);
+            if controllers.contains(&Controller::Memory) && controllers.contains(&Controller::Pids) {
+                return vec![Parent { folder: folder.to_owned(), version: 2, controllers }];
+            }
+        }
+    }
+    let parent = |(controller, name): (Controller, &str)| {
+        let mount = mounts.iter().find(|mount| mount.version == 1 && mount.options.iter().any(|option| option == name))?;
+        let own = own.lines().find_map(|line| {
+            let mut parts = line.splitn(3, ':').skip(1);
+            parts.next()?.split(',').any(|found| found == name).then(|| parts.next())?
+        })?;
+        Some(Parent { folder: mount.folder_of(own), version: 1, controllers: vec![controller] })
+    };
+    CONTROLLERS.into_iter().filter_map(parent).collect()
+}
+
+/// What is enabled for the groups in a folder; for root, also what can be.
+fn enabled_below(folder: &Path) -> Vec<Controller> {
+    let file = folder.join("cgroup.subtree_control");
+    let read = || {
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        CONTROLLERS
+            .into_iter()
+            .filter(|(_, name)| text.split_ascii_whitespace().any(|found| found == *name))
+            .map(|(controller, _)| controller)
+            .collect::<Vec<_>>()
+    };
+    if read().len() < CONTROLLERS.len() {
+        for (_, name) in CONTROLLERS {
+            let _ = fs::write(&file, format!("+{name}"));
+        }
+    }
+    // Not everybody who may read it may make groups.
+    if rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok() { read() } else { Vec::new() }
+}
+
+#[derive(Debug)]
+struct Mount {
+    /// What of the hierarchy is mounted, and where.
+    root: PathBuf,
+    at: PathBuf,
+    version: u8,
+    options: Vec<String>,
+}
+
+impl Mount {
+    /// A line of `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
+    fn parse(line: &str) -> Option<Self> {
+        let (before, after) = line.split_once(" - ")?;
+        let mut before = before.split(' ').skip(3);
+        let (root, at) = (before.next()?, before.next()?);
+        let mut after = after.split(' ');
+        let version = match after.next()? {
+            "cgroup" => 1,
+            "cgroup2" => 2,
+            _ => return None,
+        };
+        let options = after.nth(1)?.split(',').map(str::to_owned).collect();
+        Some(Self { root: root.into(), at: at.into(), version, options })
+    }
+
+    fn folder_of(&self, own: &str) -> PathBuf {
+        let below = Path::new(own).strip_prefix(&self.root).or_else(|_| Path::new(own).strip_prefix("/"));
+        below.map_or_else(|_| self.at.clone(), |below| if below.as_os_str().is_empty() { self.at.clone() } else { self.at.join(below) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(parents: Vec<Parent>) -> Vec<String> {
+        parents.into_iter().map(|parent| format!("{} {} {:?}", parent.version, parent.folder.display(), parent.controllers)).collect()
+    }
+
+    #[test]
+    fn with_version_2_it_is_the_next_group_above_that_has_the_controllers() {
+        let mounts = "25 30 0:23 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
+        let own = "0::/user.slice/user-1000.slice/user@1000.service/app.slice/run-1.scope\n";
+        let delegated = |folder: &Path| if folder.ends_with("app.slice") { vec![Controller::Memory, Controller::Pids] } else { Vec::new() };
+        let expected = ["2 /sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service/app.slice [Memory, Pids]"];
+        assert_eq!(places(find(mounts, own, delegated)), expected);
+        assert_eq!(places(find(mounts, own, |_| Vec::new())), [""; 0], "nobody has let it");
+    }
+
+    #[test]
+    fn with_version_1_every_controller_has_its_own_place_also_beside_an_empty_version_2() {
+        let mounts = "\
+33 31 0:30 / /sys/fs/cgroup/cpu,cpuacct rw,relatime - cgroup cgroup rw,cpu,cpuacct
+35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
+39 31 0:36 /docker/abc /sys/fs/cgroup/pids rw,relatime - cgroup cgroup rw,pids
+41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw
+";
+        let own = "9:pids:/docker/abc/x\n8:memory:/jobs/7\n4:cpu,cpuacct:/\n0::/\n";
+        let expected = ["1 /sys/fs/cgroup/memory/jobs/7 [Memory]", "1 /sys/fs/cgroup/pids/x [Pids]", "1 /sys/fs/cgroup/cpu,cpuacct [Cpu]"];
+        assert_eq!(places(find(mounts, own, |_| Vec::new())), expected);
+    }
+}

@@ -1,0 +1,232 @@
+//! Attacks on the machine's resources, by a whole invocation: each takes what it can where it may, and is stopped where it may not.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tidegate::adapters::executor::{Executor as _, LogSink, SandboxExecutor, Watcher};
+use tidegate::adapters::sandbox::{self, Isolation};
+use tidegate::adapters::workspace::Store;
+use tidegate::model::id::{InvocationId, NodeId, RunId};
+use tidegate::model::invocation::{CaptureLimits, InvocationResult, InvocationSpec, default_grace};
+use tidegate::model::limits::{Network, Resources};
+use tidegate::model::outcome::Outcome;
+
+struct Silent;
+
+impl LogSink for Silent {
+    fn write(&mut self, _: &[u8]) {}
+}
+
+struct Ended {
+    result: InvocationResult,
+    log: String,
+    /// What is left of it: scratch folders and control groups.
+    left: Vec<String>,
+}
+
+impl Ended {
+    /// The reason why it failed.
+    fn reason(&self) -> &str {
+        match &self.result.outcome {
+            Outcome::Failed { reason, .. } => reason,
+            other => panic!("{other:?}: {}", self.log),
+        }
+    }
+
+    /// Whether this machine lets whoever runs this hold a limit. Where it does not, the record says so.
+    fn holds(&self, limit: &str) -> bool {
+        let held = self.result.record.isolation.iter().any(|name| name == limit);
+        assert_ne!(held, self.result.record.unheld.iter().any(|name| name == limit), "{:?}", self.result.record);
+        held
+    }
+}
+
+const NONE: Resources = Resources { cpu: None, memory: None, pids: None, disk: None };
+
+async fn run(resources: Resources, limits: CaptureLimits, script: &str) -> Ended {
+    sandbox::set_program(env!("CARGO_BIN_EXE_tidegate"));
+    let state = tempfile::tempdir().unwrap();
+    let store = Store::open(state.path(), sandbox::outer_uid()).unwrap();
+    let executor = SandboxExecutor::new(state.path(), store, Vec::new(), Isolation::Full);
+    let (run, node) = (RunId::new("r1"), NodeId::new("bomb"));
+    let spec = InvocationSpec {
+        id: InvocationId::of(&run, &node, 1),
+        run,
+        node,
+        attempt: 1,
+        script: script.to_owned(),
+        env: BTreeMap::new(),
+        layers: Vec::new(),
+        outputs: Vec::new(),
+        timeout: Duration::from_secs(60),
+        network: Network::None,
+        resources,
+        limits,
+        grace: default_grace(),
+    };
+    let file = state.path().join("log");
+    let (_keep, cancel) = tokio::sync::watch::channel(false);
+    let result = executor.invoke(spec, &file, Watcher { log: Box::new(Silent), cancel }).await;
+    let log = String::from_utf8_lossy(&std::fs::read(file).unwrap()).into_owned();
+    let mut left = left_in(state.path());
+    for _ in 0..200 {
+        if left.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        left = left_in(state.path());
+    }
+    Ended { result, log, left }
+}
+
+fn left_in(state: &std::path::Path) -> Vec<String> {
+    let scratch = std::fs::read_dir(state.join("scratch")).unwrap().filter_map(Result::ok).filter(|entry| entry.path().is_dir());
+    let folders = scratch.flat_map(|process| std::fs::read_dir(process.path()).unwrap().filter_map(Result::ok));
+    folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).filter(|name| name != "lock").collect()
+}
+
+/// Both: without the limit and with it.
+async fn both(limited: Resources, script: &str) -> (Ended, Ended) {
+    let (without, with) = (run(NONE, CaptureLimits::default(), script).await, run(limited, CaptureLimits::default(), script).await);
+    assert_eq!(without.result.outcome, Outcome::Succeeded, "{}", without.log);
+    for ended in [&without, &with] {
+        assert_eq!(ended.left, Vec::<String>::new());
+    }
+    (without, with)
+}
+
+#[tokio::test]
+async fn a_fork_bomb() {
+    let script = "n=0; while [ $n -lt 300 ]; do sleep 30 & n=$((n+1)); done; echo $n; kill -9 -1 2>/dev/null || true; exit 0";
+    let script = script.replace("kill -9 -1 2>/dev/null || true; ", "");
+    let (without, with) = both(Resources { pids: Some(100), ..NONE }, &script).await;
+    assert!(without.log.contains("300"));
+    if with.holds("cgroup-pids") {
+        assert_eq!(with.reason(), "wanted more processes at once than its limit of 100: raise `resources: { pids: … }`");
+    }
+    // The same, without end, against the limit that every step has.
+    if with.holds("cgroup-pids") {
+        let bomb = run(NONE, CaptureLimits::default(), "bomb() { bomb | bomb & }; bomb; sleep 2; exit 1").await;
+        assert!(matches!(bomb.result.outcome, Outcome::Failed { .. }), "{:?}", bomb.result.outcome);
+    }
+}
+
+#[tokio::test]
+async fn a_memory_bomb() {
+    let script = "python3 -c \"x = bytearray(200 << 20); print(len(x))\"";
+    let (without, with) = both(Resources { memory: Some(64 << 20), ..NONE }, script).await;
+    assert!(without.result.record.peak_memory_bytes >= 200 << 20);
+    if with.holds("cgroup-memory") {
+        assert_eq!(with.reason(), "needed more memory than its limit of 64 MiB: raise `resources: { memory: … }`");
+        assert!(with.result.record.peak_memory_bytes <= 64 << 20);
+    }
+}
+
+#[tokio::test]
+async fn a_memory_bomb_of_many_small_processes() {
+    let script = "for n in 1 2 3 4 5 6; do python3 -c \"x = bytearray(30 << 20); import time; time.sleep(1)\" & pids=\"${pids:-} $!\"; done; for pid in $pids; do wait $pid; done";
+    let (_, with) = both(Resources { memory: Some(96 << 20), ..NONE }, script).await;
+    if with.holds("cgroup-memory") {
+        assert!(with.reason().starts_with("needed more memory than its limit of 96 MiB"), "{}", with.reason());
+    }
+}
+
+#[tokio::test]
+async fn memory_hidden_in_shm_and_tmp_counts() {
+    for place in ["/dev/shm", "/tmp"] {
+        let script = format!("head -c 200M /dev/zero > {place}/hoard");
+        let (_, with) = both(Resources { memory: Some(64 << 20), ..NONE }, &script).await;
+        if with.holds("cgroup-memory") {
+            assert!(with.reason().starts_with("needed more memory than its limit of 64 MiB"), "{}", with.reason());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_tmp_without_end() {
+    let ended = run(NONE, CaptureLimits::default(), "head -c 2000M /dev/zero > /dev/shm/hoard").await;
+    assert!(ended.log.contains("No space left on device"), "{}", ended.log);
+}
+
+#[tokio::test]
+async fn processors_are_shared() {
+    let script = "python3 -c \"import time; end = time.time() + 1.5\nwhile time.time() < end: pass\"";
+    let (without, with) = both(Resources { cpu: Some(0.2), ..NONE }, script).await;
+    if with.holds("cgroup-cpu") {
+        let used = |ended: &Ended| ended.result.record.cpu_user_us + ended.result.record.cpu_system_us;
+        assert!(used(&with) < used(&without) * 2 / 3, "{} of {}", used(&with), used(&without));
+    }
+}
+
+#[tokio::test]
+async fn a_disk_filled_by_one_file() {
+    let (_, with) = both(Resources { disk: Some(32 << 20), ..NONE }, "head -c 64M /dev/zero > big").await;
+    assert_eq!(with.reason(), "wrote more than its limit of 32 MiB to its workspace: raise `resources: { disk: … }`, or write to /tmp");
+}
+
+#[tokio::test]
+async fn a_disk_filled_by_many_files() {
+    let script = "for n in 1 2 3 4 5 6 7 8 9; do head -c 8M /dev/zero > big$n; sleep 0.1; done";
+    let (_, with) = both(Resources { disk: Some(32 << 20), ..NONE }, script).await;
+    assert!(with.reason().starts_with("wrote more than its limit of 32 MiB"), "{}", with.reason());
+}
+
+#[tokio::test]
+async fn a_disk_filled_where_nobody_may_look() {
+    let script = "mkdir hidden; cd hidden; for n in 1 2 3 4 5 6 7 8 9; do head -c 8M /dev/zero > big$n; done; cd ..; chmod 0 hidden; sleep 1";
+    let (_, with) = both(Resources { disk: Some(32 << 20), ..NONE }, script).await;
+    assert!(with.reason().starts_with("wrote more than its limit of 32 MiB"), "{}", with.reason());
+}
+
+#[tokio::test]
+async fn a_disk_filled_just_before_the_end() {
+    let script = "for n in 1 2 3 4 5 6 7 8 9; do head -c 8M /dev/zero > big$n; done";
+    let (_, with) = both(Resources { disk: Some(32 << 20), ..NONE }, script).await;
+    assert!(with.reason().starts_with("wrote more than its limit of 32 MiB"), "{}", with.reason());
+}
+
+#[tokio::test]
+async fn a_file_of_holes_takes_nothing_and_is_no_way_around() {
+    let ended = run(
+        Resources { disk: Some(32 << 20), ..NONE },
+        CaptureLimits::default(),
+        "truncate -s 16M hole; dd if=/dev/zero of=hole bs=1M seek=64 count=1",
+    )
+    .await;
+    assert!(ended.reason().contains("wrote more than its limit of 32 MiB"), "{}", ended.reason());
+}
+
+#[tokio::test]
+async fn a_flood_of_log() {
+    let limits = CaptureLimits { log: 1 << 20, ..CaptureLimits::default() };
+    let script = "head -c 20000000 /dev/zero";
+    let (without, with) = (run(NONE, CaptureLimits::default(), script).await, run(NONE, limits, script).await);
+    assert_eq!(without.log.len(), 20_000_000);
+    assert!(with.log.len() < (1 << 20) + 200 && with.log.ends_with("the rest is counted and dropped]\n"));
+    assert_eq!((with.result.record.log_bytes, with.result.record.log_dropped_bytes), (1 << 20, 20_000_000 - (1 << 20)));
+}
+
+/// No control group is left by any of the stories here.
+#[test]
+fn no_group_outlives_its_helper() {
+    let groups = || -> Vec<String> {
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let places = mounts.lines().filter(|line| line.contains(" - cgroup")).filter_map(|line| line.split(' ').nth(4));
+        let mut open: Vec<std::path::PathBuf> = places.map(Into::into).collect();
+        let mut found = Vec::new();
+        while let Some(folder) = open.pop() {
+            for entry in std::fs::read_dir(&folder).into_iter().flatten().filter_map(Result::ok).filter(|entry| entry.path().is_dir()) {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if let Some((pid, _)) = name.strip_prefix("tidegate-").and_then(|rest| rest.split_once('-'))
+                    && !std::path::Path::new(&format!("/proc/{pid}")).exists()
+                {
+                    found.push(name);
+                }
+                open.push(entry.path());
+            }
+        }
+        found
+    };
+    sandbox::sweep_groups();
+    assert_eq!(groups(), Vec::<String>::new());
+}
