@@ -208,6 +208,7 @@ impl Bench {
             env: BTreeMap::new(),
             layers: vec![self.lower.clone()],
             outputs: Vec::new(),
+            image: None,
             timeout: Duration::from_secs(60),
             network: Network::None,
             resources: Resources { cpu: None, memory: None, pids: None, disk: None },

@@ -25,6 +25,9 @@ pub struct InvocationSpec {
     /// Read-only file trees below the private writable layer, lowest first: the commit's snapshot, then the outputs of what the step needs.
     pub layers: Vec<PathBuf>,
     pub outputs: Vec<OutputDeclaration>,
+    /// The container image that it runs in, as the file names it; without one it sees the host's tools.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     pub timeout: Duration,
     pub network: Network,
     pub resources: Resources,

@@ -16,7 +16,9 @@ use super::{clock, condition};
 pub fn spec(run: &Run, id: &NodeId, attempt: u32, invocation: InvocationId, deadline: Timestamp, snapshot: &Path) -> Result<InvocationSpec, String> {
     let (node, view) = run.node(id).zip(run.needs(id)).ok_or("this node is not in the plan")?;
     let Work::Invoke(work) = &node.work else { return Err("this step runs nothing".to_owned()) };
-    let (script, env) = work.resolve(&condition::steps(&view)).map_err(|error| error.to_string())?;
+    let steps = condition::steps(&view);
+    let (script, env) = work.resolve(&steps).map_err(|error| error.to_string())?;
+    let image = work.resolve_image(&steps).map_err(|error| error.to_string())?;
     let mut layers = vec![snapshot.to_path_buf()];
     for layer in view.needs.iter().filter_map(|need| need.kept?.layer.as_ref()) {
         let layer = PathBuf::from(layer);
@@ -34,6 +36,7 @@ pub fn spec(run: &Run, id: &NodeId, attempt: u32, invocation: InvocationId, dead
         env,
         layers,
         outputs: work.outputs.clone(),
+        image,
         timeout: clock::until(deadline),
         network: work.network.clone(),
         resources: work.resources.clone(),

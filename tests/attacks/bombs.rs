@@ -58,6 +58,7 @@ async fn run(resources: Resources, limits: CaptureLimits, script: &str) -> Ended
         env: BTreeMap::new(),
         layers: Vec::new(),
         outputs: Vec::new(),
+        image: None,
         timeout: Duration::from_secs(60),
         network: Network::None,
         resources,

@@ -63,6 +63,7 @@ fn spec(script: &str) -> InvocationSpec {
         env: BTreeMap::new(),
         layers: Vec::new(),
         outputs: Vec::new(),
+        image: None,
         timeout: Duration::from_secs(60),
         network: Network::None,
         resources: Resources { cpu: None, memory: None, pids: None, disk: None },

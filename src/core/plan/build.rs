@@ -227,6 +227,7 @@ impl<'a> Planner<'a> {
             script,
             env,
             outputs: step.outputs.clone(),
+            image: step.image.as_ref().map(|image| known.fill(image, Escape::Plain, &nothing)).transpose()?,
             network: step.network.clone(),
             resources: step.resources.clone(),
             action,

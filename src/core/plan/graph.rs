@@ -78,6 +78,9 @@ pub struct Invoke {
     /// Environment values, likewise.
     pub env: BTreeMap<String, Template>,
     pub outputs: Vec<OutputDeclaration>,
+    /// The container image; without one, the host's tools.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Template>,
     pub network: Network,
     pub resources: Resources,
     /// `secret-scan` where the step is a reusable one.
@@ -91,6 +94,11 @@ impl Invoke {
         let env =
             self.env.iter().map(|(name, value)| Ok((name.clone(), value.render(Escape::Plain, steps)?))).collect::<Result<_, TemplateError>>()?;
         Ok((script, env))
+    }
+
+    /// The image, likewise.
+    pub fn resolve_image(&self, steps: &serde_json::Value) -> Result<Option<String>, TemplateError> {
+        self.image.as_ref().map(|image| image.render(Escape::Plain, steps)).transpose()
     }
 }
 

@@ -134,6 +134,8 @@ pub struct Step {
     pub condition: Option<CompiledCondition>,
     pub env: BTreeMap<String, EnvSource>,
     pub outputs: Vec<OutputDeclaration>,
+    /// The container image that it runs in; without one it sees the host's tools.
+    pub image: Option<Template>,
     pub retry: Retry,
     pub timeout: Duration,
     pub idempotent: bool,

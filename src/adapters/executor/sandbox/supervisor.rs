@@ -86,6 +86,9 @@ impl Supervisor<'_> {
         collected: &mut Collected,
     ) -> Result<Outcome, Outcome> {
         let Request { spec, isolation, host_tools, asked_us, .. } = self.request;
+        if spec.image.is_some() {
+            return Err(infrastructure("a step in a container image is not supported yet by the sandbox: leave `image` out"));
+        }
         if let Network::Only(_) = spec.network {
             return Err(infrastructure(
                 "a network of certain hosts only is not supported yet by the sandbox: say `network: none` or `network: open`",

@@ -52,6 +52,7 @@ fn node(name: &str, needs: &[&str]) -> Node {
             script: crate::core::template::Template::literal("true"),
             env: BTreeMap::new(),
             outputs: Vec::new(),
+            image: None,
             network: Network::None,
             resources: Resources { cpu: None, memory: None, pids: None, disk: None },
             action: None,

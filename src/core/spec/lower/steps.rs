@@ -77,6 +77,7 @@ pub fn lower(name: String, cursor: &Cursor<'_>, shared: &Shared<'_>, problems: &
         texts::condition(&at, &scope, problems)
     });
     let env = texts::env(cursor.key("env").as_ref(), &scope, problems);
+    let image = cursor.key("image").map(|image| texts::template(&image, &scope, problems));
     let mut outputs = outputs(cursor);
     let work = work(cursor, shared, &scope, &needs, &mut outputs, problems);
     let idempotent = cursor.flag("idempotent").unwrap_or(false);
@@ -85,6 +86,7 @@ pub fn lower(name: String, cursor: &Cursor<'_>, shared: &Shared<'_>, problems: &
         condition,
         env,
         outputs,
+        image,
         retry: retry(cursor, idempotent),
         timeout: cursor.parse("timeout", duration::parse).unwrap_or(shared.defaults.timeout),
         idempotent,

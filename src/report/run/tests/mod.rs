@@ -39,6 +39,7 @@ fn started(pipeline: &str, subject: &str, names: &[&str]) -> RunFact {
             script: crate::core::template::Template::literal("true"),
             env: BTreeMap::new(),
             outputs: Vec::new(),
+            image: None,
             network: Network::None,
             resources: Resources { cpu: None, memory: None, pids: None, disk: None },
             action: None,
