@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest as _, Sha256};
 use tidegate::adapters::journal::{self, Journal as _};
 use tidegate::model::fact::{Entry, Fact, RunFact, Stream};
-use tidegate::model::id::{NodeId, RunId};
+use tidegate::model::id::{Digest as ModelDigest, NodeId, RunId};
 use tidegate::model::invocation::InvocationRecord;
 use tidegate::model::outcome::Outcome;
 use tidegate::model::time::Timestamp;
@@ -31,6 +31,8 @@ fn two_hundred_kills_leave_nothing_and_change_nothing_that_was_finished() {
     println!("TIDEGATE_TEST_SEED={seed}");
     let world = World::with(&[(".tidegate/load.yaml", &load::pipeline()), (".tidegate/other.yaml", load::OTHER)]);
     let mut grounds = Grounds::new(&world);
+    // Left alone it does what is said of it, and fails only as it shall.
+    world.tidegate(&["run", ".tidegate/load.yaml"]).expect(1);
     let killed = hunt_for(&mut grounds, fastrand::Rng::with_seed(seed));
     println!("{KILLS} kills: {killed:?}");
     end_all_runs(&world, &grounds);
@@ -50,14 +52,14 @@ fn hunt_for(grounds: &mut Grounds<'_>, mut random: fastrand::Rng) -> BTreeMap<&'
         let victim = random.usize(..runs.len());
         let mains: Vec<i32> = runs.iter().chain([&server]).map(|child| child.id() as i32).collect();
         let kind = match random.u8(..10) {
-            0..3 if grounds.shoot_an_owner(&mut random) => "a supervisor or helper",
+            0..3 if grounds.shoot_an_owner(&mut random) => "one of a sandbox",
             3..5 => {
                 end(&mut server);
-                if grounds.shoot_an_owner(&mut random) { "the server and a supervisor or helper" } else { "the server" }
+                if grounds.shoot_an_owner(&mut random) { "the server and one of a sandbox" } else { "the server" }
             }
             5..7 => {
                 end(&mut runs[victim]);
-                if grounds.shoot_an_owner(&mut random) { "a run and a supervisor or helper" } else { "a run" }
+                if grounds.shoot_an_owner(&mut random) { "a run and one of a sandbox" } else { "a run" }
             }
             7 if grounds.shoot_a_bystander(&mut random, &mains) => "a nursery or waiting helper",
             8 => {
@@ -199,6 +201,7 @@ fn check(grounds: &Grounds<'_>, run: &RunId, node: &NodeId, attempt: u32, one: &
     assert!(load::is_true_end(node.as_str(), attempt, outcome), "{what}: {outcome:?}");
     assert_eq!(Sha256::digest(said), Sha256::digest(&truth), "{what} said {}", String::from_utf8_lossy(said));
     assert_eq!(record.log_bytes, said.len() as u64, "{what}");
+    assert_eq!(record.log_digest, Some(ModelDigest::from_sha256(Sha256::digest(said).into())), "{what}");
     let (may_take, took) = (one.deadline.since(one.began), Duration::from_micros(record.phases.run_us));
     assert!(took <= may_take + GRACE, "{what} ran for {took:?} of {may_take:?}");
     true

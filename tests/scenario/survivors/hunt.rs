@@ -37,7 +37,7 @@ impl<'a> Grounds<'a> {
         processes().filter(|pid| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == self.program)).collect()
     }
 
-    /// The invocation whose lock a process holds: it is its supervisor, or the helper of its sandbox.
+    /// The invocation whose lock a process holds: it is its supervisor, or the helper or the init of its sandbox.
     fn owned_by(&self, pid: i32) -> Option<String> {
         let records = self.world.state().join("invocations");
         let mut open = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.filter_map(|fd| fs::read_link(fd.ok()?.path()).ok());
@@ -45,10 +45,12 @@ impl<'a> Grounds<'a> {
         Some(lock.parent()?.strip_prefix(&records).ok()?.to_str()?.to_owned())
     }
 
-    /// Kills a supervisor or a helper; false when there is none.
+    /// Kills a supervisor, a helper or an init; false when there is none.
     pub(super) fn shoot_an_owner(&mut self, random: &mut fastrand::Rng) -> bool {
         let mut family = self.family();
         random.shuffle(&mut family);
+        // What init has just forked is the step itself.
+        family.retain(|pid| number_inside(*pid).is_none_or(|inside| inside == "1"));
         let Some((pid, invocation)) = family.into_iter().find_map(|pid| Some((pid, self.owned_by(pid)?))) else { return false };
         let _ = kill(pid, Signal::KILL);
         self.shot.insert(invocation);
@@ -59,7 +61,7 @@ impl<'a> Grounds<'a> {
     pub(super) fn shoot_a_bystander(&mut self, random: &mut fastrand::Rng, but: &[i32]) -> bool {
         let mut family = self.family();
         random.shuffle(&mut family);
-        for pid in family.into_iter().filter(|pid| !but.contains(pid) && !is_in_a_sandbox(*pid)) {
+        for pid in family.into_iter().filter(|pid| !but.contains(pid) && number_inside(*pid).is_none()) {
             if self.owned_by(pid).is_none() && kill(pid, Signal::STOP) {
                 self.shot.extend(self.owned_by(pid));
                 return kill(pid, Signal::KILL);
@@ -71,7 +73,8 @@ impl<'a> Grounds<'a> {
     /// What lives of it all: Tidegate's processes, and what steps started.
     pub(super) fn survivors(&self) -> Vec<String> {
         let mark = format!("{MARK}=here");
-        let marked = |pid: &i32| fs::read(format!("/proc/{pid}/environ")).is_ok_and(|all| all.split(|byte| *byte == 0).any(|one| one == mark.as_bytes()));
+        let marked =
+            |pid: &i32| fs::read(format!("/proc/{pid}/environ")).is_ok_and(|all| all.split(|byte| *byte == 0).any(|one| one == mark.as_bytes()));
         let steps = processes().filter(marked);
         let said = |pid: i32| format!("{pid} {}", fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default().replace('\0', " "));
         self.family().into_iter().chain(steps).map(said).collect()
@@ -86,10 +89,11 @@ fn processes() -> impl Iterator<Item = i32> {
     fs::read_dir("/proc").expect("/proc").filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
 }
 
-/// Init of a sandbox has a number inside as well.
-fn is_in_a_sandbox(pid: i32) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    status.lines().find_map(|line| line.strip_prefix("NSpid:")).is_none_or(|numbers| numbers.split_ascii_whitespace().count() > 1)
+/// Its number in a sandbox; `None` outside. One that has just ended is said to be in one.
+fn number_inside(pid: i32) -> Option<String> {
+    let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { return Some(String::new()) };
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+    numbers.split_ascii_whitespace().nth(1).map(str::to_owned)
 }
 
 /// Control groups of Tidegate's anywhere on the machine whose helper does not live any more.

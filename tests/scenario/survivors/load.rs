@@ -3,7 +3,7 @@
 use tidegate::model::outcome::{Exit, Outcome};
 
 /// In the environment of everything that a step starts.
-pub(super) const MARK: &str = "TIDEGATE_SURVIVORS_TEST";
+pub(super) const MARK: &str = "SURVIVORS_TEST";
 
 /// A pipeline of steps of every kind: short and long, talkative, leaving daemons behind, filling memory and `/tmp`, with outputs, too slow, failing, repeated.
 pub(super) fn pipeline() -> String {
