@@ -20,3 +20,4 @@ mod rollout;
 mod run;
 mod serve;
 mod story;
+mod survivors;

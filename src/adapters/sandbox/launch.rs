@@ -23,6 +23,9 @@ pub enum SandboxError {
     /// The machine (or its configuration) does not allow what a sandbox needs. `tidegate doctor` says what to do.
     #[error("the sandbox could not be made ({stage}): {why}")]
     Setup { stage: &'static str, why: String },
+    /// Its process may have begun.
+    #[error("the sandbox was killed from outside as its process began; is the machine out of memory?")]
+    Killed,
     #[error("the sandbox's helper could not be started: {0}")]
     Helper(#[from] io::Error),
 }
