@@ -55,22 +55,52 @@ impl Watch {
     }
 }
 
-/// Folders in folders. What is deeper is not counted; so deep that is, it has been made by somebody who wants it not to be, of files that count.
-const DEPTH: usize = 1000;
+/// Folders in folders. Each is held open while what is in it is looked at.
+const DEPTH: usize = 500;
 
-/// What goes away while it is looked at is not counted.
-fn measure(folder: &Path, left: &mut Quota, depth: usize) -> Result<(), Excess> {
-    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+/// What goes away while it is looked at is not counted. Every folder is entered from the one above it and never through a link: a path could be too long for the
+/// kernel, or lead somewhere else by now.
+fn measure(folder: OwnedFd, left: &mut Quota, depth: usize) -> Result<(), Excess> {
+    let Ok(entries) = Dir::read_from(&folder) else { return Ok(()) };
     for entry in entries.filter_map(Result::ok) {
-        let Ok(meta) = entry.metadata() else { continue };
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let Ok(meta) = statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
         left.files = left.files.checked_sub(1).ok_or(Excess::Files)?;
+        let is_folder = FileType::from_raw_mode(meta.st_mode).is_dir();
         // A file with several names is one: its blocks are shared out among them.
-        left.bytes = left.bytes.checked_sub(meta.blocks() * 512 / if meta.is_dir() { 1 } else { meta.nlink().max(1) }).ok_or(Excess::Bytes)?;
-        if meta.is_dir() && depth < DEPTH {
-            measure(&entry.path(), left, depth + 1)?;
+        let names = if is_folder { 1 } else { u64::from(meta.st_nlink).max(1) };
+        left.bytes = left.bytes.checked_sub(u64::try_from(meta.st_blocks).unwrap_or(0) * 512 / names).ok_or(Excess::Bytes)?;
+        if is_folder && let Some(below) = enter(&folder, name) {
+            if depth == DEPTH {
+                return Err(Excess::Depth);
+            }
+            measure(below, left, depth + 1)?;
         }
     }
     Ok(())
+}
+
+const ENTERED: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// Opens a folder. One that is closed to its owner, who for an ordinary user is this process as well, is opened for a moment: behind it there could be anything.
+fn enter(above: &OwnedFd, name: &CStr) -> Option<OwnedFd> {
+    match openat(above, name, OFlags::RDONLY | ENTERED, Mode::empty()) {
+        Ok(folder) => Some(folder),
+        Err(Errno::ACCESS) => {
+            let closed = openat(above, name, OFlags::PATH | ENTERED, Mode::empty()).ok()?;
+            let before = Mode::from_raw_mode(fstat(&closed).ok()?.st_mode & 0o7777);
+            let path = format!("/proc/self/fd/{}", closed.as_raw_fd());
+            chmod(&path, before | Mode::RWXU).ok()?;
+            let folder = openat(CWD, &path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok();
+            // With the rights that it had: what is open stays open, but a name in it can not be looked up any more. So those that are below come first.
+            let _ = chmod(&path, before | Mode::XUSR);
+            folder
+        }
+        Err(_) => None,
+    }
 }
 
 #[cfg(test)]
