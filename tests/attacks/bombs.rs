@@ -100,6 +100,46 @@ async fn a_disk_filled_where_nobody_may_look() {
     assert!(with.reason().starts_with("wrote more than its limit of 32 MiB"), "{}", with.reason());
 }
 
+/// Who may not list a folder may still write to it.
+#[tokio::test]
+async fn a_disk_filled_in_a_folder_that_can_not_be_listed() {
+    let script = "mkdir hidden; chmod 300 hidden; for n in 1 2 3 4 5 6 7 8 9; do head -c 8M /dev/zero > hidden/big$n; sleep 0.1; done; chmod 700 hidden";
+    let (_, with) = both(Resources { disk: Some(32 << 20), ..NONE }, script).await;
+    assert!(with.reason().starts_with("wrote more than its limit of 32 MiB"), "{}", with.reason());
+}
+
+/// Further down than the longest path says.
+#[tokio::test]
+async fn a_disk_filled_far_down() {
+    let script = "name=$(printf '%0200d' 1); n=0; while [ $n -lt 40 ]; do mkdir $name; cd -P $name 2>/dev/null || break; n=$((n+1)); done
+        python3 -c 'import os
+for n in range(40):
+    name = \"x\" * 200; os.mkdir(name); os.chdir(name)
+for n in range(9): open(\"big%d\" % n, \"wb\").write(bytes(8 << 20))'";
+    let (_, with) = both(Resources { disk: Some(32 << 20), ..NONE }, script).await;
+    assert!(with.reason().starts_with("wrote more than its limit of 32 MiB"), "{}", with.reason());
+}
+
+#[tokio::test]
+async fn inodes_used_up_by_empty_files() {
+    let script = "mkdir many; cd many; python3 -c 'for n in range(3000): open(str(n), \"w\")'";
+    let limits = CaptureLimits { files: 1000, ..CaptureLimits::default() };
+    let (without, with) = (run(NONE, CaptureLimits::default(), script).await, run(NONE, limits.clone(), script).await);
+    assert_eq!(without.result.outcome, Outcome::Succeeded, "{}", without.log);
+    assert_eq!(with.reason(), "made more files in its workspace than its limit of 1000: pack them into one");
+    // Names of one file are files as well: a folder of them takes as much to look at.
+    let script = "echo x > it; mkdir many; python3 -c 'import os\nfor n in range(3000): os.link(\"it\", \"many/%d\" % n)'";
+    assert!(run(NONE, limits, script).await.reason().starts_with("made more files"));
+}
+
+#[tokio::test]
+async fn inodes_used_up_by_folders_in_folders() {
+    let script = "python3 -c 'import os\nfor n in range(700): os.mkdir(\"x\"); os.chdir(\"x\")'";
+    let ended = run(NONE, CaptureLimits::default(), script).await;
+    assert!(ended.reason().starts_with("made folders in its workspace so deep"), "{}", ended.reason());
+    assert_eq!(ended.left, [""; 0], "and they are gone");
+}
+
 #[tokio::test]
 async fn a_disk_filled_just_before_the_end() {
     let script = "for n in 1 2 3 4 5 6 7 8 9; do head -c 8M /dev/zero > big$n; done";
@@ -134,7 +174,10 @@ fn no_group_outlives_its_helper() {
     let groups = || -> Vec<String> {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
         let places = mounts.lines().filter(|line| line.contains(" - cgroup")).filter_map(|line| line.split(' ').nth(4));
-        let mut open: Vec<std::path::PathBuf> = places.map(Into::into).collect();
+        // Those of this process: what somebody was killed in elsewhere is found by who starts there.
+        let own = std::fs::read_to_string("/proc/self/cgroup").unwrap();
+        let own: Vec<&str> = own.lines().filter_map(|line| line.splitn(3, ':').nth(2)).collect();
+        let mut open: Vec<_> = places.flat_map(|place| own.iter().map(move |own| std::path::PathBuf::from(format!("{place}{own}")))).collect();
         let mut found = Vec::new();
         while let Some(folder) = open.pop() {
             for entry in std::fs::read_dir(&folder).into_iter().flatten().filter_map(Result::ok).filter(|entry| entry.path().is_dir()) {

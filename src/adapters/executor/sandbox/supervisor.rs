@@ -29,9 +29,6 @@ use crate::model::invocation::{Discarded, InvocationRecord, InvocationResult};
 use crate::model::limits::Network;
 use crate::model::outcome::{Exit, Outcome};
 
-/// Files and folders that a step may make in its workspace.
-const FILES: u64 = 1_000_000;
-
 /// All of a supervisor's life. Its descriptors: the socket to tidegate, the lock of the record, and that of tidegate's scratch folder. With a sandbox that waits,
 /// it has none to make.
 pub fn supervise(descriptors: Vec<OwnedFd>, waiting: Option<Waiting>) -> ExitCode {
@@ -107,7 +104,7 @@ impl Supervisor<'_> {
             // In doubt it has: a mark that can not be made is found by nobody, and the result says it.
             let _ = self.place.mark_started();
         };
-        let quota = Quota { bytes: spec.resources.disk.unwrap_or(surroundings::DISK), files: FILES };
+        let quota = Quota { bytes: spec.resources.disk.unwrap_or(surroundings::DISK), files: spec.limits.files };
         let mut disk = disk::Watch::new(surroundings.places.upper.clone(), quota);
         let Course { stopped, standing, ended } = watch::until_the_end(&mut cell, log, followers, patience, &mut disk, begun).map_err(not_made)?;
         let excess = if let Stopped::TooMuch(excess) = stopped { Some(excess) } else { disk.measure() };
