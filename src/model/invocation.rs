@@ -63,11 +63,18 @@ pub struct CaptureLimits {
     pub outputs: u64,
     /// Bytes of `TIDEGATE_OUTPUT`.
     pub values: u64,
+    /// Files and folders that it may make in its workspace.
+    #[serde(default = "most_files")]
+    pub files: u64,
+}
+
+fn most_files() -> u64 {
+    1_000_000
 }
 
 impl Default for CaptureLimits {
     fn default() -> Self {
-        Self { log: 64 << 20, outputs: 4 << 30, values: 1 << 20 }
+        Self { log: 64 << 20, outputs: 4 << 30, values: 1 << 20, files: most_files() }
     }
 }
 

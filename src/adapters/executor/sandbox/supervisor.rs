@@ -29,9 +29,6 @@ use crate::model::invocation::{Discarded, InvocationRecord, InvocationResult};
 use crate::model::limits::Network;
 use crate::model::outcome::{Exit, Outcome};
 
-/// Files and folders that a step may make in its workspace.
-const FILES: u64 = 1_000_000;
-
 /// All of a supervisor's life. Its descriptors: the socket to tidegate, the lock of the record, and that of tidegate's scratch folder. With a sandbox that waits,
 /// it has none to make.
 pub fn supervise(descriptors: Vec<OwnedFd>, waiting: Option<Waiting>) -> ExitCode {
@@ -106,7 +103,7 @@ impl Supervisor<'_> {
         };
         self.place.mark_started().map_err(|error| infrastructure(format!("its record can not be kept: {error}")))?;
         let mut cell = sandbox::begin(&surroundings.sandbox, self.lock, waiting).map_err(infrastructure)?;
-        let quota = Quota { bytes: spec.resources.disk.unwrap_or(surroundings::DISK), files: FILES };
+        let quota = Quota { bytes: spec.resources.disk.unwrap_or(surroundings::DISK), files: spec.limits.files };
         let mut disk = disk::Watch::new(surroundings.places.upper.clone(), quota);
         let Course { stopped, standing, ended } = watch::until_the_end(&mut cell, log, followers, patience, &mut disk).map_err(|error| {
             record.started = matches!(error, SandboxError::Killed);
