@@ -183,6 +183,7 @@ impl Bench {
             host_network,
             listen: None,
             limits: sandbox::Limits::default(),
+            required: Vec::new(),
             lifted: Vec::new(),
         };
         RUNTIME.with(|runtime| {

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::adapters::state::{attempt_name, file_name};
+use crate::adapters::state::{file_name, invocation};
 use crate::model::id::{NodeId, RunId};
 use crate::model::invocation::InvocationResult;
 
@@ -42,7 +42,7 @@ pub(super) enum Known {
 
 impl Place {
     pub(super) fn of(state: &Path, run: &RunId, node: &NodeId, attempt: u32) -> Self {
-        Self { path: folder_of(state, run).join(attempt_name(node, attempt)) }
+        Self { path: invocation(state, run, node, attempt) }
     }
 
     pub(super) fn at(path: PathBuf) -> Self {
@@ -137,10 +137,6 @@ impl Place {
     }
 }
 
-pub(super) fn folder_of(state: &Path, run: &RunId) -> PathBuf {
-    state.join("invocations").join(file_name(run.as_str()))
-}
-
 /// The folders' names of all runs that there are records of.
 pub(super) fn recorded(state: &Path) -> io::Result<Vec<String>> {
     Ok(folders(&state.join("invocations"))?.iter().filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect())
@@ -228,6 +224,6 @@ mod tests {
         runs.sort();
         assert_eq!(runs, ["dead", "living", "wanted"]);
         assert_eq!(sweep(state.path(), &runs[..2]).unwrap(), 1);
-        assert!(at("wanted").path().exists() && at("living").path().exists() && !folder_of(state.path(), &RunId::new("dead")).exists());
+        assert!(at("wanted").path().exists() && at("living").path().exists() && !state.path().join("invocations/dead").exists());
     }
 }
