@@ -33,7 +33,10 @@ pub fn run(global: &Global, arguments: &RunsArguments) -> Exit {
         Err(RunsError::Print(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Success,
         Err(error) => {
             eprintln!("error: {error}");
-            if matches!(error, RunsError::Unknown(_) | RunsError::Ambiguous { .. } | RunsError::NoStep { .. } | RunsError::NoRepository(_) | RunsError::Settings(_)) {
+            if matches!(
+                error,
+                RunsError::Unknown(_) | RunsError::Ambiguous { .. } | RunsError::NoStep { .. } | RunsError::NoRepository(_) | RunsError::Settings(_)
+            ) {
                 Exit::Usage
             } else {
                 Exit::Infrastructure
@@ -94,10 +97,14 @@ fn answer(global: &Global, command: &RunsCommand) -> Result<(), RunsError> {
 
 fn nothing_yet(command: &RunsCommand, json: bool) -> Result<(), RunsError> {
     match command {
-        RunsCommand::Ls { .. } | RunsCommand::Usage { run: None, of: None } if !json => eprintln!("There are no runs yet: `tidegate run` starts one."),
+        RunsCommand::Ls { .. } | RunsCommand::Usage { run: None, of: None } if !json => {
+            eprintln!("There are no runs yet: `tidegate run` starts one.")
+        }
         RunsCommand::Ls { .. } | RunsCommand::Usage { run: None, of: None } => {}
         RunsCommand::Usage { run: None, of: Some(of) } => return Err(RunsError::NoRepository(of.clone())),
-        RunsCommand::Show { run } | RunsCommand::Logs { run, .. } | RunsCommand::Usage { run: Some(run), .. } => return Err(RunsError::Unknown(run.clone())),
+        RunsCommand::Show { run } | RunsCommand::Logs { run, .. } | RunsCommand::Usage { run: Some(run), .. } => {
+            return Err(RunsError::Unknown(run.clone()));
+        }
     }
     Ok(())
 }

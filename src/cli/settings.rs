@@ -79,7 +79,8 @@ fn trusted(path: &Path, file: &File) -> Result<(), SettingsError> {
     let me = rustix::process::geteuid().as_raw();
     // Where the sticky bit is, nobody can put another file in the place of this one.
     let sticky = around.mode() & 0o1000 != 0;
-    let why = distrust(&found, me, false).map(|why| (why, real.clone())).or_else(|| distrust(&around, me, sticky).map(|why| (why, folder.to_owned())));
+    let why =
+        distrust(&found, me, false).map(|why| (why, real.clone())).or_else(|| distrust(&around, me, sticky).map(|why| (why, folder.to_owned())));
     match why {
         None => Ok(()),
         Some((why, at)) => {

@@ -19,4 +19,5 @@ mod readme;
 mod rollout;
 mod run;
 mod serve;
+mod settings;
 mod story;

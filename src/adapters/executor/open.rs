@@ -40,7 +40,9 @@ pub enum Refusal {
         "this machine can not isolate steps: {why}\n  {remedy}\n  Or run without isolation: --allow-unisolated (steps can then read and change whatever you can)"
     )]
     NoIsolation { why: String, remedy: String },
-    #[error("the settings require what this machine does not give: {why}\n  {remedy}\n  Or take it out of `require:` in the settings: steps then run without it")]
+    #[error(
+        "the settings require what this machine does not give: {why}\n  {remedy}\n  Or take it out of `require:` in the settings: steps then run without it"
+    )]
     Unprotected { why: String, remedy: String },
     #[error("--host-tools {}: {why}; name a folder that exists, and that no other user's secrets are in", path.display())]
     HostTools { path: PathBuf, why: String },

@@ -77,7 +77,9 @@ pub fn try_protections(required: &[String]) -> Verdict {
 fn about(protection: &str) -> (&'static str, &'static str) {
     match protection {
         "seccomp" => ("the kernel takes no filter of system calls", "use a kernel with CONFIG_SECCOMP_FILTER"),
-        "landlock" => ("the kernel has no Landlock, or it is not switched on", "use Linux 5.13 or newer with `landlock` in the `lsm=` of its command line"),
+        "landlock" => {
+            ("the kernel has no Landlock, or it is not switched on", "use Linux 5.13 or newer with `landlock` in the `lsm=` of its command line")
+        }
         name if name.starts_with("cgroup") => (
             "Tidegate has no control groups that it may make others in",
             "run it as root, or let systemd hand a group over to it: `systemd-run --user --scope -p Delegate=yes tidegate …`",

@@ -85,12 +85,14 @@ fn settings(global: &Global) -> Vec<Check> {
         (None, None) => Check::good("settings", "none"),
     };
     let require = &found.settings.require;
+    if require.is_empty() {
+        return vec![file];
+    }
     let required = match sandbox::try_protections(require) {
-        _ if require.is_empty() => None,
-        Verdict::Present { .. } => Some(Check::good("required", format!("{}: all there", require.join(", ")))),
-        Verdict::Missing { why, remedy } => Some(Check::missing("required", why, format!("{remedy}; or take it out of `require:` in the settings"))),
+        Verdict::Present { .. } => Check::good("required", format!("{}: all there", require.join(", "))),
+        Verdict::Missing { why, remedy } => Check::missing("required", why, format!("{remedy}; or take it out of `require:` in the settings")),
     };
-    std::iter::once(file).chain(required).collect()
+    vec![file, required]
 }
 
 /// Whether steps will find a program.

@@ -15,8 +15,8 @@ use crate::model::fact::{Entry, RunFact, Stream};
 use crate::model::outcome::Outcome;
 use crate::model::time::Timestamp;
 use crate::report::rollout::{self, Picture};
-use crate::report::run::usage;
 use crate::report::run::summary::{LogTail, summary};
+use crate::report::run::usage;
 use crate::report::run::view::{Status, View};
 use crate::runtime::recover::rollout_facts;
 

@@ -1,9 +1,9 @@
 //! What a run took, attempt by attempt, and what many runs took, repository by repository: tables for people, objects for programs.
 
+use std::collections::HashMap;
+
 use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
-use std::collections::HashMap;
-use std::time::Duration;
 
 use crate::core::plan::{Plan, Work};
 use crate::core::usage::{Usage, decimal};
@@ -13,7 +13,7 @@ use crate::model::number::grouped;
 use crate::model::settings::Prices;
 
 use super::look::{BOLD, FAINT, Look};
-use super::text::{bytes, clean, duration, fit, pad, width};
+use super::text::{bytes, clean, fit, pad, width};
 
 /// One attempt whose process had begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +77,8 @@ pub fn of_run(attempts: &[Attempt], prices: &Prices, look: Look) -> String {
 pub fn of_repositories(repositories: &[Repository], prices: &Prices, look: Look) -> String {
     let line = |name: String, runs: u64, usage: &Usage| {
         let mut cells = row(name, usage, prices);
+        // The largest of many says little of them.
+        cells.remove(PEAK);
         cells.insert(1, grouped(runs));
         cells
     };
@@ -86,6 +88,7 @@ pub fn of_repositories(repositories: &[Repository], prices: &Prices, look: Look)
         rows.push(line("all".to_owned(), runs, &Usage::sum(repositories.iter().map(|one| one.usage))));
     }
     let mut heads = heads("repository", prices);
+    heads.remove(PEAK);
     heads.insert(1, "runs".to_owned());
     table(&heads, &rows, repositories.len() > 1, look)
 }
@@ -110,6 +113,9 @@ pub fn object(whose: Value, usage: &Usage, prices: &Prices) -> Value {
     Value::Object(object)
 }
 
+/// The column of the peak of memory.
+const PEAK: usize = 3;
+
 fn heads(first: &str, prices: &Prices) -> Vec<String> {
     let mut heads: Vec<String> = [first, "time", "cpu", "memory", "read", "written", "GB-s"].map(str::to_owned).into();
     if prices.any() {
@@ -119,11 +125,10 @@ fn heads(first: &str, prices: &Prices) -> Vec<String> {
 }
 
 fn row(name: String, usage: &Usage, prices: &Prices) -> Vec<String> {
-    let time = |us: u64| duration(Duration::from_micros(us));
     let mut cells = vec![
         name,
-        time(usage.run_us),
-        time(usage.cpu_us),
+        seconds(usage.run_us),
+        seconds(usage.cpu_us),
         bytes(usage.peak_memory_bytes),
         bytes(usage.read_bytes),
         bytes(usage.written_bytes),
@@ -133,6 +138,15 @@ fn row(name: String, usage: &Usage, prices: &Prices) -> Vec<String> {
     cells
 }
 
+/// In one unit, so that a column of them can be compared: `0.003 s`, `12.3 s`, `1,234 s`.
+fn seconds(us: u64) -> String {
+    match us {
+        us if us < 10_000_000 => format!("{} s", decimal(u128::from(us) * 1_000_000, 3)),
+        us if us < 1_000_000_000 => format!("{} s", decimal(u128::from(us) * 1_000_000, 1)),
+        us => format!("{} s", grouped(us / 1_000_000)),
+    }
+}
+
 /// What is too little to be seen is not nothing.
 fn rounded(units: u128, digits: u32) -> String {
     let text = decimal(units, digits);
@@ -140,14 +154,19 @@ fn rounded(units: u128, digits: u32) -> String {
     if nothing && units > 0 { format!("<{}", decimal(10_u128.pow(12 - digits), digits)) } else { text }
 }
 
-/// The first column is cut where the rest needs the room. With a `total`, the last line stands apart.
+/// A name that leaves no room for the numbers has a line of its own. With a `total`, the last line stands apart.
 fn table(heads: &[String], rows: &[Vec<String>], total: bool, look: Look) -> String {
     let widths: Vec<usize> =
         (0..heads.len()).map(|at| rows.iter().map(|row| width(&row[at])).chain([width(&heads[at])]).max().unwrap_or(0)).collect();
     let numbers: usize = widths.iter().skip(1).map(|width| width + 2).sum();
-    let names = widths[0].min(look.width.saturating_sub(numbers + 2)).max(8);
+    let names = widths[0].min(look.width.saturating_sub(numbers + 2)).max(width(&heads[0]));
     let line = |cells: &[String]| {
-        let mut text = format!("  {}", pad(&fit(&cells[0], names), names));
+        let (above, name) = if width(&cells[0]) > names {
+            (format!("  {}\n", fit(&cells[0], look.width.saturating_sub(2))), "")
+        } else {
+            (String::new(), cells[0].as_str())
+        };
+        let mut text = format!("{above}  {}", pad(name, names));
         for (cell, width_of) in cells.iter().zip(&widths).skip(1) {
             text.push_str(&" ".repeat(2 + width_of.saturating_sub(width(cell))));
             text.push_str(cell);
@@ -195,7 +214,12 @@ mod tests {
     }
 
     fn story() -> Vec<Attempt> {
-        let facts = [ended("build", 1, 90_500, 812), ended("test[os=linux, python=3.12, database=postgres]", 1, 4_200, 96), ended("test[os=linux, python=3.12, database=postgres]", 2, 12_345, 1_400), ended("lint", 1, 3, 1)];
+        let facts = [
+            ended("build", 1, 90_500, 812),
+            ended("test[os=linux, python=3.12, database=postgres]", 1, 4_200, 96),
+            ended("test[os=linux, python=3.12, database=postgres]", 2, 12_345, 1_400),
+            ended("lint", 1, 3, 1),
+        ];
         attempts(&facts)
     }
 
@@ -219,7 +243,11 @@ mod tests {
     fn repositories_and_all_of_them() {
         let usage = Usage::sum(story().into_iter().map(|attempt| attempt.usage));
         let one = |name: &str, runs| Repository { name: name.to_owned(), runs, usage };
-        insta::assert_snapshot!(of_repositories(&[one("acme/shop", 1_204), one("acme/\u{1b}[2Jdoors", 3)], &prices(), Look { width: 80, ..Look::default() }));
+        insta::assert_snapshot!(of_repositories(
+            &[one("acme/shop", 1_204), one("acme/\u{1b}[2Jdoors", 3)],
+            &prices(),
+            Look { width: 80, ..Look::default() }
+        ));
     }
 
     #[test]

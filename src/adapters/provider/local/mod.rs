@@ -49,7 +49,14 @@ pub struct LocalOptions {
 
 impl LocalOptions {
     pub fn new(listen: SocketAddr) -> Self {
-        Self { listen, isolation: Isolation::Full, required: Vec::new(), host_tools: Vec::new(), idle: Duration::from_secs(300), init_timeout: Duration::from_secs(10) }
+        Self {
+            listen,
+            isolation: Isolation::Full,
+            required: Vec::new(),
+            host_tools: Vec::new(),
+            idle: Duration::from_secs(300),
+            init_timeout: Duration::from_secs(10),
+        }
     }
 }
 
