@@ -25,7 +25,7 @@ pub struct Global {
     /// Where runs, releases and the journal are kept [default: $XDG_STATE_HOME/tidegate or ~/.local/state/tidegate]
     #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "DIR", env = "TIDEGATE_STATE_DIR", hide_env = true)]
     pub state_dir: Option<PathBuf>,
-    /// What the owner of this machine has decided: limits, required protections, prices [default: $XDG_CONFIG_HOME/tidegate/settings.yaml or ~/.config/tidegate/settings.yaml, if it is there]
+    /// Limits, required protections and prices [default: $XDG_CONFIG_HOME/tidegate/settings.yaml or ~/.config/tidegate/settings.yaml, if it is there]
     #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FILE", env = "TIDEGATE_CONFIG", hide_env = true)]
     pub config: Option<PathBuf>,
     /// JSON instead of text on standard output: facts as they happen, one a line
