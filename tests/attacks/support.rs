@@ -70,6 +70,7 @@ impl Scene {
             host_network: false,
             listen: None,
             limits: sandbox::Limits::default(),
+            required: Vec::new(),
             lifted: Vec::new(),
         };
         Self { folder, spec }

@@ -173,6 +173,21 @@ fn give(path: &Path) {
 }
 
 #[tokio::test]
+async fn a_step_does_not_begin_where_a_protection_that_is_required_is_missing() {
+    for mut scene in every_executor() {
+        let store = Store::open(scene.state.path(), sandbox::outer_uid()).unwrap();
+        let missing = if scene.isolation == Isolation::Full { "no-such-wall" } else { "seccomp" };
+        scene.executor = SandboxExecutor::new(scene.state.path(), store, Vec::new(), scene.isolation).requiring(vec![missing.to_owned()]);
+        let (result, log) = scene.run(spec("echo begun")).await;
+        match result.outcome {
+            Outcome::Infrastructure { reason } => assert!(reason.contains(missing) && reason.contains("not begun"), "{reason}"),
+            other => panic!("{other:?}"),
+        }
+        assert!(!result.record.started && log.is_empty(), "{log}");
+    }
+}
+
+#[tokio::test]
 async fn a_step_sees_its_layers_and_leaves_its_outputs_for_the_next() {
     for scene in every_executor() {
         let commit = scene.commit(&[("src/main", "code"), ("readme", "old"), ("keep/a", "1"), ("keep/b", "2")]);

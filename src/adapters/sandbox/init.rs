@@ -17,7 +17,7 @@ use super::helper::become_user;
 use super::spec::{Protection, SandboxSpec};
 use super::trees::{self, Trees};
 use super::wire::{Failure, Report, Stage, send};
-use super::{INNER_UID, exec, filetree, landlock, prepared, rlimits, seccomp, sys, template};
+use super::{INNER_UID, exec, filetree, landlock, prepared, required, rlimits, seccomp, sys, template};
 
 /// What init was given by the helper that cloned it.
 pub(super) struct Beginning {
@@ -109,7 +109,9 @@ fn live_on(spec: &SandboxSpec, held: &[String], control: OwnedFd, helper: &Owned
     let walls = raise_walls(spec)?;
 
     let told = |error: io::Error| Failure { stage: Stage::Specification, why: format!("tidegate is gone: {error}") };
-    let ready = Report::Ready { at_us: sys::monotonic_us(), isolation: isolation(spec, &walls, held) };
+    let isolation = isolation(spec, &walls, held);
+    required::insist(&spec.required, &isolation)?;
+    let ready = Report::Ready { at_us: sys::monotonic_us(), isolation };
     send(&control, &ready, listener.as_ref().map(AsFd::as_fd)).map_err(told)?;
     drop(listener);
     sys::default_signals();

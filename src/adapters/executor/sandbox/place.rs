@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::adapters::state::{attempt_name, file_name};
+use crate::adapters::state::{file_name, invocation};
 use crate::adapters::workspace::boot;
 use crate::model::id::{NodeId, RunId};
 use crate::model::invocation::InvocationResult;
@@ -47,7 +47,7 @@ pub(super) enum Known {
 
 impl Place {
     pub(super) fn of(state: &Path, run: &RunId, node: &NodeId, attempt: u32) -> Self {
-        Self { path: folder_of(state, run).join(attempt_name(node, attempt)) }
+        Self { path: invocation(state, run, node, attempt) }
     }
 
     pub(super) fn at(path: PathBuf) -> Self {
@@ -143,10 +143,6 @@ impl Place {
         let _ = self.path.parent().map(fs::remove_dir);
         Ok(())
     }
-}
-
-pub(super) fn folder_of(state: &Path, run: &RunId) -> PathBuf {
-    state.join("invocations").join(file_name(run.as_str()))
 }
 
 /// The folders' names of all runs that there are records of.
@@ -245,6 +241,6 @@ mod tests {
         runs.sort();
         assert_eq!(runs, ["dead", "living", "wanted"]);
         assert_eq!(sweep(state.path(), &runs[..2]).unwrap(), 1);
-        assert!(at("wanted").path().exists() && at("living").path().exists() && !folder_of(state.path(), &RunId::new("dead")).exists());
+        assert!(at("wanted").path().exists() && at("living").path().exists() && !state.path().join("invocations/dead").exists());
     }
 }

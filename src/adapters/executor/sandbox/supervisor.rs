@@ -84,7 +84,7 @@ impl Supervisor<'_> {
         record: &mut InvocationRecord,
         collected: &mut Collected,
     ) -> Result<Outcome, Outcome> {
-        let Request { spec, isolation, host_tools, asked_us, .. } = self.request;
+        let Request { spec, isolation, host_tools, required, asked_us, .. } = self.request;
         if spec.image.is_some() {
             return Err(infrastructure("a step in a container image is not supported yet by the sandbox: leave `image` out"));
         }
@@ -94,7 +94,7 @@ impl Supervisor<'_> {
             ));
         }
         let patience = Patience { deadline: Instant::now().checked_add(spec.timeout), grace: spec.grace };
-        let surroundings = Surroundings::make(store, &self.request.scratch, spec, host_tools, *isolation).map_err(infrastructure)?;
+        let surroundings = Surroundings::make(store, &self.request.scratch, spec, host_tools, *isolation, required).map_err(infrastructure)?;
         record.phases.workspace_us = sandbox::monotonic_us().saturating_sub(*asked_us);
 
         let not_made = |error| match error {
