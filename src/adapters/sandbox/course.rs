@@ -49,6 +49,13 @@ pub struct Ended {
     pub exceeded: Option<Exceeded>,
 }
 
+impl Standing {
+    /// The socket that listens inside, if one was asked for. It is whoever's takes it: nothing else keeps it open.
+    pub fn take_listener(&mut self) -> Option<OwnedFd> {
+        self.listener.take()
+    }
+}
+
 impl Course {
     pub(super) fn begin() -> Self {
         Self { called_us: sys::monotonic_us(), started_us: 0, standing: Standing::default(), ended: None, gone: false, past: Past::default() }

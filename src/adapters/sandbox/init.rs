@@ -167,7 +167,7 @@ fn give_up_privileges(spec: &SandboxSpec) -> Result<(), Failure> {
     set_dumpable_behavior(dumpable).map_err(because("refusing to be traced"))
 }
 
-fn drop_capabilities() -> rustix::io::Result<()> {
+pub(super) fn drop_capabilities() -> rustix::io::Result<()> {
     bar_capabilities();
     let _ = rustix::thread::clear_ambient_capability_set();
     let none = CapabilitySet::empty();

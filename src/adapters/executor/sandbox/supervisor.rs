@@ -23,10 +23,11 @@ use super::surroundings::{self, Surroundings};
 use super::watch::{self, Course, Patience, Stopped};
 use super::{hints, limits};
 use super::{infrastructure, name_of};
-use crate::adapters::sandbox::{self, SandboxError, Waiting};
+use crate::adapters::executor::proxy::Proxy;
+use crate::adapters::sandbox::{self, SandboxError, Standing, Waiting};
 use crate::adapters::workspace::{Scratch, Store, WorkspaceError};
+use crate::model::egress::Policy;
 use crate::model::invocation::{Discarded, InvocationRecord, InvocationResult};
-use crate::model::limits::Network;
 use crate::model::outcome::{Exit, Outcome};
 
 /// Files and folders that a step may make in its workspace.
@@ -89,11 +90,6 @@ impl Supervisor<'_> {
         if spec.image.is_some() {
             return Err(infrastructure("a step in a container image is not supported yet by the sandbox: leave `image` out"));
         }
-        if let Network::Only(_) = spec.network {
-            return Err(infrastructure(
-                "a network of certain hosts only is not supported yet by the sandbox: say `network: none` or `network: open`",
-            ));
-        }
         let patience = Patience { deadline: Instant::now().checked_add(spec.timeout), grace: spec.grace };
         let surroundings = Surroundings::make(store, &self.request.scratch, spec, host_tools, *isolation).map_err(infrastructure)?;
         record.phases.workspace_us = sandbox::monotonic_us().saturating_sub(*asked_us);
@@ -103,21 +99,30 @@ impl Supervisor<'_> {
             other => infrastructure(other),
         };
         let mut cell = sandbox::begin(&surroundings.sandbox, self.lock, waiting).map_err(infrastructure)?;
-        let begun = || {
+        let policy = Policy::of(&spec.network);
+        let mut proxy = None;
+        let begun = |standing: &mut Standing| {
             // In doubt it has: a mark that can not be made is found by nobody, and the result says it.
             let _ = self.place.mark_started();
+            if let (Some(policy), Some(listener)) = (&policy, standing.take_listener()) {
+                // What asks meanwhile waits in the socket's queue.
+                proxy = Some(Proxy::begin(listener, policy.clone(), self.lock)?);
+            }
+            Ok(())
         };
         let quota = Quota { bytes: spec.resources.disk.unwrap_or(surroundings::DISK), files: FILES };
         let mut disk = disk::Watch::new(surroundings.places.upper.clone(), quota);
         let Course { stopped, standing, ended } = watch::until_the_end(&mut cell, log, followers, patience, &mut disk, begun).map_err(not_made)?;
         let excess = if let Stopped::TooMuch(excess) = stopped { Some(excess) } else { disk.measure() };
         drop(cell);
+        let filtered = proxy.is_some();
+        record.egress = proxy.map(Proxy::end).unwrap_or_default();
         if let Some(standing) = standing {
             record.started = true;
             record.phases.setup_us = standing.setup_us;
             record.phases.exec_us = standing.exec_us;
-            record.isolation = standing.isolation;
-            record.unheld = limits::unheld(&surroundings.sandbox.limits, &record.isolation);
+            record.isolation = limits::isolation(standing.isolation, filtered.then_some(policy.as_ref()).flatten());
+            record.unheld = limits::unheld(&surroundings.sandbox.limits, policy.is_some(), &record.isolation);
             record.phases.run_us = ended.run_us;
         }
         record.cpu_user_us = ended.cpu_user_us;
