@@ -4,6 +4,7 @@ mod support;
 
 mod basics;
 mod bombs;
+mod egress;
 mod host;
 mod kernel;
 mod survivors;

@@ -49,6 +49,8 @@ pub async fn serve(client: TcpStream, way: &Way, settled: &Settled) {
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
+        // Some say all that they have to say before they listen.
+        .half_close(true)
         .max_headers(HEADERS)
         .max_header_size(HEAD_BYTES)
         .serve_connection(TokioIo::new(client), service)

@@ -29,7 +29,10 @@ enum Answer {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Asked {
-    Connect { host: String, port: u16 },
+    Connect {
+        host: String,
+        port: u16,
+    },
     /// Listen for somebody, or pass on datagrams.
     SomethingElse,
     NoAddress,

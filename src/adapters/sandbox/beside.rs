@@ -31,6 +31,8 @@ pub fn beside(kept: &[BorrowedFd<'_>], work: impl FnOnce() -> ExitCode) -> std::
 }
 
 fn confine(parent: Pid) -> std::io::Result<()> {
+    // Only who has them can do without them for good.
+    init::bar_capabilities();
     if let Some(uid) = trees::outer_uid() {
         helper::leave_groups(Some(uid)).map_err(|failure| std::io::Error::other(failure.why))?;
         helper::become_user(uid, uid)?;

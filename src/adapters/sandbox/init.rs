@@ -176,7 +176,7 @@ pub(super) fn drop_capabilities() -> rustix::io::Result<()> {
 }
 
 /// None comes back by exec. Those that this process has it keeps.
-fn bar_capabilities() {
+pub(super) fn bar_capabilities() {
     for number in 0..64 {
         let one = CapabilitySet::from_bits_retain(1 << number);
         if rustix::thread::remove_capability_from_bounding_set(one).is_err() {

@@ -25,9 +25,14 @@ pub enum Policy {
 pub enum Blocked {
     NotListed,
     /// Only an entry that lists it as an address leads there.
-    NotPublic { address: IpAddr, kind: Kind },
+    NotPublic {
+        address: IpAddr,
+        kind: Kind,
+    },
     /// The connection was asked for one name, and what came over it was for another.
-    OtherName { asked: String },
+    OtherName {
+        asked: String,
+    },
     /// No address or name that anybody could mean, or a protocol that is none.
     NotUnderstood,
 }

@@ -52,7 +52,11 @@ pub struct Attempt {
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     Allowed,
-    Blocked { because: Blocked },
+    Blocked {
+        because: Blocked,
+    },
     /// It was admitted, and could not be reached.
-    Failed { why: String },
+    Failed {
+        why: String,
+    },
 }

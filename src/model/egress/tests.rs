@@ -70,7 +70,9 @@ fn rules_that_make_no_sense_say_why() {
 #[test]
 fn a_name_is_admitted_however_it_is_spelt_and_nothing_else_is() {
     let policy = policy(&["crates.io", "*.example.com", "deb.debian.org:80"]);
-    for (host, port) in [("crates.io", 443), ("CRATES.io.", 443), ("%63rates.io", 443), ("a.example.com", 443), ("a.b.example.com", 443), ("deb.debian.org", 80)] {
+    for (host, port) in
+        [("crates.io", 443), ("CRATES.io.", 443), ("%63rates.io", 443), ("a.example.com", 443), ("a.b.example.com", 443), ("deb.debian.org", 80)]
+    {
         assert!(admits(&policy, host, port), "{host}:{port}");
     }
     for (host, port) in [
@@ -124,7 +126,25 @@ fn what_is_not_public_is_reached_by_an_address_only() {
     let reached = |policy: &Policy, address: &str, own| policy.admits_address(&name, address.parse().expect("an address"), 5432, own).is_ok();
     let named = policy(&["db.example.com:5432"]);
     assert!(reached(&named, "93.184.216.34", false) && reached(&named, "2606:2800:220:1::1", false));
-    for address in ["10.0.0.1", "127.0.0.1", "169.254.169.254", "100.64.0.1", "192.168.1.1", "224.0.0.1", "0.0.0.0", "255.255.255.255", "::", "::1", "fe80::1", "fd00::1", "ff02::1", "::ffff:10.0.0.1", "::10.0.0.1", "198.18.0.1", "168.63.129.16"] {
+    for address in [
+        "10.0.0.1",
+        "127.0.0.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "192.168.1.1",
+        "224.0.0.1",
+        "0.0.0.0",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "fe80::1",
+        "fd00::1",
+        "ff02::1",
+        "::ffff:10.0.0.1",
+        "::10.0.0.1",
+        "198.18.0.1",
+        "168.63.129.16",
+    ] {
         assert!(!reached(&named, address, false), "{address}");
     }
     assert!(!reached(&named, "93.184.216.34", true), "the machine's own address");
