@@ -1,4 +1,5 @@
-//! Attacks that succeed when one wall is taken down, and fail when it stands. Each script says "succeeded" or the error's name.
+//! Attacks that succeed when one wall is taken down, and fail when it stands. Each script says "succeeded" or the error's name. Here: walls in front of namespaces,
+//! mounts, sockets and terminals.
 
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
@@ -6,26 +7,7 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use tidegate::adapters::sandbox::{self, Protection, SandboxError};
 use tidegate::model::outcome::Exit;
 
-use crate::support::Scene;
-
-/// What a script says without the walls, and with all of them.
-async fn without_and_with(lifted: &[Protection], script: &str) -> (String, String) {
-    let mut open = Scene::new();
-    open.spec.lifted = lifted.to_vec();
-    (open.python(script).await.text, Scene::new().python(script).await.text)
-}
-
-/// One attack, one test: the script, the walls in its way, and what is answered when they stand.
-macro_rules! attacks {
-    ($($name:ident: $lifted:expr, $script:expr => $refused:expr;)*) => {$(
-        #[tokio::test]
-        async fn $name() {
-            use Protection::*;
-            let (without, with) = without_and_with(&$lifted, $script).await;
-            assert_eq!((without.as_str(), with.as_str()), ("succeeded\n", concat!($refused, "\n")));
-        }
-    )*};
-}
+use crate::support::{Scene, attacks, without_and_with};
 
 attacks! {
     a_user_namespace: [Seccomp, UserNamespaces], "answer = call('unshare', 0x10000000); print(answer or 'succeeded')" => "EPERM";

@@ -64,6 +64,7 @@ fn spec(script: &str) -> InvocationSpec {
         layers: Vec::new(),
         outputs: Vec::new(),
         image: None,
+        services: Vec::new(),
         timeout: Duration::from_secs(60),
         network: Network::None,
         resources: Resources { cpu: None, memory: None, pids: None, disk: None },
@@ -102,6 +103,7 @@ impl Scene {
         let (run, node, attempt) = (spec.run.clone(), spec.node.clone(), spec.attempt);
         let result = self.executor.invoke(spec, &self.log(), log.watched(cancel)).await;
         assert_eq!(std::fs::read_to_string(self.log()).unwrap_or_default(), log.text(), "what is shown is what is kept");
+        let _ = std::fs::remove_file(self.log());
         self.executor.forget(&run, &node, attempt);
         (result, log.text())
     }

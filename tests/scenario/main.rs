@@ -21,3 +21,4 @@ mod run;
 mod serve;
 mod settings;
 mod story;
+mod survivors;

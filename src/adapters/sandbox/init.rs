@@ -164,7 +164,9 @@ fn give_up_privileges(spec: &SandboxSpec) -> Result<(), Failure> {
         rustix::thread::set_no_new_privs(true).map_err(because("refusing new privileges"))?;
     }
     if spec.keeps(Protection::Capabilities) { drop_capabilities() } else { keep_capabilities() }.map_err(because("dropping capabilities"))?;
-    sys::fresh_keyring();
+    if spec.keeps(Protection::Keyring) {
+        sys::fresh_keyring();
+    }
     let dumpable = if spec.keeps(Protection::Untraceable) { DumpableBehavior::NotDumpable } else { DumpableBehavior::Dumpable };
     set_dumpable_behavior(dumpable).map_err(because("refusing to be traced"))
 }

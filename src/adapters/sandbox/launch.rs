@@ -26,6 +26,9 @@ pub enum SandboxError {
     /// A protection that must be there is not; nothing has begun.
     #[error("{0}")]
     Unprotected(String),
+    /// Its process may have begun.
+    #[error("the sandbox was killed from outside as its process began; is the machine out of memory?")]
+    Killed,
     #[error("the sandbox's helper could not be started: {0}")]
     Helper(#[from] io::Error),
 }
