@@ -1,6 +1,5 @@
 //! The checks. Each looks at one thing and changes nothing.
 
-use std::fs;
 use std::path::Path;
 
 use super::super::args::Global;
@@ -189,6 +188,8 @@ fn container_engine() -> Check {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
