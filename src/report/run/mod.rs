@@ -15,6 +15,7 @@ mod network;
 pub mod plain;
 pub mod summary;
 pub mod text;
+pub mod usage;
 pub mod view;
 
 #[cfg(test)]

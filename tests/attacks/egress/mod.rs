@@ -57,6 +57,7 @@ impl Machine {
             layers: Vec::new(),
             outputs: Vec::new(),
             image: None,
+            services: Vec::new(),
             timeout: Duration::from_secs(120),
             network,
             resources: Resources { cpu: None, memory: None, pids: None, disk: None },

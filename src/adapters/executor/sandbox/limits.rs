@@ -34,6 +34,7 @@ pub(super) fn too_much_written(excess: Excess, quota: Quota) -> String {
             format!("wrote more than its limit of {} to its workspace: raise `resources: {{ disk: … }}`, or write to /tmp", shown(quota.bytes))
         }
         Excess::Files => format!("made more files in its workspace than its limit of {}: pack them into one", quota.files),
+        Excess::Depth => "made folders in its workspace so deep that what is in them can not be counted: make them less deep".to_owned(),
     }
 }
 

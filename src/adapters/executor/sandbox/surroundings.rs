@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::adapters::egress;
-use crate::adapters::sandbox::{Bind, INNER_HOME, Isolation, Limits, Overlay, SandboxSpec, TOOL_PATH, program_file};
+use crate::adapters::sandbox::{self, Bind, INNER_HOME, Isolation, Limits, Overlay, SandboxSpec, TOOL_PATH, program_file};
 use crate::adapters::workspace::{Scratch, Store, WorkspaceError};
 use crate::model::egress::Policy;
 use crate::model::invocation::{Discarded, InvocationSpec};
@@ -40,6 +40,7 @@ impl Surroundings {
         spec: &InvocationSpec,
         host_tools: &[PathBuf],
         isolation: Isolation,
+        required: &[String],
     ) -> Result<Self, WorkspaceError> {
         let scratch = store.scratch_named(name)?;
         let tree = scratch.folder(store, "tree")?;
@@ -70,6 +71,7 @@ impl Surroundings {
         // Without a network of its own it has the machine's, whatever it asked for; the record says so.
         let filtered = Policy::of(&spec.network).is_some();
         let own = program_file();
+        let limits = limits_of(&spec.resources);
         let mut read_only = vec![Bind { source: script, target: seen.script.clone() }];
         read_only.extend(host_tools.iter().map(|folder| Bind { source: folder.clone(), target: folder.clone() }));
         read_only.extend(own.map(|program| Bind { source: program, target: Path::new(INNER).join("bin/tidegate") }));
@@ -85,7 +87,8 @@ impl Surroundings {
             tmp_size: TMP,
             host_network: spec.network == Network::Open,
             listen: (filtered && isolation == Isolation::Full).then_some(egress::PORT),
-            limits: limits_of(&spec.resources),
+            required: sandbox::required_for(required, &limits),
+            limits,
             lifted: Vec::new(),
         };
         Ok(Self { sandbox, places, scratch })
