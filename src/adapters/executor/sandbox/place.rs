@@ -4,7 +4,7 @@
 //! STATE/invocations/RUN/NODE.ATTEMPT/
 //!     lock      held by the supervisor and by the sandbox's helper. Free: nothing of the invocation lives any more
 //!     started   there once the step's first process has begun
-//!     result    what came of it, as JSON; under this name only when it is whole and on disk
+//!     result    what came of it, as JSON; under this name only when it is whole and on disk. Until then `result.new`
 //!     socket    where a later tidegate follows it, or asks it to stop
 //! ```
 //! It stands until the result is in the journal (`Place::remove`).
@@ -72,18 +72,18 @@ impl Place {
         File::create(self.path.join("started")).map(drop)
     }
 
-    /// On disk when it returns.
+    /// On disk when it returns, under one of its two names: if the machine goes down before its folder is written, it is found under the first one. (To wait for
+    /// the folder as well would be half of what an invocation costs on a disk.)
     pub(super) fn keep(&self, result: &InvocationResult) -> io::Result<()> {
         let new = self.path.join("result.new");
         let mut file = File::create(&new)?;
         file.write_all(&serde_json::to_vec(result).map_err(io::Error::other)?)?;
         file.sync_all()?;
-        fs::rename(&new, self.path.join("result"))?;
-        File::open(&self.path)?.sync_all()
+        fs::rename(&new, self.path.join("result"))
     }
 
-    pub(super) fn result(&self) -> Option<InvocationResult> {
-        serde_json::from_slice(&fs::read(self.path.join("result")).ok()?).ok()
+    fn result(&self, name: &str) -> Option<InvocationResult> {
+        serde_json::from_slice(&fs::read(self.path.join(name)).ok()?).ok()
     }
 
     /// Through a descriptor: a socket's path may have 107 bytes, that of a state folder more.
@@ -102,7 +102,8 @@ impl Place {
         for _ in 0..200 {
             // Looked at first: once there is a result, all that still holds the lock is the end of the sandbox's mounts.
             let free = self.is_free();
-            if let Some(result) = self.result() {
+            // Nobody writes it any more when the lock is free; what is not whole then can not be read.
+            if let Some(result) = self.result("result").or_else(|| free.then(|| self.result("result.new")).flatten()) {
                 return Known::Ended(Box::new(result));
             }
             if free {
@@ -214,6 +215,17 @@ mod tests {
         drop(place.make().unwrap());
         fs::write(place.path().join("result.new"), "{\"outcome\":").unwrap();
         assert!(matches!(place.known(), Known::Lost { started: false }));
+    }
+
+    #[test]
+    fn a_whole_result_counts_also_when_the_machine_went_down_before_it_had_its_name() {
+        let (_state, place) = place();
+        let lock = place.make().unwrap();
+        let _socket = place.listen().unwrap();
+        fs::write(place.path().join("result.new"), serde_json::to_vec(&result()).unwrap()).unwrap();
+        assert!(matches!(place.known(), Known::Living), "it is being written");
+        drop(lock);
+        assert!(matches!(place.known(), Known::Ended(found) if *found == result()));
     }
 
     #[test]
