@@ -198,6 +198,7 @@ impl Bench {
             host_network: parts.host_network,
             listen: None,
             limits: if parts.groups { LIMITS } else { Limits::default() },
+            required: Vec::new(),
             lifted: Vec::new(),
         };
         RUNTIME.with(|runtime| {

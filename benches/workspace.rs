@@ -190,6 +190,7 @@ impl Bench {
             host_network: false,
             listen: None,
             limits: Limits { memory_bytes: Some(4 << 30), cpu_millis: None, pids: Some(4096), file_bytes: Some(16 << 30) },
+            required: Vec::new(),
             lifted: Vec::new(),
         };
         (spec, tree.parent().expect("the scratch space").to_owned())

@@ -16,7 +16,7 @@ use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use super::cgroup::{self, Group, Past};
 use super::init::{self, Beginning};
 use super::prepared::{self, Begun, Prepared};
-use super::spec::{Isolation, SandboxSpec};
+use super::spec::{Isolation, Protection, SandboxSpec};
 use super::wire::{Failure, Report, Stage, read_blocking, send};
 use super::{INNER_UID, sys, template, trees, unisolated};
 
@@ -104,9 +104,7 @@ fn built(control: &OwnedFd, spec: SandboxSpec, held: Option<OwnedFd>) -> Result<
     let (watched, alive) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|error| plain(error.into()))?;
     let mut group = spec.limits.any().then(Group::make).flatten();
     let limits = cgroup::hold(group.as_ref(), &spec.limits);
-    let namespaces = sys::NEW_USER | sys::NEW_MOUNT | sys::NEW_PID | sys::NEW_IPC | sys::NEW_UTS;
-    let namespaces = if spec.host_network { namespaces } else { namespaces | sys::NEW_NETWORK };
-    match Group::fork(&mut group, namespaces).map_err(Stage::Namespaces.because("making namespaces"))? {
+    match Group::fork(&mut group, namespaces(&spec)).map_err(Stage::Namespaces.because("making namespaces"))? {
         None => {
             drop((alive, held));
             let control = control.try_clone().map_err(plain)?;
@@ -128,6 +126,16 @@ fn built(control: &OwnedFd, spec: SandboxSpec, held: Option<OwnedFd>) -> Result<
             Ok(Last { report: with_past(report, group.as_ref()), group, _mounts: Some(mounts), _held: held })
         }
     }
+}
+
+fn namespaces(spec: &SandboxSpec) -> i32 {
+    let wanted = [
+        (sys::NEW_PID, spec.keeps(Protection::PidNamespace)),
+        (sys::NEW_IPC, spec.keeps(Protection::IpcNamespace)),
+        (sys::NEW_NETWORK, !spec.host_network),
+    ];
+    let always = sys::NEW_USER | sys::NEW_MOUNT | sys::NEW_UTS;
+    wanted.into_iter().filter(|(_, wanted)| *wanted).fold(always, |all, (one, _)| all | one)
 }
 
 /// One user and one group inside, which is an unprivileged one outside. So a file of anybody else stays out of reach, whatever its mode.

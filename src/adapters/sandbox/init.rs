@@ -17,7 +17,7 @@ use super::helper::become_user;
 use super::spec::{Protection, SandboxSpec};
 use super::trees::{self, Trees};
 use super::wire::{Failure, Report, Stage, send};
-use super::{INNER_UID, exec, filetree, landlock, prepared, rlimits, seccomp, sys, template};
+use super::{INNER_UID, exec, filetree, landlock, prepared, required, rlimits, seccomp, sys, template};
 
 /// What init was given by the helper that cloned it.
 pub(super) struct Beginning {
@@ -109,7 +109,9 @@ fn live_on(spec: &SandboxSpec, held: &[String], control: OwnedFd, helper: &Owned
     let walls = raise_walls(spec)?;
 
     let told = |error: io::Error| Failure { stage: Stage::Specification, why: format!("tidegate is gone: {error}") };
-    let ready = Report::Ready { at_us: sys::monotonic_us(), isolation: isolation(spec, &walls, held) };
+    let isolation = isolation(spec, &walls, held);
+    required::insist(&spec.required, &isolation)?;
+    let ready = Report::Ready { at_us: sys::monotonic_us(), isolation };
     send(&control, &ready, listener.as_ref().map(AsFd::as_fd)).map_err(told)?;
     drop(listener);
     sys::default_signals();
@@ -170,12 +172,14 @@ fn give_up_privileges(spec: &SandboxSpec) -> Result<(), Failure> {
         rustix::thread::set_no_new_privs(true).map_err(because("refusing new privileges"))?;
     }
     if spec.keeps(Protection::Capabilities) { drop_capabilities() } else { keep_capabilities() }.map_err(because("dropping capabilities"))?;
-    sys::fresh_keyring();
+    if spec.keeps(Protection::Keyring) {
+        sys::fresh_keyring();
+    }
     let dumpable = if spec.keeps(Protection::Untraceable) { DumpableBehavior::NotDumpable } else { DumpableBehavior::Dumpable };
     set_dumpable_behavior(dumpable).map_err(because("refusing to be traced"))
 }
 
-fn drop_capabilities() -> rustix::io::Result<()> {
+pub(super) fn drop_capabilities() -> rustix::io::Result<()> {
     bar_capabilities();
     let _ = rustix::thread::clear_ambient_capability_set();
     let none = CapabilitySet::empty();
@@ -184,7 +188,7 @@ fn drop_capabilities() -> rustix::io::Result<()> {
 }
 
 /// None comes back by exec. Those that this process has it keeps.
-fn bar_capabilities() {
+pub(super) fn bar_capabilities() {
     for number in 0..64 {
         let one = CapabilitySet::from_bits_retain(1 << number);
         if rustix::thread::remove_capability_from_bounding_set(one).is_err() {

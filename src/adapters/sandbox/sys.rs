@@ -245,11 +245,15 @@ pub(super) fn loopback_up(socket: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Kills every process that this one may kill, itself excepted. As PID 1 that is the whole sandbox, and nothing else.
+/// As PID 1, kills every process that this one may kill, itself excepted. That is the whole sandbox, and nothing else.
 #[expect(unsafe_code, reason = "kill(-1) has no wrapper")]
 pub(super) fn kill_everything() {
-    // SAFETY: sends a signal; touches no memory.
-    unsafe { libc::kill(-1, libc::SIGKILL) };
+    // SAFETY: sends a signal; touches no memory. Anywhere but as PID 1 "every process" would be the machine's.
+    unsafe {
+        if libc::getpid() == 1 {
+            libc::kill(-1, libc::SIGKILL);
+        }
+    }
 }
 
 /// From now on a TERM to this process goes on to every other one that it may signal. As PID 1 that is the whole sandbox.

@@ -2,12 +2,18 @@
 //!
 //! ```text
 //! STATE/invocations/RUN/NODE.ATTEMPT/
-//!     lock      held by the supervisor and by the sandbox's helper. Free: nothing of the invocation lives any more
-//!     started   there once the step's first process has begun
-//!     result    what came of it, as JSON; under this name only when it is whole and on disk. Until then `result.new`
+//!     lock      held by the supervisor and by the sandbox's helper. Free: nothing of the invocation lives any more. In it: which boot of the machine made it
+//!     started   there before the step's first process begins
+//!     result    what came of it, as JSON; under this name only when it is whole
 //!     socket    where a later tidegate follows it, or asks it to stop
 //! ```
 //! It stands until the result is in the journal (`Place::remove`).
+//!
+//! The mark is made before the step can begin, not after: a supervisor that is killed in between must not leave a step that had begun without it. It is not
+//! synced, as nothing that is killed can take it back. Only a machine that goes down can, and then what the record does not say is doubted: another boot
+//! than the lock's means that the step may have begun. A result is synced, with all folders above it that were made for it, when those who wait for it have
+//! been told: they write it into their journal, and sync that, before anything follows from it. (A machine that goes down in between might as well have gone
+//! down before the end.) Where nobody waits, it is on disk for whoever comes.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -19,7 +25,8 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::adapters::state::{attempt_name, file_name};
+use crate::adapters::state::{file_name, invocation};
+use crate::adapters::workspace::boot;
 use crate::model::id::{NodeId, RunId};
 use crate::model::invocation::InvocationResult;
 
@@ -42,7 +49,7 @@ pub(super) enum Known {
 
 impl Place {
     pub(super) fn of(state: &Path, run: &RunId, node: &NodeId, attempt: u32) -> Self {
-        Self { path: folder_of(state, run).join(attempt_name(node, attempt)) }
+        Self { path: invocation(state, run, node, attempt) }
     }
 
     pub(super) fn at(path: PathBuf) -> Self {
@@ -63,8 +70,9 @@ impl Place {
                 return Err(error);
             }
         }
-        let lock = File::create_new(self.path.join("lock"))?;
+        let mut lock = File::create_new(self.path.join("lock"))?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        lock.write_all(boot().as_bytes())?;
         Ok(lock)
     }
 
@@ -72,18 +80,27 @@ impl Place {
         File::create(self.path.join("started")).map(drop)
     }
 
-    /// On disk when it returns, under one of its two names: if the machine goes down before its folder is written, it is found under the first one. (To wait for
-    /// the folder as well would be half of what an invocation costs on a disk.)
-    pub(super) fn keep(&self, result: &InvocationResult) -> io::Result<()> {
+    /// There when it returns, and on disk after `sync`.
+    pub(super) fn keep(&self, result: &InvocationResult) -> io::Result<File> {
         let new = self.path.join("result.new");
         let mut file = File::create(&new)?;
         file.write_all(&serde_json::to_vec(result).map_err(io::Error::other)?)?;
-        file.sync_all()?;
-        fs::rename(&new, self.path.join("result"))
+        fs::rename(&new, self.path.join("result"))?;
+        Ok(file)
     }
 
-    fn result(&self, name: &str) -> Option<InvocationResult> {
-        serde_json::from_slice(&fs::read(self.path.join(name)).ok()?).ok()
+    /// Unless it has been forgotten by now.
+    pub(super) fn sync(&self, result: &File) -> io::Result<()> {
+        if !self.path.exists() {
+            return Ok(());
+        }
+        result.sync_all()?;
+        // Its folder, the run's, and that of all runs.
+        self.path.ancestors().take(3).try_for_each(|folder| File::open(folder)?.sync_all())
+    }
+
+    pub(super) fn result(&self) -> Option<InvocationResult> {
+        serde_json::from_slice(&fs::read(self.path.join("result")).ok()?).ok()
     }
 
     /// Through a descriptor: a socket's path may have 107 bytes, that of a state folder more.
@@ -102,8 +119,7 @@ impl Place {
         for _ in 0..200 {
             // Looked at first: once there is a result, all that still holds the lock is the end of the sandbox's mounts.
             let free = self.is_free();
-            // Nobody writes it any more when the lock is free; what is not whole then can not be read.
-            if let Some(result) = self.result("result").or_else(|| free.then(|| self.result("result.new")).flatten()) {
+            if let Some(result) = self.result() {
                 return Known::Ended(Box::new(result));
             }
             if free {
@@ -119,7 +135,8 @@ impl Place {
 
     /// In doubt, yes: a record that is not there may have been lost with the machine.
     pub(super) fn may_have_started(&self) -> bool {
-        !self.path.join("lock").exists() || self.path.join("started").exists()
+        let is_of_this_boot = fs::read_to_string(self.path.join("lock")).is_ok_and(|made| made == boot());
+        !is_of_this_boot || self.path.join("started").exists()
     }
 
     fn is_free(&self) -> bool {
@@ -136,10 +153,6 @@ impl Place {
         let _ = self.path.parent().map(fs::remove_dir);
         Ok(())
     }
-}
-
-pub(super) fn folder_of(state: &Path, run: &RunId) -> PathBuf {
-    state.join("invocations").join(file_name(run.as_str()))
 }
 
 /// The folders' names of all runs that there are records of.
@@ -210,22 +223,20 @@ mod tests {
     }
 
     #[test]
+    fn what_a_machine_that_went_down_may_have_lost_is_doubted() {
+        let (_state, place) = place();
+        drop(place.make().unwrap());
+        assert!(matches!(place.known(), Known::Lost { started: false }));
+        fs::write(place.path().join("lock"), "another boot").unwrap();
+        assert!(matches!(place.known(), Known::Lost { started: true }));
+    }
+
+    #[test]
     fn a_result_that_is_not_whole_is_none() {
         let (_state, place) = place();
         drop(place.make().unwrap());
         fs::write(place.path().join("result.new"), "{\"outcome\":").unwrap();
         assert!(matches!(place.known(), Known::Lost { started: false }));
-    }
-
-    #[test]
-    fn a_whole_result_counts_also_when_the_machine_went_down_before_it_had_its_name() {
-        let (_state, place) = place();
-        let lock = place.make().unwrap();
-        let _socket = place.listen().unwrap();
-        fs::write(place.path().join("result.new"), serde_json::to_vec(&result()).unwrap()).unwrap();
-        assert!(matches!(place.known(), Known::Living), "it is being written");
-        drop(lock);
-        assert!(matches!(place.known(), Known::Ended(found) if *found == result()));
     }
 
     #[test]
@@ -240,6 +251,6 @@ mod tests {
         runs.sort();
         assert_eq!(runs, ["dead", "living", "wanted"]);
         assert_eq!(sweep(state.path(), &runs[..2]).unwrap(), 1);
-        assert!(at("wanted").path().exists() && at("living").path().exists() && !folder_of(state.path(), &RunId::new("dead")).exists());
+        assert!(at("wanted").path().exists() && at("living").path().exists() && !state.path().join("invocations/dead").exists());
     }
 }
