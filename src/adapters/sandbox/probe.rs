@@ -46,7 +46,7 @@ pub fn probe() -> Vec<Capability> {
         Stage::Network => 5,
         Stage::Privileges | Stage::Program => 6,
     };
-    let failure = attempt().err();
+    let failure = attempt(Limits::default()).err();
     let broken = failure.as_ref().map_or(names.len(), |failure| reached(failure.stage));
     let present = names.iter().take(broken).map(|name| Capability { name, verdict: Verdict::Present { detail: "works".to_owned() } });
     let missing = failure.map(|failure| Capability { name: names[broken.min(names.len() - 1)], verdict: verdict_of(failure) });
@@ -55,7 +55,13 @@ pub fn probe() -> Vec<Capability> {
 
 /// Whether a whole sandbox can be made here. Takes a few milliseconds.
 pub fn try_isolation() -> Verdict {
-    attempt().map_or_else(verdict_of, |isolation| Verdict::Present { detail: isolation.join(", ") })
+    attempt(Limits::default()).map_or_else(verdict_of, |isolation| Verdict::Present { detail: isolation.join(", ") })
+}
+
+/// Everything that holds a step here, by the names in an invocation's record. `None` where there is no sandbox.
+pub fn try_everything() -> Option<Vec<String>> {
+    let limits = Limits { memory_bytes: Some(1 << 30), cpu_millis: Some(1000), pids: Some(100), file_bytes: Some(1 << 30) };
+    attempt(limits).ok()
 }
 
 fn verdict_of(failure: Failure) -> Verdict {
@@ -64,7 +70,7 @@ fn verdict_of(failure: Failure) -> Verdict {
 }
 
 /// Runs `/bin/true` in a sandbox with everything.
-fn attempt() -> Result<Vec<String>, Failure> {
+fn attempt(limits: Limits) -> Result<Vec<String>, Failure> {
     let plain = |error: std::io::Error| Failure { stage: Stage::Specification, why: error.to_string() };
     let folder = tempfile::tempdir().map_err(plain)?;
     let at = |name: &str| {
@@ -91,7 +97,7 @@ fn attempt() -> Result<Vec<String>, Failure> {
         tmp_size: 1 << 20,
         host_network: false,
         listen: None,
-        limits: Limits::default(),
+        limits,
         lifted: Vec::new(),
     };
     let launched = launch(&spec).map_err(plain)?;
