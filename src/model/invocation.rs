@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::artifact::Artifact;
-use super::id::{InvocationId, NodeId, RunId};
+use super::id::{Digest, InvocationId, NodeId, RunId};
 use super::limits::{Network, Resources};
 use super::outcome::Outcome;
 use super::service::Service;
@@ -100,6 +100,9 @@ pub struct InvocationRecord {
     /// Protections and limits that this machine could not hold, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unheld: Vec<String>,
+    /// Folders of the host that it saw besides the host's usual tools.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub host_tools: Vec<PathBuf>,
     pub phases: Phases,
     pub cpu_user_us: u64,
     pub cpu_system_us: u64,
@@ -107,6 +110,9 @@ pub struct InvocationRecord {
     pub peak_memory_bytes: u64,
     pub log_bytes: u64,
     pub log_dropped_bytes: u64,
+    /// Of the log's file; `None` where it could not be kept whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_digest: Option<Digest>,
     /// What it wrote outside of its outputs, which was thrown away.
     pub discarded: Discarded,
     /// Whether the step's first process had begun: what it did can have had effects.

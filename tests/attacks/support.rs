@@ -67,6 +67,7 @@ impl Scene {
             host_network: false,
             listen: None,
             limits: sandbox::Limits::default(),
+            required: Vec::new(),
             lifted: Vec::new(),
         };
         Self { folder, spec }

@@ -134,6 +134,7 @@ impl Scene {
         let (run, node, attempt) = (spec.run.clone(), spec.node.clone(), spec.attempt);
         let result = self.executor.invoke(spec, &self.log(), log.watched(cancel)).await;
         assert_eq!(std::fs::read_to_string(self.log()).unwrap_or_default(), log.text(), "what is shown is what is kept");
+        let _ = std::fs::remove_file(self.log());
         self.executor.forget(&run, &node, attempt);
         (result, log.text())
     }
@@ -199,6 +200,21 @@ fn give(path: &Path) {
     }
     if path.is_dir() {
         std::fs::read_dir(path).unwrap().for_each(|entry| give(&entry.unwrap().path()));
+    }
+}
+
+#[tokio::test]
+async fn a_step_does_not_begin_where_a_protection_that_is_required_is_missing() {
+    for mut scene in every_executor() {
+        let store = Store::open(scene.state.path(), sandbox::outer_uid()).unwrap();
+        let missing = if scene.isolation == Isolation::Full { "no-such-wall" } else { "seccomp" };
+        scene.executor = SandboxExecutor::new(scene.state.path(), store, Vec::new(), scene.isolation).requiring(vec![missing.to_owned()]);
+        let (result, log) = scene.run(spec("echo begun")).await;
+        match result.outcome {
+            Outcome::Infrastructure { reason } => assert!(reason.contains(missing) && reason.contains("not begun"), "{reason}"),
+            other => panic!("{other:?}"),
+        }
+        assert!(!result.record.started && log.is_empty(), "{log}");
     }
 }
 

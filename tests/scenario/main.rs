@@ -19,4 +19,6 @@ mod readme;
 mod rollout;
 mod run;
 mod serve;
+mod settings;
 mod story;
+mod survivors;

@@ -14,6 +14,7 @@ pub mod look;
 pub mod plain;
 pub mod summary;
 pub mod text;
+pub mod usage;
 pub mod view;
 
 #[cfg(test)]

@@ -87,6 +87,8 @@ fn invocation_ended(node: NodeId) -> RunFact {
         started: false,
         read_bytes: 0,
         written_bytes: 0,
+        log_digest: None,
+        host_tools: Vec::new(),
     };
     let (digest, path) = (Digest::from_sha256([1; 32]), text("dist/function.zip"));
     RunFact::InvocationEnded {

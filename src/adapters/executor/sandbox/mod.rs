@@ -48,12 +48,19 @@ pub struct SandboxExecutor {
     store: Store,
     host_tools: Vec<PathBuf>,
     isolation: Isolation,
+    required: Vec<String>,
 }
 
 impl SandboxExecutor {
     /// `state`: the state folder, which `store` is in.
     pub fn new(state: &Path, store: Store, host_tools: Vec<PathBuf>, isolation: Isolation) -> Self {
-        Self { state: state.to_owned(), store, host_tools, isolation }
+        Self { state: state.to_owned(), store, host_tools, isolation, required: Vec::new() }
+    }
+
+    /// Protections, by their names in a record (or `cgroup`), without which no step begins.
+    #[must_use]
+    pub fn requiring(self, required: Vec<String>) -> Self {
+        Self { required, ..self }
     }
 
     pub fn isolation(&self) -> Isolation {
@@ -145,6 +152,7 @@ impl SandboxExecutor {
             asked_us,
             spec,
             isolation: self.isolation,
+            required: self.required.clone(),
             host_tools: self.host_tools.clone(),
             host_path: std::env::var_os("PATH").map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
             state: self.state.clone(),

@@ -56,13 +56,15 @@ struct Supervisor<'a> {
 impl Supervisor<'_> {
     fn run(&self, followers: &mut Followers, scratch: OwnedFd, waiting: Option<Waiting>) -> (InvocationResult, Option<Scratch>) {
         let request = self.request;
-        let mut record = InvocationRecord { executor: name_of(request.isolation).to_owned(), ..InvocationRecord::default() };
+        let (executor, host_tools) = (name_of(request.isolation).to_owned(), request.host_tools.clone());
+        let mut record = InvocationRecord { executor, host_tools, ..InvocationRecord::default() };
         let mut collected = Collected::default();
         let store = Store::join(&request.state, request.owner, request.own.clone(), scratch);
         let outcome = match Log::make(&request.log, request.spec.limits.log) {
             Ok(mut log) => {
                 let outcome = self.perform(&store, followers, waiting, &mut log, &mut record, &mut collected).unwrap_or_else(|outcome| outcome);
-                (record.log_bytes, record.log_dropped_bytes) = log.finish();
+                let kept = log.finish();
+                (record.log_bytes, record.log_dropped_bytes, record.log_digest) = (kept.bytes, kept.dropped, kept.digest);
                 outcome
             }
             Err(error) => infrastructure(format!("its log {} can not be kept: {error}", request.log.display())),
@@ -82,7 +84,7 @@ impl Supervisor<'_> {
         record: &mut InvocationRecord,
         collected: &mut Collected,
     ) -> Result<Outcome, Outcome> {
-        let Request { spec, isolation, host_tools, asked_us, .. } = self.request;
+        let Request { spec, isolation, host_tools, required, asked_us, .. } = self.request;
         if spec.image.is_some() {
             return Err(infrastructure("a step in a container image is not supported yet by the sandbox: leave `image` out"));
         }
@@ -92,21 +94,21 @@ impl Supervisor<'_> {
             ));
         }
         let patience = Patience { deadline: Instant::now().checked_add(spec.timeout), grace: spec.grace };
-        let surroundings = Surroundings::make(store, &self.request.scratch, spec, host_tools, *isolation).map_err(infrastructure)?;
+        let surroundings = Surroundings::make(store, &self.request.scratch, spec, host_tools, *isolation, required).map_err(infrastructure)?;
         record.phases.workspace_us = sandbox::monotonic_us().saturating_sub(*asked_us);
 
         let not_made = |error| match error {
             SandboxError::Program(why) => Outcome::Failed { exit: Exit::None, reason: why },
             other => infrastructure(other),
         };
+        self.place.mark_started().map_err(|error| infrastructure(format!("its record can not be kept: {error}")))?;
         let mut cell = sandbox::begin(&surroundings.sandbox, self.lock, waiting).map_err(infrastructure)?;
-        let begun = || {
-            // In doubt it has: a mark that can not be made is found by nobody, and the result says it.
-            let _ = self.place.mark_started();
-        };
         let quota = Quota { bytes: spec.resources.disk.unwrap_or(surroundings::DISK), files: spec.limits.files };
         let mut disk = disk::Watch::new(surroundings.places.upper.clone(), quota);
-        let Course { stopped, standing, ended } = watch::until_the_end(&mut cell, log, followers, patience, &mut disk, begun).map_err(not_made)?;
+        let Course { stopped, standing, ended } = watch::until_the_end(&mut cell, log, followers, patience, &mut disk).map_err(|error| {
+            record.started = matches!(error, SandboxError::Killed);
+            not_made(error)
+        })?;
         let excess = if let Stopped::TooMuch(excess) = stopped { Some(excess) } else { disk.measure() };
         drop(cell);
         if let Some(standing) = standing {
@@ -131,7 +133,7 @@ impl Supervisor<'_> {
             (_, exit) if let Some(excess) = excess => Some(Outcome::Failed { exit, reason: limits::too_much_written(excess, quota) }),
             (_, Exit::Code(0)) => None,
             (_, exit) if let Some(reason) = limits::exceeded(ended.exceeded, exit, limits, quota) => Some(Outcome::Failed { exit, reason }),
-            (_, Exit::None) => Some(infrastructure("the sandbox was killed from outside; is the machine out of memory?")),
+            _ if !ended.is_known => Some(infrastructure("the sandbox was killed from outside; is the machine out of memory?")),
             (_, exit) => Some(Outcome::Failed { exit, reason: hints::why(exit, log.tail(), host_tools, &self.request.host_path) }),
         };
         let (outcome, found, discarded) = self.put_away(store, surroundings, wrong);

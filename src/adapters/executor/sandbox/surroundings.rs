@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::adapters::sandbox::{Bind, INNER_HOME, Isolation, Limits, Overlay, SandboxSpec, TOOL_PATH, program_file};
+use crate::adapters::sandbox::{self, Bind, INNER_HOME, Isolation, Limits, Overlay, SandboxSpec, TOOL_PATH, program_file};
 use crate::adapters::workspace::{Scratch, Store, WorkspaceError};
 use crate::model::invocation::{Discarded, InvocationSpec};
 use crate::model::limits::{Network, Resources};
@@ -38,6 +38,7 @@ impl Surroundings {
         spec: &InvocationSpec,
         host_tools: &[PathBuf],
         isolation: Isolation,
+        required: &[String],
     ) -> Result<Self, WorkspaceError> {
         let scratch = store.scratch_named(name)?;
         let tree = scratch.folder(store, "tree")?;
@@ -66,6 +67,7 @@ impl Surroundings {
             Isolation::None => Seen::bare(scratch.path()),
         };
         let own = program_file();
+        let limits = limits_of(&spec.resources);
         let mut read_only = vec![Bind { source: script, target: seen.script.clone() }];
         read_only.extend(host_tools.iter().map(|folder| Bind { source: folder.clone(), target: folder.clone() }));
         read_only.extend(own.map(|program| Bind { source: program, target: Path::new(INNER).join("bin/tidegate") }));
@@ -81,7 +83,8 @@ impl Surroundings {
             tmp_size: TMP,
             host_network: spec.network == Network::Open,
             listen: None,
-            limits: limits_of(&spec.resources),
+            required: sandbox::required_for(required, &limits),
+            limits,
             lifted: Vec::new(),
         };
         Ok(Self { sandbox, places, scratch })

@@ -39,14 +39,13 @@ pub(super) struct Course {
 }
 
 /// Returns when nothing of the sandbox is left and all that it said is in the log. At its deadline, or when somebody wants it to stop, everything in it gets
-/// TERM, and is killed when the grace is over; what it says until then is kept. `begun` is called when its process has begun.
+/// TERM, and is killed when the grace is over; what it says until then is kept.
 pub(super) fn until_the_end(
     cell: &mut Cell,
     log: &mut Log,
     followers: &mut Followers,
     patience: Patience,
     disk: &mut disk::Watch,
-    begun: impl Fn(),
 ) -> Result<Course, SandboxError> {
     let mut stopped = Stopped::ByItself;
     let mut standing: Option<Standing> = None;
@@ -59,7 +58,6 @@ pub(super) fn until_the_end(
         if ready.reports
             && let Some(found) = cell.listen()?
         {
-            begun();
             standing = Some(found);
         }
         if ready.output {
