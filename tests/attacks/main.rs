@@ -11,6 +11,7 @@ mod calls;
 mod host;
 mod kernel;
 mod leftovers;
+mod listed;
 #[cfg(target_arch = "x86_64")]
 mod mounts;
 mod others;
