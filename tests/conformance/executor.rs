@@ -22,7 +22,9 @@ use crate::users::program;
 /// The one place that names executors. One that needs what this machine has not (a container engine) says so in `$TIDEGATE_TEST_SKIPS`, and is left out.
 fn every_executor() -> Vec<Scene> {
     sandbox::set_program(program());
-    let sandboxed = |isolation| move |state: &Path, store| AnyExecutor::Sandbox(SandboxExecutor::new(state, store, Vec::new(), isolation));
+    let sandboxed = |isolation| {
+        move |state: &Path, store, required| AnyExecutor::Sandbox(SandboxExecutor::new(state, store, Vec::new(), isolation).requiring(required))
+    };
     vec![
         Scene::new("sandbox", Ways::ALL, sandboxed(Isolation::Full)),
         // The layers are copied to where the step writes.
@@ -50,8 +52,12 @@ struct Scene {
     name: &'static str,
     ways: Ways,
     state: TempDir,
+    make: Box<Make>,
     executor: AnyExecutor,
 }
+
+/// An executor with this state folder and store, that insists on these protections.
+type Make = dyn Fn(&Path, Store, Vec<String>) -> AnyExecutor;
 
 #[test]
 fn as_an_ordinary_user_every_executor_does_the_same() {
@@ -109,10 +115,10 @@ fn declare(name: &str, path: &str) -> OutputDeclaration {
 }
 
 impl Scene {
-    fn new(name: &'static str, ways: Ways, make: impl FnOnce(&Path, Store) -> AnyExecutor) -> Self {
+    fn new(name: &'static str, ways: Ways, make: impl Fn(&Path, Store, Vec<String>) -> AnyExecutor + 'static) -> Self {
         let state = tempfile::tempdir().unwrap();
         let store = Store::open(state.path(), sandbox::outer_uid()).unwrap();
-        Self { name, ways, executor: make(state.path(), store), state }
+        Self { name, ways, executor: make(state.path(), store, Vec::new()), make: Box::new(make), state }
     }
 
     /// A commit's tree.
@@ -207,8 +213,8 @@ fn give(path: &Path) {
 async fn a_step_does_not_begin_where_a_protection_that_is_required_is_missing() {
     for mut scene in every_executor() {
         let store = Store::open(scene.state.path(), sandbox::outer_uid()).unwrap();
-        let missing = if scene.isolation == Isolation::Full { "no-such-wall" } else { "seccomp" };
-        scene.executor = SandboxExecutor::new(scene.state.path(), store, Vec::new(), scene.isolation).requiring(vec![missing.to_owned()]);
+        let missing = "no-such-wall";
+        scene.executor = (scene.make)(scene.state.path(), store, vec![missing.to_owned()]);
         let (result, log) = scene.run(spec("echo begun")).await;
         match result.outcome {
             Outcome::Infrastructure { reason } => assert!(reason.contains(missing) && reason.contains("not begun"), "{reason}"),
