@@ -9,6 +9,7 @@ mod support;
 
 mod bad_input;
 mod clients;
+mod egress;
 mod gateway;
 mod hostile;
 mod kill;

@@ -179,7 +179,7 @@ fn give_up_privileges(spec: &SandboxSpec) -> Result<(), Failure> {
     set_dumpable_behavior(dumpable).map_err(because("refusing to be traced"))
 }
 
-fn drop_capabilities() -> rustix::io::Result<()> {
+pub(super) fn drop_capabilities() -> rustix::io::Result<()> {
     bar_capabilities();
     let _ = rustix::thread::clear_ambient_capability_set();
     let none = CapabilitySet::empty();
@@ -188,7 +188,7 @@ fn drop_capabilities() -> rustix::io::Result<()> {
 }
 
 /// None comes back by exec. Those that this process has it keeps.
-fn bar_capabilities() {
+pub(super) fn bar_capabilities() {
     for number in 0..64 {
         let one = CapabilitySet::from_bits_retain(1 << number);
         if rustix::thread::remove_capability_from_bounding_set(one).is_err() {

@@ -14,6 +14,7 @@
 //! - `Running::wait` returns when the last process of the sandbox is gone and its mounts with it, not before.
 //! - Knows nothing of steps, functions, outputs or time-outs.
 
+mod beside;
 mod cell;
 mod cgroup;
 mod course;
@@ -41,6 +42,7 @@ mod unisolated;
 mod warm;
 mod wire;
 
+pub use beside::{Beside, beside};
 pub use cell::{Cell, begin};
 pub use cgroup::{Exceeded, Limits, sweep_groups};
 pub use course::{Ended, Standing};

@@ -11,6 +11,7 @@
 
 pub mod live;
 pub mod look;
+mod network;
 pub mod plain;
 pub mod summary;
 pub mod text;

@@ -163,7 +163,7 @@ impl SandboxExecutor {
             log: log.to_owned(),
         };
         let (control, far) = UnixStream::pair()?;
-        let warm = sandbox::is_warm() && self.isolation == Isolation::Full && request.spec.network == Network::None && self.host_tools.is_empty();
+        let warm = sandbox::is_warm() && self.isolation == Isolation::Full && request.spec.network != Network::Open && self.host_tools.is_empty();
         sandbox::supervisor(&[far.as_fd(), lock.as_fd(), scratch], warm)?;
         drop(far);
         sandbox::write_message(&control, &request)?;
