@@ -1,24 +1,17 @@
 //! How long a proxy lives, what it may do, and what its end means.
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 use tidegate::adapters::sandbox;
 use tidegate::model::outcome::Outcome;
 
 use super::{Machine, only};
 
-/// Processes that hold a lock file open.
-fn holders(lock: &Path) -> Vec<u32> {
-    let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
-    let holds = |pid: &u32| {
-        std::fs::read_dir(format!("/proc/{pid}/fd"))
-            .is_ok_and(|files| files.flatten().any(|file| std::fs::read_link(file.path()).is_ok_and(|to| to == lock)))
-    };
-    pids.filter(|pid| *pid != std::process::id() && holds(pid)).collect()
-}
+/// One at a time: a proxy is found as the only one there is.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 fn parent(pid: u32) -> u32 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -29,29 +22,48 @@ fn kill(pid: u32) {
     kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), Signal::KILL).unwrap();
 }
 
+/// The lock of the step's record, which its proxy holds too.
 async fn nobody_holds(lock: &Path) {
+    let lock = std::fs::File::open(lock).unwrap();
     for _ in 0..3000 {
-        if holders(lock).is_empty() {
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("{:?} hold the lock of a step that has ended", holders(lock));
+    panic!("somebody holds the lock of a step that has ended");
+}
+
+fn status(pid: u32) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default()
+}
+
+/// Processes of ours beside the sandboxes of this test's process: filtered, and in no sandbox.
+fn proxies() -> Vec<u32> {
+    let beside = |pid: &u32| {
+        let status = status(*pid);
+        let spaces = status.lines().find_map(|line| line.strip_prefix("NSpid:")).map_or(0, |line| line.split_whitespace().count());
+        let ours = status.contains("Seccomp:\t2") && spaces == own_spaces() && parent(parent(parent(*pid))) == std::process::id();
+        ours && std::fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains("sandbox-init"))
+    };
+    let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(beside).collect()
+}
+
+fn own_spaces() -> usize {
+    let status = status(std::process::id());
+    status.lines().find_map(|line| line.strip_prefix("NSpid:")).map_or(0, |line| line.split_whitespace().count())
 }
 
 /// The supervisor of a step and its proxy, once the step says `up`.
 async fn found(machine: &Machine, node: &str) -> (u32, u32) {
-    let (lock, log) = (machine.lock(node), machine.state.path().join(format!("{node}.log")));
+    let log = machine.state.path().join(format!("{node}.log"));
     while !std::fs::read_to_string(&log).unwrap_or_default().contains("up: 200") {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let holders: HashSet<u32> = holders(&lock).into_iter().collect();
-    let supervisor = *holders.iter().find(|pid| holders.iter().any(|other| parent(*other) == **pid)).unwrap();
-    // The other child of the supervisor, if there is one, is the sandbox's helper, which has no filter.
-    let filtered = |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap().contains("Seccomp:\t2");
-    let proxies: Vec<u32> = holders.iter().copied().filter(|pid| parent(*pid) == supervisor && filtered(pid)).collect();
-    assert_eq!(proxies.len(), 1, "{holders:?}");
-    (supervisor, proxies[0])
+    let proxies = proxies();
+    assert_eq!(proxies.len(), 1, "{proxies:?}");
+    (parent(proxies[0]), proxies[0])
 }
 
 fn server() -> (std::net::TcpListener, String) {
@@ -62,13 +74,14 @@ fn server() -> (std::net::TcpListener, String) {
 
 #[tokio::test]
 async fn a_proxy_has_no_rights_serves_no_neighbour_and_dies_with_its_supervisor() {
+    let _alone = ALONE.lock().await;
     let (machine, (_server, address)) = (Machine::new(), server());
     let watching = async {
         let (supervisor, proxy) = found(&machine, "one").await;
         // The same port inside, and another proxy behind it.
         let (said, _) = machine.said("two", only(&[]), &format!("show('two', connect('{address}'))")).await;
         assert_eq!(said, "two: 403\n");
-        let status = std::fs::read_to_string(format!("/proc/{proxy}/status")).unwrap();
+        let status = status(proxy);
         let is = |line: &str| status.lines().any(|one| one == line);
         assert!(is("CapPrm:\t0000000000000000") && is("CapEff:\t0000000000000000") && is("NoNewPrivs:\t1"), "{status}");
         if let Some(uid) = sandbox::outer_uid() {
@@ -86,6 +99,7 @@ async fn a_proxy_has_no_rights_serves_no_neighbour_and_dies_with_its_supervisor(
 
 #[tokio::test]
 async fn a_proxy_dies_with_its_step() {
+    let _alone = ALONE.lock().await;
     let (machine, (_server, address)) = (Machine::new(), server());
     let (said, egress) = machine.said("one", only(&[&address]), &format!("kept = tunnel('{address}')\nshow('up', kept[1])")).await;
     assert_eq!((said.as_str(), egress.attempts.len()), ("up: 200\n", 1));
@@ -94,6 +108,7 @@ async fn a_proxy_dies_with_its_step() {
 
 #[tokio::test]
 async fn a_proxy_that_is_killed_opens_nothing_and_its_record_is_known_to_be_lost() {
+    let _alone = ALONE.lock().await;
     let (machine, (_server, address)) = (Machine::new(), server());
     let killing = async {
         let (_, proxy) = found(&machine, "one").await;
