@@ -1,7 +1,8 @@
 //! Cold start of one step that does nothing (`/bin/true`), start to end, beside others: `cargo bench --bench cold_start [-- ROUNDS [WAY]]`.
 //!
 //! All ways take turns (A B C A B C …), so that whatever else the machine does hits them alike; first one at a time, then eight at once, each of which is
-//! measured from the moment when all were asked for; the state folder on the file system of temporary files, then in memory. The tables are Markdown; ratios
+//! measured from the moment when all were asked for, until nothing of it runs any more and the result is there. What its files were is removed after that, as
+//! nobody waits for it in a run either. The state folder is on the file system of temporary files, then in memory. The tables are Markdown; ratios
 //! are what to quote.
 
 mod common;
@@ -29,9 +30,12 @@ struct Way {
     name: &'static str,
     /// Whether sandboxes may be kept ready for it.
     warm: bool,
-    run: Box<dyn Fn(&Bench) + Sync>,
+    run: Run,
     times: Vec<Duration>,
 }
+
+/// Answers what is to be removed when it is over and the clock has stopped.
+type Run = Box<dyn Fn(&Bench) -> Option<PathBuf> + Sync>;
 
 /// What of a sandbox is there.
 #[derive(Clone, Copy)]
@@ -78,7 +82,7 @@ fn ways(folder: &Path) -> (Vec<Way>, Vec<String>) {
         ways.push(way("bwrap --unshare-all --ro-bind / / (no overlay, cgroups, seccomp)", false, |_| {
             let mut command = Command::new("bwrap");
             command.args(["--unshare-all", "--ro-bind", "/", "/", "/bin/true"]);
-            plain(command);
+            plain(command)
         }));
     } else {
         missing.push("bubblewrap (install the package `bubblewrap`)".to_owned());
@@ -104,18 +108,20 @@ fn measure(bench: &Bench, ways: &mut [Way], rounds: usize, at_once: usize) {
     }
 }
 
-fn way(name: &'static str, warm: bool, run: impl Fn(&Bench) + Sync + 'static) -> Way {
+fn way(name: &'static str, warm: bool, run: impl Fn(&Bench) -> Option<PathBuf> + Sync + 'static) -> Way {
     Way { name, warm, run: Box::new(run), times: Vec::new() }
 }
 
 /// Starts as many at the same moment, and says how long each took from then.
-fn together(bench: &Bench, at_once: usize, run: &(dyn Fn(&Bench) + Sync)) -> Vec<Duration> {
+fn together(bench: &Bench, at_once: usize, run: &Run) -> Vec<Duration> {
     let gate = Barrier::new(at_once);
     let one = || {
         RUNTIME.with(|_| gate.wait());
         let begun = Instant::now();
-        run(bench);
-        begun.elapsed()
+        let rubbish = run(bench);
+        let took = begun.elapsed();
+        rubbish.map(|path| tidegate::adapters::workspace::remove(&path).expect("it can be removed"));
+        took
     };
     if at_once == 1 {
         return vec![one()];
@@ -150,8 +156,9 @@ struct Bench {
     counter: AtomicUsize,
 }
 
-fn plain(mut command: Command) {
+fn plain(mut command: Command) -> Option<PathBuf> {
     assert!(command.stdin(Stdio::null()).status().expect("it starts").success());
+    None
 }
 
 thread_local! {
@@ -169,8 +176,8 @@ impl Bench {
         self.counter.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Scratch space, sandbox, process, end, clean-up.
-    fn sandboxed(&self, parts: Parts) {
+    /// Scratch space, sandbox, process, end.
+    fn sandboxed(&self, parts: Parts) -> Option<PathBuf> {
         let scratch = made(&self.folder, &format!("scratch-{}", self.next()));
         let overlay = parts.overlay.then(|| Overlay {
             lower: vec![self.lower.clone()],
@@ -202,16 +209,16 @@ impl Bench {
                 assert_eq!(running.wait().await.exit, Exit::Code(0));
             })
         });
-        tidegate::adapters::workspace::remove(&scratch).expect("it can be removed");
+        Some(scratch)
     }
 
     /// A whole step: with its supervisor, its record on disk, its log, and `/bin/sh` around it.
-    fn invoked(&self) {
+    fn invoked(&self) -> Option<PathBuf> {
         let run = RunId::new(format!("r{}", self.next()));
         let log = self.folder.join(format!("{run}.log"));
         let spec = common::step(&run, "exec /bin/true", vec![self.lower.clone()]);
         let result = RUNTIME.with(|runtime| runtime.block_on(common::invoke(&self.executor, spec, &log, Box::new(common::Silent))));
         assert_eq!(result.outcome, Outcome::Succeeded);
-        std::fs::remove_file(log).expect("its log");
+        Some(log)
     }
 }

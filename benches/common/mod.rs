@@ -63,13 +63,10 @@ pub fn step(run: &RunId, script: &str, layers: Vec<PathBuf>) -> InvocationSpec {
     }
 }
 
-/// Runs it to its end, and lets its record be forgotten, as it is once the end is in the journal.
+/// Runs it to its end.
 pub async fn invoke(executor: &SandboxExecutor, spec: InvocationSpec, log: &Path, sink: Box<dyn LogSink>) -> InvocationResult {
-    let (run, node) = (spec.run.clone(), spec.node.clone());
     let (_keep, cancel) = tokio::sync::watch::channel(false);
-    let result = executor.invoke(spec, log, Watcher { log: sink, cancel }).await;
-    executor.forget(&run, &node, 1);
-    result
+    executor.invoke(spec, log, Watcher { log: sink, cancel }).await
 }
 
 pub struct Silent;

@@ -1,6 +1,5 @@
 //! The checks. Each looks at one thing and changes nothing.
 
-use std::fs;
 use std::path::Path;
 
 use super::super::args::Global;
@@ -170,11 +169,12 @@ fn file_system(magic: u64) -> Kind {
 }
 
 fn cgroups() -> Check {
-    let unused = "limits of memory and processes are not enforced yet";
-    match fs::read_to_string("/sys/fs/cgroup/cgroup.controllers") {
-        Ok(controllers) => Check::good("cgroups", format!("version 2 with {}; {unused}", controllers.trim())),
-        Err(_) if Path::new("/sys/fs/cgroup/memory").is_dir() => Check::good("cgroups", format!("version 1; {unused}")),
-        Err(_) => Check::advice("cgroups", format!("none are mounted; {unused}"), "nothing to do"),
+    let version = if Path::new("/sys/fs/cgroup/cgroup.controllers").is_file() { 2 } else { 1 };
+    match sandbox::try_protections(&["cgroup".to_owned()]) {
+        Verdict::Present { .. } => {
+            Check::good("cgroups", format!("version {version}; memory, processors and processes of steps are held to their limits"))
+        }
+        Verdict::Missing { why, remedy } => Check::advice("cgroups", why, remedy),
     }
 }
 
@@ -188,6 +188,8 @@ fn container_engine() -> Check {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

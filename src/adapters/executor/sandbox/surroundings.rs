@@ -94,9 +94,9 @@ impl Surroundings {
         Ok(Self { sandbox, places, scratch })
     }
 
-    /// Removes what the step wrote and was not taken, and says how much that was. The rest goes with the scratch space.
+    /// Says how much of what the step wrote was not taken, and lets go of the scratch space: with that it is all removed, once nobody waits for it.
     pub(super) fn discard(self, taken: Discarded) -> Result<(Discarded, Scratch), WorkspaceError> {
-        let written = crate::adapters::workspace::remove(&self.places.upper)
+        let written = crate::adapters::workspace::count(&self.places.upper)
             .map_err(|error| WorkspaceError::File { path: self.places.upper.clone(), why: error.to_string() })?;
         // Without isolation the layers were copied there too: what the step itself wrote is not known.
         let known = self.sandbox.isolation == Isolation::Full;
