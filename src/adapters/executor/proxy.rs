@@ -1,5 +1,8 @@
 //! The proxy of one invocation, in a process of its own beside the sandbox (or the container): begun when there is a socket that listens inside, ended when
 //! nothing of the step is left.
+//!
+//! In a sandbox that socket comes with its `Standing`; for a network that somebody else has made (`none` of an engine's) there is `sandbox::listen_inside`. The
+//! step is told by `egress::environment`.
 
 use std::io;
 use std::net::Shutdown;

@@ -1,6 +1,10 @@
 //! How long a proxy lives, what it may do, and what its end means.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::os::fd::AsFd as _;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
@@ -126,4 +130,38 @@ show('then', attempt(socket.SOCK_STREAM, socket.AF_INET, PROXY), attempt(socket.
     let ((said, egress), ()) = tokio::join!(machine.said("one", network, &script), killing);
     assert_eq!(said, "up: 200\nthen: Connection refused Network is unreachable\n");
     assert!(egress.lost && egress.attempts.is_empty());
+}
+
+#[test]
+fn a_socket_listens_in_a_network_that_somebody_else_has_made() {
+    if !rustix::process::geteuid().is_root() {
+        // An engine's networks are root's. The second run of these stories, as an ordinary user, has nothing to add.
+        if std::env::var_os("TIDEGATE_UNDER_TEST").is_none() {
+            crate::support::skip("a_socket_listens_in_a_network_that_somebody_else_has_made", "an engine's networks are root's");
+        }
+        return;
+    }
+    let mut other = Command::new("unshare")
+        .args(["--net", "sh", "-c", "ip link set lo up && echo up && exec sleep 1000"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = [0; 3];
+    other.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
+    let network = std::fs::File::open(format!("/proc/{}/ns/net", other.id())).unwrap();
+    let listener = TcpListener::from(sandbox::listen_inside(network.as_fd(), 9128).unwrap());
+    let connect = "import socket; print(socket.create_connection(('127.0.0.1', 9128)).recv(9).decode())";
+    let inside = Command::new("nsenter")
+        .args(["--net", "--target", &other.id().to_string(), "python3", "-c", connect])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    listener.set_nonblocking(false).unwrap();
+    let (mut client, _) = listener.accept().unwrap();
+    client.write_all(b"from here").unwrap();
+    drop(client);
+    assert_eq!(String::from_utf8_lossy(&inside.wait_with_output().unwrap().stdout), "from here\n");
+    assert!(std::net::TcpStream::connect("127.0.0.1:9128").is_err(), "here nobody listens");
+    other.kill().unwrap();
+    other.wait().unwrap();
 }
