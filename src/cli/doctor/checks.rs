@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::super::args::Global;
 use super::super::settings;
+use super::walls;
 use crate::adapters::sandbox::{self, Verdict};
 use crate::adapters::state;
 
@@ -27,11 +28,11 @@ pub(super) struct Check {
 }
 
 impl Check {
-    fn good(name: &str, detail: impl Into<String>) -> Self {
+    pub(super) fn good(name: &str, detail: impl Into<String>) -> Self {
         Self { name: name.to_owned(), state: State::Good, detail: detail.into(), remedy: None }
     }
 
-    fn advice(name: &str, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(super) fn advice(name: &str, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { name: name.to_owned(), state: State::Advice, detail: detail.into(), remedy: Some(remedy.into()) }
     }
 
@@ -45,7 +46,7 @@ pub(super) fn all(global: &Global) -> Vec<Check> {
     checks.extend(settings(global));
     checks.extend(["git", "python3"].map(tool));
     checks.push(state_folder(global.state_dir.as_deref()));
-    checks.push(cgroups());
+    checks.extend(walls::all());
     checks.push(container_engine());
     checks
 }
@@ -165,16 +166,6 @@ fn file_system(magic: u64) -> Kind {
         0x6969 => Kind::Bad("NFS"),
         0x6573_5546 => Kind::Bad("FUSE"),
         _ => Kind::Unknown,
-    }
-}
-
-fn cgroups() -> Check {
-    let version = if Path::new("/sys/fs/cgroup/cgroup.controllers").is_file() { 2 } else { 1 };
-    match sandbox::try_protections(&["cgroup".to_owned()]) {
-        Verdict::Present { .. } => {
-            Check::good("cgroups", format!("version {version}; memory, processors and processes of steps are held to their limits"))
-        }
-        Verdict::Missing { why, remedy } => Check::advice("cgroups", why, remedy),
     }
 }
 
