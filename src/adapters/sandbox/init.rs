@@ -155,14 +155,16 @@ fn loopback() -> Result<(), Failure> {
 
 fn listen(spec: &SandboxSpec) -> Result<Option<OwnedFd>, Failure> {
     let Some(port) = spec.listen else { return Ok(None) };
-    let listen = || -> io::Result<OwnedFd> {
-        let listener = socket()?;
-        rustix::net::sockopt::set_socket_reuseaddr(&listener, true)?;
-        rustix::net::bind(&listener, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))?;
-        rustix::net::listen(&listener, 128)?;
-        Ok(listener)
-    };
-    listen().map(Some).map_err(Stage::Network.because(format_args!("listening on 127.0.0.1:{port}")))
+    listen_at(port).map(Some).map_err(Stage::Network.because(format_args!("listening on 127.0.0.1:{port}")))
+}
+
+/// In the network of this thread.
+pub(super) fn listen_at(port: u16) -> io::Result<OwnedFd> {
+    let listener = socket()?;
+    rustix::net::sockopt::set_socket_reuseaddr(&listener, true)?;
+    rustix::net::bind(&listener, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))?;
+    rustix::net::listen(&listener, 128)?;
+    Ok(listener)
 }
 
 /// No capability is left in any set, none can come back by exec, nobody can trace this process, and the caller's keys are out of reach.

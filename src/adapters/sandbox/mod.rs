@@ -42,7 +42,7 @@ mod unisolated;
 mod warm;
 mod wire;
 
-pub use beside::{Beside, beside};
+pub use beside::{Beside, beside, listen_inside};
 pub use cell::{Cell, begin};
 pub use cgroup::{Exceeded, Limits, sweep_groups};
 pub use course::{Ended, Standing};
