@@ -103,7 +103,8 @@ async fn a_disk_filled_where_nobody_may_look() {
 /// Who may not list a folder may still write to it.
 #[tokio::test]
 async fn a_disk_filled_in_a_folder_that_can_not_be_listed() {
-    let script = "mkdir hidden; chmod 300 hidden; for n in 1 2 3 4 5 6 7 8 9; do head -c 8M /dev/zero > hidden/big$n; sleep 0.1; done; chmod 700 hidden";
+    let script =
+        "mkdir hidden; chmod 300 hidden; for n in 1 2 3 4 5 6 7 8 9; do head -c 8M /dev/zero > hidden/big$n; sleep 0.1; done; chmod 700 hidden";
     let (_, with) = both(Resources { disk: Some(32 << 20), ..NONE }, script).await;
     assert!(with.reason().starts_with("wrote more than its limit of 32 MiB"), "{}", with.reason());
 }

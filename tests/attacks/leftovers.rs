@@ -44,7 +44,10 @@ async fn a_queue_of_messages() {
     // Landlock lets nobody make one.
     let first = format!("call('mq_open', b'{name}', 66, 0o666, None)");
     let second = format!("attempt(lambda: call('mq_open', b'{name}', 0)); call('mq_unlink', b'{name}')");
-    assert_eq!(one_after_the_other(|scene| scene.spec.lifted = vec![Protection::IpcNamespace, Protection::Landlock], &first, &second).await, "succeeded\n");
+    assert_eq!(
+        one_after_the_other(|scene| scene.spec.lifted = vec![Protection::IpcNamespace, Protection::Landlock], &first, &second).await,
+        "succeeded\n"
+    );
     assert_eq!(one_after_the_other(|scene| scene.spec.lifted = vec![Protection::Landlock], &first, &second).await, "ENOENT\n");
     assert_eq!(one_after_the_other(|_| {}, &first, &second).await, "ENOENT\n");
 }
@@ -69,7 +72,9 @@ attacks! {
 async fn a_file_with_rights_of_somebody_else() {
     use std::os::unix::fs::MetadataExt as _;
     let mut scene = Scene::new();
-    let said = scene.python("open('mine', 'w').write('x'); os.chmod('mine', 0o6755)\nattempt(lambda: os.chown('mine', 0, 0)); print(os.stat('mine').st_uid)").await;
+    let said = scene
+        .python("open('mine', 'w').write('x'); os.chmod('mine', 0o6755)\nattempt(lambda: os.chown('mine', 0, 0)); print(os.stat('mine').st_uid)")
+        .await;
     assert_eq!(said.text, "EINVAL\n1000\n", "there is no such user");
     let seen = std::fs::metadata(scene.folder.path().join("upper/mine")).unwrap();
     let expected = tidegate::adapters::sandbox::outer_uid().unwrap_or(rustix::process::geteuid().as_raw());
@@ -116,7 +121,10 @@ async fn a_caller_who_closes_nothing() {
     for (name, lifted) in [("without", vec![Protection::Descriptors]), ("with", Vec::new())] {
         let mut scene = Scene::new();
         scene.spec.lifted = lifted;
-        println!("{name}: {}", scene.python(&format!("try: print(os.pread({held}, 9, 0).decode(), end='')\nexcept OSError: print('nothing')")).await.text.trim());
+        println!(
+            "{name}: {}",
+            scene.python(&format!("try: print(os.pread({held}, 9, 0).decode(), end='')\nexcept OSError: print('nothing')")).await.text.trim()
+        );
     }
 }
 

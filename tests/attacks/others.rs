@@ -97,7 +97,8 @@ async fn a_signal_from_who_shares_the_hosts_network() {
     let victim = Victim::new().await;
     let mut scene = Scene::new();
     scene.spec.host_network = true;
-    let script = format!("attempt(lambda: os.kill({}, 0))\nprint(max(int(pid) for pid in os.listdir('/proc') if pid.isdigit()) < 10)", victim.processes()[2]);
+    let script =
+        format!("attempt(lambda: os.kill({}, 0))\nprint(max(int(pid) for pid in os.listdir('/proc') if pid.isdigit()) < 10)", victim.processes()[2]);
     assert_eq!(scene.python(&script).await.text, "ESRCH\nTrue\n");
 }
 
@@ -124,7 +125,9 @@ async fn a_tracer_of_another_invocation() {
 async fn files_of_another_invocation() {
     let victim = Victim::new().await;
     let outside = victim.scene.folder.path().display().to_string();
-    let script = format!("grep -rls precious / --exclude-dir=usr --exclude-dir=proc; grep -ls precious /proc/[0-9]*/environ; ls {outside} 2>/dev/null; echo done");
+    let script = format!(
+        "grep -rls precious / --exclude-dir=usr --exclude-dir=proc; grep -ls precious /proc/[0-9]*/environ; ls {outside} 2>/dev/null; echo done"
+    );
     let mut without = Scene::new();
     without.spec.read_only.push(Bind { source: victim.scene.folder.path().to_owned(), target: "/run/other".into() });
     assert!(without.run(&script).await.text.contains("/run/other/upper/secret"));

@@ -113,11 +113,20 @@ async fn a_file_of_values_that_is_something_else() {
 /// What a step sees of tidegate: its own script and answers, nothing of the state folder.
 #[tokio::test]
 async fn the_state_folder() {
-    let ended = run_all_of(spec("find /run -type f | sort; env | grep -i state || true; cut -d' ' -f4- /proc/self/mountinfo | grep -o 'invocations.*' || true")).await;
+    let ended = run_all_of(spec(
+        "find /run -type f | sort; env | grep -i state || true; cut -d' ' -f4- /proc/self/mountinfo | grep -o 'invocations.*' || true",
+    ))
+    .await;
     let seen: Vec<&str> = ended.log.lines().collect();
     assert_eq!(
         seen,
-        ["/run/tidegate/answers/findings", "/run/tidegate/answers/summary", "/run/tidegate/answers/values", "/run/tidegate/bin/tidegate", "/run/tidegate/script"]
+        [
+            "/run/tidegate/answers/findings",
+            "/run/tidegate/answers/summary",
+            "/run/tidegate/answers/values",
+            "/run/tidegate/bin/tidegate",
+            "/run/tidegate/script"
+        ]
     );
     assert!(ended.state.path().join("log").exists());
 }

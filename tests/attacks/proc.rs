@@ -37,7 +37,8 @@ refused_twice! {
 #[tokio::test]
 async fn what_a_machine_says_of_itself() {
     let names = "acpi asound bus cmdline fs interrupts kallsyms kcore key-users keys latency_stats sched_debug scsi timer_list timer_stats";
-    let script = format!("cd /proc; for name in {names}; do if test -d $name; then ls -A $name; else head -c 9 $name 2>/dev/null; fi; done; echo done");
+    let script =
+        format!("cd /proc; for name in {names}; do if test -d $name; then ls -A $name; else head -c 9 $name 2>/dev/null; fi; done; echo done");
     assert_eq!(Scene::new().run(&script).await.text, "done\n");
     // And what tools ask for is there.
     let script = "cd /proc; for name in cpuinfo meminfo stat uptime loadavg mounts self/status sys/kernel/ostype version filesystems; do test -s $name || head -c1 $name >/dev/null || echo no $name; done";

@@ -48,7 +48,11 @@ pub(super) fn build(spec: &SandboxSpec, trees: Trees) -> Result<(), Failure> {
     show_host(&trees.host, &trees.rest)?;
     // While the old root is still there: a fresh procfs is only given to those who see a whole one.
     folder(&new.join("proc"))?;
-    if spec.keeps(Protection::FreshProc) && spec.keeps(Protection::PidNamespace) { fresh_proc(new)? } else { attach(&whole_proc()?, new)? }
+    if spec.keeps(Protection::FreshProc) && spec.keeps(Protection::PidNamespace) {
+        fresh_proc(new)?
+    } else {
+        attach(&whole_proc()?, new)?
+    }
     folder(&new.join(EMPTY))?;
     private_folders(new, spec.tmp_size)?;
     device_links()?;
@@ -131,19 +135,8 @@ fn fresh_proc(root: &Path) -> Result<(), Failure> {
 
 /// What `/proc` says of the machine and its devices that no step needs. Most of it is root's alone anyway; this holds when one of its files is not.
 /// `subset=pid` would hide all of it at once, and with it `cpuinfo`, `meminfo`, `stat` and `sys`, without which many tools do not run.
-const MASKED_FILES: [&str; 11] = [
-    "cmdline",
-    "interrupts",
-    "kallsyms",
-    "kcore",
-    "key-users",
-    "keys",
-    "latency_stats",
-    "sched_debug",
-    "sysrq-trigger",
-    "timer_list",
-    "timer_stats",
-];
+const MASKED_FILES: [&str; 11] =
+    ["cmdline", "interrupts", "kallsyms", "kcore", "key-users", "keys", "latency_stats", "sched_debug", "sysrq-trigger", "timer_list", "timer_stats"];
 const MASKED_FOLDERS: [&str; 5] = ["acpi", "asound", "bus", "fs", "scsi"];
 
 /// Each costs some microseconds; those that this kernel does not have, next to nothing.
