@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::artifact::Artifact;
+use super::egress::Egress;
 use super::id::{Digest, InvocationId, NodeId, RunId};
 use super::limits::{Network, Resources};
 use super::outcome::Outcome;
@@ -124,6 +125,9 @@ pub struct InvocationRecord {
     /// Bytes that its processes had the machine write to storage.
     #[serde(default)]
     pub written_bytes: u64,
+    /// What it tried to reach.
+    #[serde(default, skip_serializing_if = "Egress::is_empty")]
+    pub egress: Egress,
 }
 
 /// Microseconds spent in each phase of an invocation, in order. Cold start is what lies between `queued` and `run`: waiting for room is not the sandbox's doing.

@@ -6,6 +6,7 @@ mod basics;
 mod bombs;
 #[cfg(target_arch = "x86_64")]
 mod calls;
+mod egress;
 mod host;
 mod kernel;
 mod leftovers;

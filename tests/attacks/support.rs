@@ -36,6 +36,13 @@ pub fn marker() -> String {
     format!("9{}{:03}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
+/// Says that a test can not run here.
+pub fn skip(name: &str, reason: &str) {
+    use std::io::Write as _;
+    let Some(list) = std::env::var_os("TIDEGATE_TEST_SKIPS") else { panic!("{name}: {reason}") };
+    writeln!(std::fs::OpenOptions::new().append(true).open(list).unwrap(), "{name}\t{reason}").unwrap();
+}
+
 /// Gives a folder to whoever the sandbox's process is outside.
 pub fn give(path: &Path) {
     if let Some(uid) = sandbox::outer_uid() {
@@ -70,6 +77,7 @@ impl Scene {
             host_network: false,
             listen: None,
             limits: sandbox::Limits::default(),
+            required: Vec::new(),
             lifted: Vec::new(),
         };
         Self { folder, spec }

@@ -173,6 +173,21 @@ fn give(path: &Path) {
 }
 
 #[tokio::test]
+async fn a_step_does_not_begin_where_a_protection_that_is_required_is_missing() {
+    for mut scene in every_executor() {
+        let store = Store::open(scene.state.path(), sandbox::outer_uid()).unwrap();
+        let missing = if scene.isolation == Isolation::Full { "no-such-wall" } else { "seccomp" };
+        scene.executor = SandboxExecutor::new(scene.state.path(), store, Vec::new(), scene.isolation).requiring(vec![missing.to_owned()]);
+        let (result, log) = scene.run(spec("echo begun")).await;
+        match result.outcome {
+            Outcome::Infrastructure { reason } => assert!(reason.contains(missing) && reason.contains("not begun"), "{reason}"),
+            other => panic!("{other:?}"),
+        }
+        assert!(!result.record.started && log.is_empty(), "{log}");
+    }
+}
+
+#[tokio::test]
 async fn a_step_sees_its_layers_and_leaves_its_outputs_for_the_next() {
     for scene in every_executor() {
         let commit = scene.commit(&[("src/main", "code"), ("readme", "old"), ("keep/a", "1"), ("keep/b", "2")]);
@@ -409,7 +424,7 @@ async fn a_step_whose_supervisor_was_killed_is_nobodys_fault_and_says_that_it_ha
         assert!(processes_with("sleep\x00987123").is_empty(), "what it ran has ended with it");
         assert_eq!(scene.leftovers(), Vec::<String>::new());
         scene.forget();
-        let (result, _) = scene.run(InvocationSpec { network: Network::Only(vec!["example.com".to_owned()]), ..spec("true") }).await;
+        let (result, _) = scene.run(InvocationSpec { image: Some("example.com/image".to_owned()), ..spec("true") }).await;
         assert!(!result.record.started);
     }
 }
@@ -513,7 +528,7 @@ async fn a_step_that_closes_its_output_is_still_waited_for_and_still_has_a_deadl
 #[tokio::test]
 async fn what_is_not_supported_yet_is_refused_before_anything_runs() {
     for scene in every_executor() {
-        let (result, log) = scene.run(InvocationSpec { network: Network::Only(vec!["example.com".to_owned()]), ..spec("echo ran") }).await;
+        let (result, log) = scene.run(InvocationSpec { image: Some("example.com/image".to_owned()), ..spec("echo ran") }).await;
         assert!(matches!(result.outcome, Outcome::Infrastructure { ref reason } if reason.contains("not supported yet")), "{result:?}");
         assert_eq!(log, "");
     }

@@ -9,6 +9,7 @@ mod support;
 
 mod bad_input;
 mod clients;
+mod egress;
 mod gateway;
 mod hostile;
 mod kill;
@@ -20,5 +21,6 @@ mod replay;
 mod rollout;
 mod run;
 mod serve;
+mod settings;
 mod story;
 mod survivors;

@@ -54,6 +54,13 @@ pub struct Ended {
     pub exceeded: Option<Exceeded>,
 }
 
+impl Standing {
+    /// The socket that listens inside, if one was asked for. It is whoever's takes it: nothing else keeps it open.
+    pub fn take_listener(&mut self) -> Option<OwnedFd> {
+        self.listener.take()
+    }
+}
+
 impl Course {
     pub(super) fn begin() -> Self {
         Self {

@@ -62,7 +62,7 @@ fn serve(control: &OwnedFd, held: Option<OwnedFd>, prepared: Option<Prepared>) -
 fn isolated(control: &OwnedFd, spec: SandboxSpec, held: Option<OwnedFd>, prepared: Option<Prepared>) -> Result<Last, Failure> {
     let outer = trees::outer_uid();
     let plain = |error: io::Error| Failure { stage: Stage::Namespaces, why: error.to_string() };
-    let make = || prepared.map_or_else(prepared::prepare, Ok);
+    let make = || prepared.map_or_else(|| prepared::prepare(spec.limits.any()), Ok);
     let begun = (template::fits(&spec) && template::exists()).then(|| make()?.begin(&spec, control.as_fd(), io::stdout().as_fd()));
     // What can not be made of the template is built on its own, and says why when that fails too.
     let Some(Ok(Begun { init, alive, mounts, group })) = begun else { return built(control, spec, held) };
@@ -102,13 +102,14 @@ fn built(control: &OwnedFd, spec: SandboxSpec, held: Option<OwnedFd>) -> Result<
     leave_groups(outer)?;
     let plain = |error: io::Error| Failure { stage: Stage::Namespaces, why: error.to_string() };
     let (watched, alive) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|error| plain(error.into()))?;
-    let (group, limits) = cgroup::hold(None, &spec.limits);
-    match sys::fork(namespaces(&spec)).map_err(Stage::Namespaces.because("making namespaces"))? {
+    let mut group = spec.limits.any().then(Group::make).flatten();
+    let limits = cgroup::hold(group.as_ref(), &spec.limits);
+    match Group::fork(&mut group, namespaces(&spec)).map_err(Stage::Namespaces.because("making namespaces"))? {
         None => {
             drop((alive, held));
             let control = control.try_clone().map_err(plain)?;
-            let limits = limits.into_iter().map(str::to_owned).collect();
-            init::run(Beginning { spec, trees, control, helper: watched, held: limits })
+            let limits = limits.into_iter().filter(|_| group.is_some()).map(str::to_owned).collect();
+            init::run(Beginning { spec, trees, control, helper: watched, held: limits, group })
         }
         Some(child) => {
             drop((watched, trees));
@@ -116,9 +117,6 @@ fn built(control: &OwnedFd, spec: SandboxSpec, held: Option<OwnedFd>) -> Result<
             // An early end of this process is the child's as well: it waits for the byte that says that it is somebody.
             let mounts = prepared::mounts_of(child)?;
             map_user(child, outer)?;
-            if let Some(group) = &group {
-                group.add(child);
-            }
             become_outer_user(outer, group.is_some())?;
             alive.write_all(&[1]).map_err(plain)?;
             init::silence().map_err(plain)?;

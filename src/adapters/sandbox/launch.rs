@@ -26,6 +26,9 @@ pub enum SandboxError {
     /// Its process may have begun.
     #[error("the sandbox was killed from outside as its process began; is the machine out of memory?")]
     Killed,
+    /// A protection that must be there is not; nothing has begun.
+    #[error("{0}")]
+    Unprotected(String),
     #[error("the sandbox's helper could not be started: {0}")]
     Helper(#[from] io::Error),
 }
@@ -34,6 +37,7 @@ impl From<Failure> for SandboxError {
     fn from(failure: Failure) -> Self {
         let stage = match failure.stage {
             Stage::Program => return Self::Program(failure.why),
+            Stage::Required => return Self::Unprotected(failure.why),
             Stage::Specification => "its specification",
             Stage::Identity => "changing the user",
             Stage::Namespaces => "namespaces",

@@ -33,6 +33,9 @@ pub struct SandboxSpec {
     /// What all of its processes together may take.
     #[serde(default)]
     pub limits: Limits,
+    /// Protections, by the names in a record, without which the process must not begin.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub required: Vec<String>,
     /// What a test takes away to show that an attack succeeds without it. Never set outside tests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lifted: Vec<Protection>,

@@ -1,8 +1,9 @@
 //! The checks. Each looks at one thing and changes nothing.
 
-use std::fs;
 use std::path::Path;
 
+use super::super::args::Global;
+use super::super::settings;
 use crate::adapters::sandbox::{self, Verdict};
 use crate::adapters::state;
 
@@ -39,10 +40,11 @@ impl Check {
     }
 }
 
-pub(super) fn all(state_dir: Option<&Path>) -> Vec<Check> {
+pub(super) fn all(global: &Global) -> Vec<Check> {
     let mut checks = isolation();
+    checks.extend(settings(global));
     checks.extend(["git", "python3"].map(tool));
-    checks.push(state_folder(state_dir));
+    checks.push(state_folder(global.state_dir.as_deref()));
     checks.push(cgroups());
     checks.push(container_engine());
     checks
@@ -68,6 +70,28 @@ fn isolation() -> Vec<Check> {
         None => Check::good("user", "tidegate is an ordinary user; steps have no more rights than it has"),
     };
     checks.chain([who]).collect()
+}
+
+/// Which file holds, and whether the machine gives what it requires.
+fn settings(global: &Global) -> Vec<Check> {
+    let found = match settings::load(global) {
+        Ok(found) => found,
+        Err(error) => return vec![Check::missing("settings", error.to_string(), "mend the file, or name another one with --config FILE")],
+    };
+    let file = match (&found.path, settings::usual(|name| std::env::var_os(name))) {
+        (Some(path), _) => Check::good("settings", path.display().to_string()),
+        (None, Some(usual)) => Check::good("settings", format!("none; {} would be used if it were there", usual.display())),
+        (None, None) => Check::good("settings", "none"),
+    };
+    let require = &found.settings.require;
+    if require.is_empty() {
+        return vec![file];
+    }
+    let required = match sandbox::try_protections(require) {
+        Verdict::Present { .. } => Check::good("required", format!("{}: all there", require.join(", "))),
+        Verdict::Missing { why, remedy } => Check::missing("required", why, format!("{remedy}; or take it out of `require:` in the settings")),
+    };
+    vec![file, required]
 }
 
 /// Whether steps will find a program.
@@ -145,11 +169,12 @@ fn file_system(magic: u64) -> Kind {
 }
 
 fn cgroups() -> Check {
-    let unused = "limits of memory and processes are not enforced yet";
-    match fs::read_to_string("/sys/fs/cgroup/cgroup.controllers") {
-        Ok(controllers) => Check::good("cgroups", format!("version 2 with {}; {unused}", controllers.trim())),
-        Err(_) if Path::new("/sys/fs/cgroup/memory").is_dir() => Check::good("cgroups", format!("version 1; {unused}")),
-        Err(_) => Check::advice("cgroups", format!("none are mounted; {unused}"), "nothing to do"),
+    let version = if Path::new("/sys/fs/cgroup/cgroup.controllers").is_file() { 2 } else { 1 };
+    match sandbox::try_protections(&["cgroup".to_owned()]) {
+        Verdict::Present { .. } => {
+            Check::good("cgroups", format!("version {version}; memory, processors and processes of steps are held to their limits"))
+        }
+        Verdict::Missing { why, remedy } => Check::advice("cgroups", why, remedy),
     }
 }
 
@@ -163,6 +188,8 @@ fn container_engine() -> Check {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -52,12 +52,19 @@ pub struct SandboxExecutor {
     store: Store,
     host_tools: Vec<PathBuf>,
     isolation: Isolation,
+    required: Vec<String>,
 }
 
 impl SandboxExecutor {
     /// `state`: the state folder, which `store` is in.
     pub fn new(state: &Path, store: Store, host_tools: Vec<PathBuf>, isolation: Isolation) -> Self {
-        Self { state: state.to_owned(), store, host_tools, isolation }
+        Self { state: state.to_owned(), store, host_tools, isolation, required: Vec::new() }
+    }
+
+    /// Protections, by their names in a record (or `cgroup`), without which no step begins.
+    #[must_use]
+    pub fn requiring(self, required: Vec<String>) -> Self {
+        Self { required, ..self }
     }
 
     pub fn isolation(&self) -> Isolation {
@@ -162,6 +169,7 @@ impl SandboxExecutor {
             asked_us,
             spec,
             isolation: self.isolation,
+            required: self.required.clone(),
             host_tools: self.host_tools.clone(),
             host_path: std::env::var_os("PATH").map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
             state: self.state.clone(),
@@ -173,7 +181,7 @@ impl SandboxExecutor {
             for_followers,
         };
         let (control, far) = UnixStream::pair()?;
-        let warm = sandbox::is_warm() && self.isolation == Isolation::Full && request.spec.network == Network::None && self.host_tools.is_empty();
+        let warm = sandbox::is_warm() && self.isolation == Isolation::Full && request.spec.network != Network::Open && self.host_tools.is_empty();
         sandbox::supervisor(&[far.as_fd(), lock.as_fd(), scratch], warm)?;
         drop(far);
         sandbox::write_message(&control, &request)?;

@@ -13,6 +13,8 @@ pub(super) struct Request {
     pub(super) asked_us: u64,
     pub(super) spec: InvocationSpec,
     pub(super) isolation: Isolation,
+    /// Protections without which the step must not begin.
+    pub(super) required: Vec<String>,
     pub(super) host_tools: Vec<PathBuf>,
     /// The `PATH` of whoever started tidegate: for a hint about a tool that is not found.
     pub(super) host_path: String,

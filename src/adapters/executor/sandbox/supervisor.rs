@@ -23,10 +23,11 @@ use super::surroundings::{self, Surroundings};
 use super::watch::{self, Course, Patience, Stopped};
 use super::{hints, limits};
 use super::{infrastructure, name_of};
-use crate::adapters::sandbox::{self, SandboxError, Waiting};
+use crate::adapters::executor::proxy::Proxy;
+use crate::adapters::sandbox::{self, SandboxError, Standing, Waiting};
 use crate::adapters::workspace::{Scratch, Store, WorkspaceError};
+use crate::model::egress::Policy;
 use crate::model::invocation::{Discarded, InvocationRecord, InvocationResult};
-use crate::model::limits::Network;
 use crate::model::outcome::{Exit, Outcome};
 
 /// All of a supervisor's life. Its descriptors: the socket to tidegate, the lock of the record, and that of tidegate's scratch folder. With a sandbox that waits,
@@ -43,6 +44,7 @@ pub fn supervise(descriptors: Vec<OwnedFd>, waiting: Option<Waiting>) -> ExitCod
     // Only now: a closed socket and a free lock are the word that it is done.
     drop((followers, lock));
     // Nobody waits for this.
+    let kept = kept.and_then(|file| place.sync(&file));
     drop(rubbish);
     if kept.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -84,17 +86,12 @@ impl Supervisor<'_> {
         record: &mut InvocationRecord,
         collected: &mut Collected,
     ) -> Result<Outcome, Outcome> {
-        let Request { spec, isolation, host_tools, asked_us, .. } = self.request;
+        let Request { spec, isolation, host_tools, required, asked_us, .. } = self.request;
         if spec.image.is_some() {
             return Err(infrastructure("a step in a container image is not supported yet by the sandbox: leave `image` out"));
         }
-        if let Network::Only(_) = spec.network {
-            return Err(infrastructure(
-                "a network of certain hosts only is not supported yet by the sandbox: say `network: none` or `network: open`",
-            ));
-        }
         let patience = Patience { deadline: Instant::now().checked_add(spec.timeout), grace: spec.grace };
-        let surroundings = Surroundings::make(store, &self.request.scratch, spec, host_tools, *isolation).map_err(infrastructure)?;
+        let surroundings = Surroundings::make(store, &self.request.scratch, spec, host_tools, *isolation, required).map_err(infrastructure)?;
         record.phases.workspace_us = sandbox::monotonic_us().saturating_sub(*asked_us);
 
         let not_made = |error| match error {
@@ -103,20 +100,31 @@ impl Supervisor<'_> {
         };
         self.place.mark_started().map_err(|error| infrastructure(format!("its record can not be kept: {error}")))?;
         let mut cell = sandbox::begin(&surroundings.sandbox, self.lock, waiting).map_err(infrastructure)?;
+        let policy = Policy::of(&spec.network);
+        let mut proxy = None;
+        let begun = |standing: &mut Standing| {
+            if let (Some(policy), Some(listener)) = (&policy, standing.take_listener()) {
+                // What asks meanwhile waits in the socket's queue.
+                proxy = Some(Proxy::begin(listener, policy.clone(), self.lock)?);
+            }
+            Ok(())
+        };
         let quota = Quota { bytes: spec.resources.disk.unwrap_or(surroundings::DISK), files: spec.limits.files };
         let mut disk = disk::Watch::new(surroundings.places.upper.clone(), quota);
-        let Course { stopped, standing, ended } = watch::until_the_end(&mut cell, log, followers, patience, &mut disk).map_err(|error| {
+        let Course { stopped, standing, ended } = watch::until_the_end(&mut cell, log, followers, patience, &mut disk, begun).map_err(|error| {
             record.started = matches!(error, SandboxError::Killed);
             not_made(error)
         })?;
         let excess = if let Stopped::TooMuch(excess) = stopped { Some(excess) } else { disk.measure() };
         drop(cell);
+        let filtered = proxy.is_some();
+        record.egress = proxy.map(Proxy::end).unwrap_or_default();
         if let Some(standing) = standing {
             record.started = true;
             record.phases.setup_us = standing.setup_us;
             record.phases.exec_us = standing.exec_us;
-            record.isolation = standing.isolation;
-            record.unheld = limits::unheld(&surroundings.sandbox.limits, &record.isolation);
+            record.isolation = limits::isolation(standing.isolation, filtered.then_some(policy.as_ref()).flatten());
+            record.unheld = limits::unheld(&surroundings.sandbox.limits, policy.is_some(), &record.isolation);
             record.phases.run_us = ended.run_us;
         }
         record.cpu_user_us = ended.cpu_user_us;
