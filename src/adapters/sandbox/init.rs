@@ -107,6 +107,7 @@ fn live_on(spec: &SandboxSpec, held: &[String], control: OwnedFd, helper: &Owned
     give_up_privileges(spec)?;
     stay_with(helper)?;
     let _ = setsid();
+    take_terminal()?;
     let walls = raise_walls(spec)?;
 
     let told = |error: io::Error| Failure { stage: Stage::Specification, why: format!("tidegate is gone: {error}") };
@@ -143,6 +144,15 @@ fn become_inner_user(helper: &OwnedFd) -> Result<(), Failure> {
         std::process::exit(1);
     }
     become_user(INNER_UID, INNER_UID).map_err(Stage::Identity.because("becoming the user inside"))
+}
+
+/// What the process says may go to a terminal: it then belongs to this session, and keys that interrupt reach who runs in it.
+fn take_terminal() -> Result<(), Failure> {
+    let out = io::stdout();
+    if !rustix::termios::isatty(&out) {
+        return Ok(());
+    }
+    rustix::process::ioctl_tiocsctty(&out).map_err(Stage::Privileges.because("taking the terminal"))
 }
 
 fn socket() -> rustix::io::Result<OwnedFd> {
