@@ -3,6 +3,7 @@
 
 pub mod executor;
 pub mod gateway;
+pub mod image;
 pub mod journal;
 pub mod mailbox;
 pub mod provider;
