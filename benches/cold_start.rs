@@ -209,6 +209,7 @@ impl Bench {
             layers: vec![self.lower.clone()],
             outputs: Vec::new(),
             image: None,
+            services: Vec::new(),
             timeout: Duration::from_secs(60),
             network: Network::None,
             resources: Resources { cpu: None, memory: None, pids: None, disk: None },

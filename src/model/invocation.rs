@@ -10,6 +10,7 @@ use super::artifact::Artifact;
 use super::id::{InvocationId, NodeId, RunId};
 use super::limits::{Network, Resources};
 use super::outcome::Outcome;
+use super::service::Service;
 
 /// Everything that an executor needs to run one step once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +29,9 @@ pub struct InvocationSpec {
     /// The container image that it runs in, as the file names it; without one it sees the host's tools.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// Containers that run beside it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<Service>,
     pub timeout: Duration,
     pub network: Network,
     pub resources: Resources,

@@ -15,6 +15,7 @@ pub mod limits;
 pub mod number;
 pub mod outcome;
 pub mod release;
+pub mod service;
 pub mod settings;
 pub mod time;
 pub mod traffic;

@@ -59,6 +59,7 @@ async fn run(resources: Resources, limits: CaptureLimits, script: &str) -> Ended
         layers: Vec::new(),
         outputs: Vec::new(),
         image: None,
+        services: Vec::new(),
         timeout: Duration::from_secs(60),
         network: Network::None,
         resources,

@@ -64,6 +64,7 @@ fn spec(script: &str) -> InvocationSpec {
         layers: Vec::new(),
         outputs: Vec::new(),
         image: None,
+        services: Vec::new(),
         timeout: Duration::from_secs(60),
         network: Network::None,
         resources: Resources { cpu: None, memory: None, pids: None, disk: None },

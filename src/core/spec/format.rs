@@ -71,9 +71,9 @@ static GATE: [Key; 2] = [
     key("only", &Choice(&["all", "new"]), "Only findings that the base commit did not have.").later(),
 ];
 static SERVICE: [Key; 3] = [
-    key("image", &TEXT, "The container.").required(),
+    key("image", &TEMPLATE, "The container image.").required(),
     key("env", &ENV, "Its environment."),
-    key("ready", &TEXT, "A command that succeeds once it is ready."),
+    key("ready", &Scalar(&f::MATRIX_VALUE), "A port that it listens on once it is ready, or a command that succeeds then."),
 ];
 static DEPLOY: [Key; 2] = [
     key("function", &NAME, "A function of this file.").required(),

@@ -40,6 +40,7 @@ fn started(pipeline: &str, subject: &str, names: &[&str]) -> RunFact {
             env: BTreeMap::new(),
             outputs: Vec::new(),
             image: None,
+            services: Vec::new(),
             network: Network::None,
             resources: Resources { cpu: None, memory: None, pids: None, disk: None },
             action: None,
