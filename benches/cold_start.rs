@@ -174,6 +174,7 @@ impl Bench {
             isolation: Isolation::Full,
             argv: vec!["/bin/true".to_owned()],
             env: BTreeMap::new(),
+            root: None,
             cwd: "/".into(),
             hostname: "tidegate".to_owned(),
             overlay,

@@ -142,8 +142,11 @@ pub struct RunArguments {
 #[derive(Debug, Clone, Args)]
 pub struct IsolationArguments {
     /// What runs the steps
-    #[arg(long, value_name = "EXECUTOR", default_value = "sandbox")]
+    #[arg(long, value_name = "EXECUTOR", default_value = "auto")]
     pub executor: ExecutorArgument,
+    /// When a registry is asked for the image of a step
+    #[arg(long, value_name = "WHEN", default_value = "missing")]
+    pub pull: PullArgument,
     /// Run steps and functions without isolation where the machine has none
     #[arg(long)]
     pub allow_unisolated: bool,
@@ -154,8 +157,22 @@ pub struct IsolationArguments {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ExecutorArgument {
+    /// The sandbox, also for images where it can; otherwise a container engine
+    Auto,
+    /// Tidegate's own sandbox, which needs no engine
     Sandbox,
+    /// A container engine
     Container,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PullArgument {
+    /// For images that are not on this machine
+    Missing,
+    /// Before every step, whether the name now stands for something else
+    Always,
+    /// What is not here can not be had
+    Never,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::args::{ExecutorArgument, GatewayArguments, Global, IsolationArguments};
+use super::args::{ExecutorArgument, GatewayArguments, Global, IsolationArguments, PullArgument};
 use super::exit::Exit;
 use crate::adapters::executor::{self, AnyExecutor, Choice, Configuration, Refusal};
 use crate::adapters::gateway::Isolation;
+use crate::adapters::image::PullPolicy;
 use crate::adapters::journal::{self, AnyJournal, JournalError};
 use crate::adapters::mailbox::Mailbox;
 use crate::adapters::provider::LocalOptions;
@@ -67,6 +68,7 @@ impl Session {
         store.sweep()?;
         sandbox::sweep_groups();
         let choice = match isolation.executor {
+            ExecutorArgument::Auto => Choice::Auto,
             ExecutorArgument::Sandbox => Choice::Sandbox,
             ExecutorArgument::Container => Choice::Container,
         };
@@ -75,6 +77,11 @@ impl Session {
             store: store.clone(),
             allow_unisolated: isolation.allow_unisolated,
             host_tools: isolation.host_tools.clone(),
+            pull: match isolation.pull {
+                PullArgument::Missing => PullPolicy::Missing,
+                PullArgument::Always => PullPolicy::Always,
+                PullArgument::Never => PullPolicy::Never,
+            },
         };
         let executor = Arc::new(executor::open(choice, configuration)?);
         let options = LocalOptions {

@@ -2,12 +2,14 @@
 
 mod open;
 mod sandbox;
+mod way;
 
 use std::io;
 use std::path::Path;
 
 pub use open::{AnyExecutor, Choice, Configuration, Refusal, open};
 pub use sandbox::{SandboxExecutor, supervise};
+pub use way::{Way, Why};
 
 use crate::model::id::{NodeId, RunId};
 use crate::model::invocation::{InvocationResult, InvocationSpec};

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::sandbox::SandboxExecutor;
 use super::{Executor, Standing, Watcher};
+use crate::adapters::image::PullPolicy;
 use crate::adapters::sandbox::{self, Isolation, Verdict};
 use crate::adapters::workspace::Store;
 use crate::model::id::{NodeId, RunId};
@@ -12,6 +13,8 @@ use crate::model::invocation::{InvocationResult, InvocationSpec};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
+    /// The way that fits a step: `Way::of`.
+    Auto,
     Sandbox,
     Container,
 }
@@ -25,6 +28,8 @@ pub struct Configuration {
     pub allow_unisolated: bool,
     /// Host folders shown read-only; their `bin` folders are put on the path.
     pub host_tools: Vec<PathBuf>,
+    /// When a registry is asked for an image.
+    pub pull: PullPolicy,
 }
 
 /// Why there is no executor, and the ways out.
@@ -94,7 +99,7 @@ impl AnyExecutor {
 pub fn open(choice: Choice, configuration: Configuration) -> Result<AnyExecutor, Refusal> {
     match choice {
         Choice::Container => Err(Refusal::Container),
-        Choice::Sandbox => {
+        Choice::Auto | Choice::Sandbox => {
             let mut host_tools = Vec::new();
             for path in &configuration.host_tools {
                 let real = path.canonicalize().map_err(|error| Refusal::HostTools { path: path.clone(), why: error.to_string() })?;
@@ -108,7 +113,8 @@ pub fn open(choice: Choice, configuration: Configuration) -> Result<AnyExecutor,
                 Verdict::Missing { .. } if configuration.allow_unisolated => Isolation::None,
                 Verdict::Missing { why, remedy } => return Err(Refusal::NoIsolation { why, remedy }),
             };
-            Ok(AnyExecutor::Sandbox(SandboxExecutor::new(&configuration.state, configuration.store, host_tools, isolation)))
+            let executor = SandboxExecutor::new(&configuration.state, configuration.store, host_tools, isolation);
+            Ok(AnyExecutor::Sandbox(executor.chosen(choice).pulling(configuration.pull)))
         }
     }
 }

@@ -26,14 +26,14 @@ pub(super) enum Excess {
 
 #[derive(Debug)]
 pub(super) struct Watch {
-    folder: PathBuf,
+    folders: Vec<PathBuf>,
     quota: Quota,
     pub(super) next: Instant,
 }
 
 impl Watch {
-    pub(super) fn new(folder: PathBuf, quota: Quota) -> Self {
-        Self { folder, quota, next: Instant::now() + LEAST }
+    pub(super) fn new(folders: Vec<PathBuf>, quota: Quota) -> Self {
+        Self { folders, quota, next: Instant::now() + LEAST }
     }
 
     /// Looks, when it is time to.
@@ -51,7 +51,7 @@ impl Watch {
     /// Looks at once.
     pub(super) fn measure(&self) -> Option<Excess> {
         let mut left = self.quota;
-        measure(&self.folder, &mut left, 0).err()
+        self.folders.iter().try_for_each(|folder| measure(folder, &mut left, 0)).err()
     }
 }
 
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn bytes_and_files_are_counted_and_holes_are_not() {
         let folder = tempfile::tempdir().unwrap();
-        let watch = |bytes, files| Watch::new(folder.path().to_owned(), Quota { bytes, files }).measure();
+        let watch = |bytes, files| Watch::new(vec![folder.path().to_owned()], Quota { bytes, files }).measure();
         fs::create_dir(folder.path().join("below")).unwrap();
         fs::write(folder.path().join("below/full"), vec![1; 1 << 20]).unwrap();
         fs::File::create(folder.path().join("below/hole")).unwrap().set_len(1 << 40).unwrap();

@@ -16,8 +16,10 @@ pub(super) struct Log {
 const TAIL: usize = 4096;
 
 impl Log {
-    pub(super) fn make(path: &Path, limit: u64) -> io::Result<Self> {
-        Ok(Self { file: Some(File::create(path)?), limit, kept: 0, dropped: 0, tail: Vec::new() })
+    /// `said`: bytes that were written to it before, which stay there.
+    pub(super) fn make(path: &Path, limit: u64, said: u64) -> io::Result<Self> {
+        let file = if said == 0 { File::create(path)? } else { File::options().append(true).open(path)? };
+        Ok(Self { file: Some(file), limit: limit.max(said), kept: said, dropped: 0, tail: Vec::new() })
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) {
@@ -73,7 +75,7 @@ mod tests {
     fn every_byte_is_kept_or_counted_and_the_end_is_known() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let mut log = Log::make(&path, 10).unwrap();
+        let mut log = Log::make(&path, 10, 0).unwrap();
         log.write(b"12345678");
         log.write(b"9abcdef");
         log.write(b"the end");

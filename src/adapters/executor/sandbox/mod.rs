@@ -13,6 +13,7 @@ mod disk;
 mod follow;
 mod followers;
 mod hints;
+mod image;
 mod limits;
 mod log;
 mod merged;
@@ -28,8 +29,10 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-use super::{Executor, Standing, Watcher};
+use super::{Choice, Executor, Standing, Watcher, Way};
+use crate::adapters::image::{Image, Images, PullPolicy};
 use crate::adapters::sandbox::{self, Isolation};
 use crate::adapters::workspace::Store;
 use crate::model::id::{NodeId, RunId};
@@ -37,6 +40,7 @@ use crate::model::invocation::{InvocationRecord, InvocationResult, InvocationSpe
 use crate::model::limits::Network;
 use crate::model::outcome::Outcome;
 
+use image::Obtained;
 use place::{Known, Place};
 use request::Request;
 
@@ -48,17 +52,39 @@ pub struct SandboxExecutor {
     store: Store,
     host_tools: Vec<PathBuf>,
     isolation: Isolation,
+    choice: Choice,
+    pull: PullPolicy,
+    /// Opened when the first step wants one.
+    images: OnceLock<Images>,
 }
 
 impl SandboxExecutor {
     /// `state`: the state folder, which `store` is in.
     pub fn new(state: &Path, store: Store, host_tools: Vec<PathBuf>, isolation: Isolation) -> Self {
-        Self { state: state.to_owned(), store, host_tools, isolation }
+        Self { state: state.to_owned(), store, host_tools, isolation, choice: Choice::Sandbox, pull: PullPolicy::Missing, images: OnceLock::new() }
+    }
+
+    /// By which word it came to this executor, for the record.
+    pub fn chosen(self, choice: Choice) -> Self {
+        Self { choice, ..self }
+    }
+
+    pub fn pulling(self, pull: PullPolicy) -> Self {
+        Self { pull, ..self }
     }
 
     pub fn isolation(&self) -> Isolation {
         self.isolation
     }
+}
+
+/// What goes to a supervisor beside places.
+struct Asked {
+    spec: InvocationSpec,
+    image: Option<Image>,
+    way: Way,
+    /// Bytes that are in the log already.
+    said: u64,
 }
 
 fn infrastructure(reason: impl ToString) -> Outcome {
@@ -73,7 +99,7 @@ fn name_of(isolation: Isolation) -> &'static str {
 }
 
 impl Executor for SandboxExecutor {
-    async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
+    async fn invoke(&self, mut spec: InvocationSpec, log: &Path, mut watcher: Watcher) -> InvocationResult {
         let place = Place::of(&self.state, &spec.run, &spec.node, spec.attempt);
         let lock = match place.make() {
             Ok(lock) => lock,
@@ -81,10 +107,23 @@ impl Executor for SandboxExecutor {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return self.lost(true, "there is a record of it already"),
             Err(error) => return self.lost(false, format!("its record {} can not be made: {error}", place.path().display())),
         };
+        let way = Way::of(self.choice, spec.image.is_some(), self.isolation);
+        let Obtained { image, said } = match self.obtain(&mut spec, log, &mut watcher).await {
+            Ok(obtained) => obtained,
+            Err((outcome, said)) => {
+                let mut result = self.without(outcome, false);
+                (result.record.chosen, result.record.log_bytes) = (Some(way.to_string()), said);
+                // Best effort: whoever asks again is told that it did not begin.
+                let _ = place.keep(&result);
+                return result;
+            }
+        };
+        let (image, lease) = image.unzip();
         let scratch = self.store.fresh_name();
-        match self.ask(&place, lock, spec, &scratch, log) {
+        match self.ask(&place, lock, Asked { spec, image, way, said }, &scratch, log) {
             Ok(control) => {
-                let result = self.follow(&place, control, log, watcher).await;
+                let result = self.follow(&place, control, log, said, watcher).await;
+                drop(lease);
                 // A supervisor that was killed can not; every other removes it itself.
                 if let Outcome::Infrastructure { .. } = result.outcome {
                     let store = self.store.clone();
@@ -106,7 +145,7 @@ impl Executor for SandboxExecutor {
             Known::Ended(result) => *result,
             Known::Lost { started } => self.lost(started, "nobody was left to say how it ended"),
             Known::Living => match place.connect() {
-                Ok(control) => self.follow(&place, control, log, watcher).await,
+                Ok(control) => self.follow(&place, control, log, 0, watcher).await,
                 // It has ended between the two.
                 Err(_) => self.outcome_of(&place),
             },
@@ -137,13 +176,16 @@ impl Executor for SandboxExecutor {
 
 impl SandboxExecutor {
     /// Lets a supervisor be born, and asks it. From here on the invocation is its own.
-    fn ask(&self, place: &Place, lock: File, spec: InvocationSpec, scratch_name: &str, log: &Path) -> io::Result<UnixStream> {
+    fn ask(&self, place: &Place, lock: File, asked: Asked, scratch_name: &str, log: &Path) -> io::Result<UnixStream> {
         let asked_us = sandbox::monotonic_us();
         let (own, scratch) = self.store.own();
         let scratch = scratch.ok_or_else(|| io::Error::other("the scratch folder is closed"))?;
         let request = Request {
             asked_us,
-            spec,
+            spec: asked.spec,
+            image: asked.image,
+            chosen: asked.way.to_string(),
+            said: asked.said,
             isolation: self.isolation,
             host_tools: self.host_tools.clone(),
             host_path: std::env::var_os("PATH").map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
@@ -162,9 +204,10 @@ impl SandboxExecutor {
         Ok(control)
     }
 
-    async fn follow(&self, place: &Place, control: UnixStream, log: &Path, watcher: Watcher) -> InvocationResult {
+    /// `said`: bytes of the log that whoever watches has seen.
+    async fn follow(&self, place: &Place, control: UnixStream, log: &Path, said: u64, watcher: Watcher) -> InvocationResult {
         let Watcher { log: mut sink, cancel } = watcher;
-        match follow::until_the_end(control, log, &mut *sink, cancel).await {
+        match follow::until_the_end(control, log, said, &mut *sink, cancel).await {
             Ok(()) => self.outcome_of(place),
             Err(error) => self.lost(true, format!("it could not be followed: {error}")),
         }
@@ -180,8 +223,13 @@ impl SandboxExecutor {
     }
 
     fn lost(&self, started: bool, why: impl ToString) -> InvocationResult {
+        self.without(infrastructure(why), started)
+    }
+
+    /// What came of one of which nobody has written it down.
+    fn without(&self, outcome: Outcome, started: bool) -> InvocationResult {
         InvocationResult {
-            outcome: infrastructure(why),
+            outcome,
             record: InvocationRecord { executor: name_of(self.isolation).to_owned(), started, ..InvocationRecord::default() },
             artifacts: Vec::new(),
             values: std::collections::BTreeMap::new(),

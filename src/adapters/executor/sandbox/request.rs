@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::adapters::image::Image;
 use crate::adapters::sandbox::Isolation;
 use crate::model::invocation::InvocationSpec;
 
@@ -12,6 +13,12 @@ pub(super) struct Request {
     /// When tidegate asked, on the clock that all processes share.
     pub(super) asked_us: u64,
     pub(super) spec: InvocationSpec,
+    /// The image that it runs in, which is there.
+    pub(super) image: Option<Image>,
+    /// Why this executor runs it, for the record.
+    pub(super) chosen: String,
+    /// Bytes that are in the log already, and stay there.
+    pub(super) said: u64,
     pub(super) isolation: Isolation,
     pub(super) host_tools: Vec<PathBuf>,
     /// The `PATH` of whoever started tidegate: for a hint about a tool that is not found.

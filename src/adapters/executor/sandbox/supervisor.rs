@@ -23,9 +23,10 @@ use super::surroundings::{self, Surroundings};
 use super::watch::{self, Course, Patience, Stopped};
 use super::{hints, limits};
 use super::{infrastructure, name_of};
+use crate::adapters::image::Image;
 use crate::adapters::sandbox::{self, SandboxError, Waiting};
 use crate::adapters::workspace::{Scratch, Store, WorkspaceError};
-use crate::model::invocation::{Discarded, InvocationRecord, InvocationResult};
+use crate::model::invocation::{Discarded, ImageRecord, InvocationRecord, InvocationResult};
 use crate::model::limits::Network;
 use crate::model::outcome::{Exit, Outcome};
 
@@ -60,9 +61,11 @@ impl Supervisor<'_> {
     fn run(&self, followers: &mut Followers, scratch: OwnedFd, waiting: Option<Waiting>) -> (InvocationResult, Option<Scratch>) {
         let request = self.request;
         let mut record = InvocationRecord { executor: name_of(request.isolation).to_owned(), ..InvocationRecord::default() };
+        record.chosen = Some(request.chosen.clone());
+        record.image = request.image.as_ref().map(|image| ImageRecord { reference: image.reference.clone(), digest: image.digest.clone() });
         let mut collected = Collected::default();
         let store = Store::join(&request.state, request.owner, request.own.clone(), scratch);
-        let outcome = match Log::make(&request.log, request.spec.limits.log) {
+        let outcome = match Log::make(&request.log, request.spec.limits.log, request.said) {
             Ok(mut log) => {
                 let outcome = self.perform(&store, followers, waiting, &mut log, &mut record, &mut collected).unwrap_or_else(|outcome| outcome);
                 (record.log_bytes, record.log_dropped_bytes) = log.finish();
@@ -85,20 +88,20 @@ impl Supervisor<'_> {
         record: &mut InvocationRecord,
         collected: &mut Collected,
     ) -> Result<Outcome, Outcome> {
-        let Request { spec, isolation, host_tools, asked_us, .. } = self.request;
-        if spec.image.is_some() {
-            return Err(infrastructure("a step in a container image is not supported yet by the sandbox: leave `image` out"));
-        }
+        let Request { spec, isolation, host_tools, asked_us, image, .. } = self.request;
+        // As long as this is held, nobody removes the image.
+        let _lease = image.as_ref().map(Image::lease).transpose().map_err(infrastructure)?;
         if let Network::Only(_) = spec.network {
             return Err(infrastructure(
                 "a network of certain hosts only is not supported yet by the sandbox: say `network: none` or `network: open`",
             ));
         }
         let patience = Patience { deadline: Instant::now().checked_add(spec.timeout), grace: spec.grace };
-        let surroundings = Surroundings::make(store, &self.request.scratch, spec, host_tools, *isolation).map_err(infrastructure)?;
+        let surroundings = Surroundings::make(store, &self.request.scratch, spec, image.as_ref(), host_tools, *isolation).map_err(infrastructure)?;
         record.phases.workspace_us = sandbox::monotonic_us().saturating_sub(*asked_us);
 
         let not_made = |error| match error {
+            SandboxError::Program(why) if let Some(image) = image => Outcome::Failed { exit: Exit::None, reason: hints::no_shell(&image.reference, &why) },
             SandboxError::Program(why) => Outcome::Failed { exit: Exit::None, reason: why },
             other => infrastructure(other),
         };
@@ -108,7 +111,7 @@ impl Supervisor<'_> {
             let _ = self.place.mark_started();
         };
         let quota = Quota { bytes: spec.resources.disk.unwrap_or(surroundings::DISK), files: FILES };
-        let mut disk = disk::Watch::new(surroundings.places.upper.clone(), quota);
+        let mut disk = disk::Watch::new(surroundings.written(), quota);
         let Course { stopped, standing, ended } = watch::until_the_end(&mut cell, log, followers, patience, &mut disk, begun).map_err(not_made)?;
         let excess = if let Stopped::TooMuch(excess) = stopped { Some(excess) } else { disk.measure() };
         drop(cell);
@@ -135,7 +138,7 @@ impl Supervisor<'_> {
             (_, Exit::Code(0)) => None,
             (_, exit) if let Some(reason) = limits::exceeded(ended.exceeded, exit, limits, quota) => Some(Outcome::Failed { exit, reason }),
             (_, Exit::None) => Some(infrastructure("the sandbox was killed from outside; is the machine out of memory?")),
-            (_, exit) => Some(Outcome::Failed { exit, reason: hints::why(exit, log.tail(), host_tools, &self.request.host_path) }),
+            (_, exit) => Some(Outcome::Failed { exit, reason: self.why(exit, log.tail()) }),
         };
         let (outcome, found, discarded) = self.put_away(store, surroundings, wrong);
         *collected = found;
@@ -144,6 +147,13 @@ impl Supervisor<'_> {
         collected.rubbish = Some(scratch);
         record.phases.collect_us = u64::try_from(collecting.elapsed().as_micros()).unwrap_or(u64::MAX);
         Ok(outcome)
+    }
+
+    fn why(&self, exit: Exit, tail: &[u8]) -> String {
+        match &self.request.image {
+            Some(image) => hints::why_in_image(exit, tail, &image.reference),
+            None => hints::why(exit, tail, &self.request.host_tools, &self.request.host_path),
+        }
     }
 
     /// Takes what the step leaves, unless something was wrong with it, and removes the rest.
