@@ -10,7 +10,7 @@ use super::args::{ExecutorArgument, GatewayArguments, Global, IsolationArguments
 use super::exit::Exit;
 use crate::adapters::executor::{self, AnyExecutor, Choice, Configuration, Refusal};
 use crate::adapters::gateway::Isolation;
-use crate::adapters::image::PullPolicy;
+use crate::adapters::image::{ImageError, Images, PullPolicy};
 use crate::adapters::journal::{self, AnyJournal, JournalError};
 use crate::adapters::mailbox::Mailbox;
 use crate::adapters::provider::LocalOptions;
@@ -42,6 +42,8 @@ pub enum SessionError {
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
     #[error(transparent)]
+    Image(#[from] ImageError),
+    #[error(transparent)]
     Recover(#[from] RecoverError),
     #[error("{0}")]
     Refused(#[from] Refusal),
@@ -67,6 +69,9 @@ impl Session {
         // Before anything new is made, what dead processes left is removed.
         store.sweep()?;
         sandbox::sweep_groups();
+        if Images::are_there(state.root()) {
+            Images::open(state.root(), store.clone(), sandbox::outer_uid())?.sweep()?;
+        }
         let choice = match isolation.executor {
             ExecutorArgument::Auto => Choice::Auto,
             ExecutorArgument::Sandbox => Choice::Sandbox,
@@ -82,6 +87,7 @@ impl Session {
                 PullArgument::Always => PullPolicy::Always,
                 PullArgument::Never => PullPolicy::Never,
             },
+            keep_images: isolation.keep_images.0,
         };
         let executor = Arc::new(executor::open(choice, configuration)?);
         let options = LocalOptions {

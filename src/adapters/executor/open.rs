@@ -30,6 +30,8 @@ pub struct Configuration {
     pub host_tools: Vec<PathBuf>,
     /// When a registry is asked for an image.
     pub pull: PullPolicy,
+    /// Bytes of images that are kept when another one was pulled.
+    pub keep_images: u64,
 }
 
 /// Why there is no executor, and the ways out.
@@ -114,7 +116,7 @@ pub fn open(choice: Choice, configuration: Configuration) -> Result<AnyExecutor,
                 Verdict::Missing { why, remedy } => return Err(Refusal::NoIsolation { why, remedy }),
             };
             let executor = SandboxExecutor::new(&configuration.state, configuration.store, host_tools, isolation);
-            Ok(AnyExecutor::Sandbox(executor.chosen(choice).pulling(configuration.pull)))
+            Ok(AnyExecutor::Sandbox(executor.chosen(choice).pulling(configuration.pull, configuration.keep_images)))
         }
     }
 }

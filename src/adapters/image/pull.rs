@@ -36,15 +36,23 @@ impl Images {
     pub async fn obtain(&self, text: &str, policy: PullPolicy, progress: Progress<'_>) -> Result<(Image, Lease), ImageError> {
         let name = ImageName::parse(text)?;
         let gate = self.clone();
-        let _gate = blocking(move || gate.gate(FlockOperation::LockShared)).await?;
+        let gate = blocking(move || gate.gate(FlockOperation::LockShared)).await?;
         let found = if policy == PullPolicy::Always { None } else { self.find(&name) };
+        let pulled = found.is_none();
         let kept = match (found, policy) {
             (Some(kept), _) => kept,
             (None, PullPolicy::Never) => return Err(ImageError::Absent { reference: name.to_string() }),
             (None, _) => self.pull(&name, progress).await?,
         };
         let images = self.clone();
-        blocking(move || images.hold(&name, &kept)).await
+        let held = blocking(move || {
+            let held = images.hold(&name, &kept)?;
+            drop(gate);
+            // This one is held. What can not be removed now is so the next time.
+            let _ = pulled.then(|| images.prune(images.most, false));
+            Ok(held)
+        });
+        held.await
     }
 
     async fn pull(&self, name: &ImageName, progress: Progress<'_>) -> Result<Kept, ImageError> {

@@ -24,6 +24,8 @@ pub struct Images {
     pub(super) store: Store,
     owner: Option<u32>,
     pub(super) limits: Limits,
+    /// Bytes that are kept when something was pulled.
+    pub(super) most: u64,
 }
 
 /// An image that is there and checked, and how a sandbox stands on it.
@@ -81,13 +83,18 @@ impl Images {
     }
 
     pub fn with_limits(state: &Path, store: Store, owner: Option<u32>, limits: Limits) -> Result<Self, ImageError> {
-        let images = Self { root: state.join("images"), store, owner, limits };
+        let images = Self { root: state.join("images"), store, owner, limits, most: u64::MAX };
         for folder in ["layers", "kept", "names", "locks"] {
             let path = images.root.join(folder);
             fs::create_dir_all(&path).map_err(ImageError::at(&path))?;
         }
         images.furnish()?;
         Ok(images)
+    }
+
+    /// After a pull, what was not used for the longest time goes until the rest has at most so many bytes.
+    pub fn keeping(self, most: u64) -> Self {
+        Self { most, ..self }
     }
 
     /// Whether anything was ever kept in a state folder.

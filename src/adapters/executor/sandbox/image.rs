@@ -48,7 +48,7 @@ impl SandboxExecutor {
         if let Some(images) = self.images.get() {
             return Ok(images);
         }
-        let images = Images::open(&self.state, self.store.clone(), sandbox::outer_uid())?;
+        let images = Images::open(&self.state, self.store.clone(), sandbox::outer_uid())?.keeping(self.keep_images);
         Ok(self.images.get_or_init(|| images))
     }
 }

@@ -54,6 +54,8 @@ pub struct SandboxExecutor {
     isolation: Isolation,
     choice: Choice,
     pull: PullPolicy,
+    /// Bytes of images that are kept.
+    keep_images: u64,
     /// Opened when the first step wants one.
     images: OnceLock<Images>,
 }
@@ -61,7 +63,7 @@ pub struct SandboxExecutor {
 impl SandboxExecutor {
     /// `state`: the state folder, which `store` is in.
     pub fn new(state: &Path, store: Store, host_tools: Vec<PathBuf>, isolation: Isolation) -> Self {
-        Self { state: state.to_owned(), store, host_tools, isolation, choice: Choice::Sandbox, pull: PullPolicy::Missing, images: OnceLock::new() }
+        Self { state: state.to_owned(), store, host_tools, isolation, choice: Choice::Sandbox, pull: PullPolicy::Missing, keep_images: u64::MAX, images: OnceLock::new() }
     }
 
     /// By which word it came to this executor, for the record.
@@ -69,8 +71,9 @@ impl SandboxExecutor {
         Self { choice, ..self }
     }
 
-    pub fn pulling(self, pull: PullPolicy) -> Self {
-        Self { pull, ..self }
+    /// `keep`: bytes of images that are kept when another one was pulled.
+    pub fn pulling(self, pull: PullPolicy, keep: u64) -> Self {
+        Self { pull, keep_images: keep, ..self }
     }
 
     pub fn isolation(&self) -> Isolation {
