@@ -93,7 +93,9 @@ async fn devices_set_user_id_and_marks_are_not_taken_over() {
         .entry(EntryType::Directory, "sgid", "", 0o2755, &[])
         .entry(EntryType::Regular, "closed", "", 0o000, b"open to its owner\n");
     registry.push("marks:1", &image(&[busybox(), below, above])).await;
-    let said = world.says(&registry.name("marks:1"), "ls -d /mem /disk /fifo 2>/dev/null; cat /seen /d/kept /closed; stat -c '%a %u' /suid /sgid; id -u").await;
+    let said = world
+        .says(&registry.name("marks:1"), "ls -d /mem /disk /fifo 2>/dev/null || true; cat /seen /d/kept /closed; stat -c '%a %u' /suid /sgid; id -u")
+        .await;
     assert_eq!(said, "seen\nkept\nopen to its owner\n755 0\n755 0\n0");
 }
 
@@ -130,14 +132,16 @@ async fn what_is_not_what_its_digest_says_is_not_used() {
 #[tokio::test]
 async fn bombs_are_stopped_while_they_go_off() {
     let Some(registry) = registry("bombs_are_stopped_while_they_go_off") else { return };
-    let world = World::limited(Limits { ratio_from: 4 << 20, layer_bytes: 64 << 20, entries: 100_000, ..Limits::default() });
+    let world = World::limited(Limits { ratio_from: 4 << 20, layer_bytes: 60 << 20, entries: 100_000, ..Limits::default() });
     let why = refused(&registry, &world, Layer::default().file("zeros", vec![0; 16 << 20])).await;
     assert!(why.contains("it unpacks to more than 200 times its size"), "{why}");
 
-    let mut stored = image(&[Layer::default().file("zeros", vec![0; 65 << 20])]);
-    stored.layers[0] = (Layer::default().file("zeros", vec![0; 65 << 20]).tar(), crate::builder::TAR);
-    let why = pulled(&registry, &world, &stored).await.unwrap_err();
-    assert!(why.contains("it unpacks to more than 67108864 bytes"), "{why}");
+    let small = World::limited(Limits { layer_bytes: 4 << 20, ..Limits::default() });
+    let why = refused(&registry, &small, Layer::default().file("zeros", vec![0; 5 << 20])).await;
+    assert!(why.contains("it unpacks to more than 4194304 bytes"), "{why}");
+    let small = World::limited(Limits { transfer_bytes: 100, ..Limits::default() });
+    let why = refused(&registry, &small, Layer::default().file("zeros", vec![0; 5 << 20])).await;
+    assert!(why.contains("bytes, and 100 are the most"), "{why}");
 
     // A bomb in a bomb: what comes out of the first is a gzip member after the other.
     let mut members = image(&[Layer::default()]);
@@ -190,7 +194,12 @@ async fn names_that_nobody_has_are_refused_or_harmless() {
         .link("swap", "/etc/passwd")
         .file("swap", "a file of its own\n");
     registry.push("odd:1", &image(&[busybox(), odd])).await;
-    let said = world.says(&registry.name("odd:1"), "cat /twice /swap; ls / | wc -l; n=0; cd /; while [ -d d ] && [ $n -lt 2000 ]; do cd d; n=$((n+1)); done; cat end").await;
+    let said = world
+        .says(
+            &registry.name("odd:1"),
+            "cat /twice /swap; ls / | wc -l; n=0; cd /; while [ -d d ] && [ $n -lt 2000 ]; do cd d; n=$((n+1)); done; cat end",
+        )
+        .await;
     assert!(said.starts_with("second\na file of its own\n") && said.ends_with("\ndeep"), "{said}");
     drop(world);
 }
@@ -220,11 +229,13 @@ async fn an_image_can_not_move_the_places_of_the_sandbox() {
     base = base.link("etc/shadow", "/etc/shadow");
     registry.push("moved:1", &image(&[base, evil])).await;
     let script = "for at in dev proc tmp run workspace; do test -d /$at && test ! -L /$at && echo $at; done; pwd; test -c /dev/null && cat /etc/hosts; cat /etc/resolv.conf; \
-        cat /etc/shadow 2>&1; ls /proc/1/root 2>&1 | head -1; touch /dev/x 2>&1; mount -t tmpfs x /mnt 2>&1 | head -1; mknod /sda b 8 0 2>&1; ls -a /.. | head -3";
+        for try in 'cat /etc/shadow' 'ls /proc/1/root' 'touch /dev/x' 'mount -t tmpfs x /root' 'mknod /sda b 8 0' 'ls -d /../usr'; do $try 2>&1 || true; done";
     let said = world.says(&registry.name("moved:1"), script).await;
     let expected = "dev\nproc\ntmp\nrun\nworkspace\n/workspace\n127.0.0.1 localhost tidegate\n::1 localhost\ncat: can't open '/etc/shadow': Too many levels of symbolic links";
     assert!(said.starts_with(expected), "{said}");
     assert!(said.contains("touch: /dev/x: Read-only file system"), "{said}");
     assert!(said.contains("mknod: /sda: Operation not permitted"), "{said}");
-    assert!(said.contains("ls: /proc/1/root: Permission denied") || said.contains("ls: /proc/1/root:"), "{said}");
+    assert!(said.contains("ls: /proc/1/root: Permission denied"), "{said}");
+    assert!(said.contains("mount: permission denied"), "{said}");
+    assert!(said.ends_with("ls: /../usr: No such file or directory"), "the root that it came from is gone: {said}");
 }

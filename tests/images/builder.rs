@@ -69,14 +69,15 @@ impl Layer {
 
 /// Busybox, with the programs that the tests use.
 pub fn busybox() -> Layer {
-    let programs = "sh cat ls echo id env mkdir rm ln stat test pwd head sleep touch chmod wc grep find mount sed mknod chown cp mv du sync hostname true";
+    let programs =
+        "sh cat ls echo id env mkdir rm ln stat test pwd head sleep touch chmod wc grep find mount sed mknod chown cp mv du sync hostname true";
     let base = Layer::default().folder("bin").program("bin/busybox", std::fs::read("/bin/busybox").expect("busybox-static"));
     let base = programs.split(' ').fold(base, |layer, name| layer.link(&format!("bin/{name}"), "busybox"));
     base.folder("etc").file("etc/passwd", "root:x:0:0:root:/root:/bin/sh\napp:x:1234:1234::/home/app:/bin/sh\n").folder("tmp").folder("root")
 }
 
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }

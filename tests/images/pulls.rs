@@ -27,9 +27,7 @@ async fn a_tag_a_digest_and_a_list_lead_to_the_image_for_this_machine() {
             "platform": {"architecture": architecture, "os": "linux"}})
     };
     let size = |made: &crate::builder::Made| serde_json::to_vec(&made.manifest()).unwrap().len();
-    let list = |entries: Vec<serde_json::Value>| {
-        serde_json::json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": entries})
-    };
+    let list = |entries: Vec<serde_json::Value>| serde_json::json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": entries});
     let both = list(vec![entry(&other_digest, size(&other), "s390x"), entry(&own_digest, size(&own), architecture())]);
     let index = registry.push_manifest("app:list", &both).await;
     assert_eq!(world.pull(&registry.name("app:list")).await.unwrap(), own_digest);
@@ -49,7 +47,15 @@ async fn a_tag_a_digest_and_a_list_lead_to_the_image_for_this_machine() {
 async fn what_a_layer_hides_is_not_there() {
     let Some(registry) = registry("what_a_layer_hides_is_not_there") else { return };
     let world = World::new();
-    let base = busybox().folder("a").file("a/one", "1\n").file("a/two", "2\n").folder("b").file("b/old", "old\n").folder("c").file("c/old", "old\n").file("gone", "x");
+    let base = busybox()
+        .folder("a")
+        .file("a/one", "1\n")
+        .file("a/two", "2\n")
+        .folder("b")
+        .file("b/old", "old\n")
+        .folder("c")
+        .file("c/old", "old\n")
+        .file("gone", "x");
     let middle = Layer::default()
         .file("a/.wh.one", "")
         .file("b/.wh..wh..opq", "")

@@ -146,6 +146,7 @@ impl World {
     pub fn limited(limits: Limits) -> Self {
         sandbox::set_program(program());
         let state = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(state.path(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
         let store = Store::open(state.path(), sandbox::outer_uid()).unwrap();
         let images = Images::with_limits(state.path(), store.clone(), sandbox::outer_uid(), limits).unwrap();
         let executor = SandboxExecutor::new(state.path(), store.clone(), Vec::new(), Isolation::Full);
@@ -172,7 +173,11 @@ impl World {
     pub async fn says(&self, image: &str, script: &str) -> String {
         let (result, log) = self.run(spec(image, script)).await;
         let own: Vec<&str> = log.lines().filter(|line| !line.starts_with("[tidegate: ")).collect();
-        format!("{}{}", own.join("\n"), if result.outcome == tidegate::model::outcome::Outcome::Succeeded { String::new() } else { format!(" {:?}", result.outcome) })
+        format!(
+            "{}{}",
+            own.join("\n"),
+            if result.outcome == tidegate::model::outcome::Outcome::Succeeded { String::new() } else { format!(" {:?}", result.outcome) }
+        )
     }
 
     /// Names in a folder of the images'.

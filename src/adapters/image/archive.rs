@@ -11,10 +11,10 @@ use serde::Deserialize;
 use super::config::{self, LARGEST};
 use super::error::{ImageError, said};
 use super::layer::{self, Fault};
+use super::platform;
 use super::reference::{ImageName, hex_of};
 use super::registry::digest_of;
 use super::store::{Images, Kept};
-use super::platform;
 
 /// One image of `manifest.json`.
 #[derive(Debug, Deserialize)]
@@ -50,7 +50,8 @@ impl Images {
     fn copy(&self, archive: impl Read, to: &Path) -> Result<(), ImageError> {
         let mut file = File::create(to).map_err(ImageError::at(to))?;
         let limit = self.limits.layer_bytes;
-        let copied = io::copy(&mut archive.take(limit + 1), &mut file).and_then(|copied| file.flush().map(|()| copied)).map_err(ImageError::at(to))?;
+        let copied =
+            io::copy(&mut archive.take(limit + 1), &mut file).and_then(|copied| file.flush().map(|()| copied)).map_err(ImageError::at(to))?;
         if copied > limit { Err(malformed(format!("it is larger than {limit} bytes"))) } else { Ok(()) }
     }
 
@@ -90,7 +91,8 @@ impl Images {
             let mut manifest = layout.manifest(&digest)?;
             if let OciManifest::ImageIndex(of) = &manifest {
                 let needs = || platform::shown(platform::own());
-                let entry = platform::choose(&of.manifests).map_err(|has| ImageError::Architecture { reference: shown(&names), has, needs: needs() })?;
+                let entry =
+                    platform::choose(&of.manifests).map_err(|has| ImageError::Architecture { reference: shown(&names), has, needs: needs() })?;
                 digest.clone_from(&entry.digest);
                 manifest = layout.manifest(&digest)?;
             }

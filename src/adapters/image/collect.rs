@@ -107,7 +107,9 @@ impl Images {
     fn remove_layers(&self, images: &[Kept], pruned: &mut Pruned) -> Result<(), ImageError> {
         let needed: BTreeSet<&str> = images.iter().flat_map(|kept| kept.layers.iter().map(String::as_str)).collect();
         for path in files(&self.root.join("layers"))? {
-            let Some(hex) = path.file_name().and_then(|name| name.to_str()).filter(|name| name.len() == 64 && !needed.contains(name)) else { continue };
+            let Some(hex) = path.file_name().and_then(|name| name.to_str()).filter(|name| name.len() == 64 && !needed.contains(name)) else {
+                continue;
+            };
             let bytes = self.note(hex).map_or(0, |note| note.bytes);
             // Out of the way at once: half a layer has no name.
             let aside = self.scratch()?;

@@ -70,7 +70,8 @@ pub(super) fn read(reference: &str, bytes: &[u8], limits: Limits) -> Result<(Vec
         layers.push(digest.to_owned());
     }
     let config = file.config.unwrap_or_default();
-    let env = config.env.unwrap_or_default().into_iter().filter_map(|line| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let env =
+        config.env.unwrap_or_default().into_iter().filter_map(|line| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())));
     let process = Process {
         user: config.user.unwrap_or_default(),
         env: env.filter(|(name, value)| !name.is_empty() && !name.contains('\0') && !value.contains('\0')).collect(),
@@ -87,7 +88,8 @@ mod tests {
 
     fn text(architecture: &str, layers: &[String]) -> String {
         let config = serde_json::json!({"User": null, "Env": ["PATH=/bin", "X=a=b", "broken"], "Volumes": {"/x": {}}, "Cmd": null});
-        serde_json::json!({"architecture": architecture, "os": "linux", "config": config, "rootfs": {"type": "layers", "diff_ids": layers}}).to_string()
+        serde_json::json!({"architecture": architecture, "os": "linux", "config": config, "rootfs": {"type": "layers", "diff_ids": layers}})
+            .to_string()
     }
 
     #[test]

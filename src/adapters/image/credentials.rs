@@ -12,9 +12,9 @@ pub(super) fn of(registry: &str) -> (RegistryAuth, Option<String>) {
         Ok(DockerCredential::IdentityToken(_)) => {
             (RegistryAuth::Anonymous, Some(format!("the credentials for {registry} are an identity token, which is not supported")))
         }
-        Err(CredentialRetrievalError::NoCredentialConfigured | CredentialRetrievalError::ConfigNotFound | CredentialRetrievalError::ConfigReadError) => {
-            (RegistryAuth::Anonymous, None)
-        }
+        Err(
+            CredentialRetrievalError::NoCredentialConfigured | CredentialRetrievalError::ConfigNotFound | CredentialRetrievalError::ConfigReadError,
+        ) => (RegistryAuth::Anonymous, None),
         // Not what a helper said: that may be anything.
         Err(_) => (RegistryAuth::Anonymous, Some(format!("the credentials for {registry} in Docker's configuration can not be read"))),
     }

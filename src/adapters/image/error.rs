@@ -14,7 +14,9 @@ pub enum ImageError {
         "{reference} is not to be found at its registry; is the name right? (a registry may also say so of an image that is not public: `docker login`)"
     )]
     NotFound { reference: String },
-    #[error("the registry {registry} does not let anybody without (other) credentials pull {reference}: `docker login {registry}` as the user who runs tidegate")]
+    #[error(
+        "the registry {registry} does not let anybody without (other) credentials pull {reference}: `docker login {registry}` as the user who runs tidegate"
+    )]
     Unauthorised { reference: String, registry: String },
     #[error("the registry {registry} could not answer: {why}")]
     Registry { registry: String, why: String },

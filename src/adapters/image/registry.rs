@@ -63,7 +63,8 @@ impl<'a> Registry<'a> {
         match reference.digest() {
             Some(expected) if expected != found => Err(ImageError::Digest { what: "the manifest".to_owned(), expected: expected.to_owned(), found }),
             _ => {
-                let manifest = serde_json::from_slice(&bytes).map_err(|error| self.malformed(format!("its manifest can not be read: {}", said(error))))?;
+                let manifest =
+                    serde_json::from_slice(&bytes).map_err(|error| self.malformed(format!("its manifest can not be read: {}", said(error))))?;
                 Ok((manifest, found))
             }
         }

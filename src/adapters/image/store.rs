@@ -286,9 +286,10 @@ pub(super) fn read_below(folder: &Path, path: &Path) -> Option<String> {
 fn user_of(wanted: &str, passwd: &str) -> Option<User> {
     let (user, group) = wanted.split_once(':').map_or((wanted, None), |(user, group)| (user, Some(group)));
     let number = user.parse::<u32>().ok();
-    let found = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|parts| {
-        parts.len() >= 6 && (parts[0] == user || number.is_some() && parts[2].parse().ok() == number)
-    });
+    let found = passwd
+        .lines()
+        .map(|line| line.split(':').collect::<Vec<_>>())
+        .find(|parts| parts.len() >= 6 && (parts[0] == user || number.is_some() && parts[2].parse().ok() == number));
     let own = |at: usize| found.as_ref().and_then(|parts| parts[at].parse::<u32>().ok());
     let uid = number.or_else(|| own(2)).or((user == "root").then_some(0))?;
     let gid = group.and_then(|group| group.parse().ok()).or_else(|| own(3)).unwrap_or(0);

@@ -23,9 +23,9 @@ use rustix::process::{chdir, pivot_root};
 
 use super::host::Shown;
 use super::spec::{Protection, SandboxSpec};
-use super::{image_root, sys};
 use super::trees::{OverlayTrees, Tree, Trees, inside, open_host, whole_proc};
 use super::wire::{Failure, Stage};
+use super::{image_root, sys};
 
 /// The stage: a tmpfs over the old `/tmp` that holds the new root, and the trees below the overlay while it is mounted.
 const STAGE: &str = "/tmp";

@@ -19,7 +19,7 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::process::{chdir, pivot_root};
 
-use super::filetree::{attach, move_to, mount_overlay_over, mounting, overlay, take_the_old_root_away, tmpfs};
+use super::filetree::{attach, mount_overlay_over, mounting, move_to, overlay, take_the_old_root_away, tmpfs};
 use super::spec::{ImageRoot, SandboxSpec};
 use super::sys;
 use super::trees::{OverlayTrees, Trees};
@@ -60,7 +60,9 @@ fn mount_layers(root: &ImageRoot, trees: &OverlayTrees) -> Result<(), Failure> {
     let place = Path::new(PLACE);
     let by_number = |mount: &OwnedFd| PathBuf::from(format!("/proc/self/fd/{}", mount.as_raw_fd()));
     move_to(trees.scratch.as_fd(), place)?;
-    let Some(folder) = trees.lower.first() else { return Err(Failure { stage: Stage::Specification, why: "the image's folder is missing".to_owned() }) };
+    let Some(folder) = trees.lower.first() else {
+        return Err(Failure { stage: Stage::Specification, why: "the image's folder is missing".to_owned() });
+    };
     move_to(folder.as_fd(), place)?;
     let open = |path: &PathBuf| {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;

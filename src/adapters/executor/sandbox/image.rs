@@ -26,7 +26,10 @@ impl SandboxExecutor {
     pub(super) async fn obtain(&self, spec: &mut InvocationSpec, log: &Path, watcher: &mut Watcher) -> Result<Obtained, (Outcome, u64)> {
         let Some(wanted) = spec.image.clone() else { return Ok(Obtained::default()) };
         if self.isolation == Isolation::None {
-            return Err((infrastructure("a step in an image needs isolation or an engine: leave `--allow-unisolated` out, see `tidegate doctor`"), 0));
+            return Err((
+                infrastructure("a step in an image needs isolation or an engine: leave `--allow-unisolated` out, see `tidegate doctor`"),
+                0,
+            ));
         }
         let images = self.images().map_err(|error| (infrastructure(error), 0))?;
         let begun = Instant::now();

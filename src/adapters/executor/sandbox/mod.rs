@@ -63,7 +63,16 @@ pub struct SandboxExecutor {
 impl SandboxExecutor {
     /// `state`: the state folder, which `store` is in.
     pub fn new(state: &Path, store: Store, host_tools: Vec<PathBuf>, isolation: Isolation) -> Self {
-        Self { state: state.to_owned(), store, host_tools, isolation, choice: Choice::Sandbox, pull: PullPolicy::Missing, keep_images: u64::MAX, images: OnceLock::new() }
+        Self {
+            state: state.to_owned(),
+            store,
+            host_tools,
+            isolation,
+            choice: Choice::Sandbox,
+            pull: PullPolicy::Missing,
+            keep_images: u64::MAX,
+            images: OnceLock::new(),
+        }
     }
 
     /// By which word it came to this executor, for the record.

@@ -101,7 +101,9 @@ impl Supervisor<'_> {
         record.phases.workspace_us = sandbox::monotonic_us().saturating_sub(*asked_us);
 
         let not_made = |error| match error {
-            SandboxError::Program(why) if let Some(image) = image => Outcome::Failed { exit: Exit::None, reason: hints::no_shell(&image.reference, &why) },
+            SandboxError::Program(why) if let Some(image) = image => {
+                Outcome::Failed { exit: Exit::None, reason: hints::no_shell(&image.reference, &why) }
+            }
             SandboxError::Program(why) => Outcome::Failed { exit: Exit::None, reason: why },
             other => infrastructure(other),
         };

@@ -28,9 +28,13 @@ pub(super) struct Entry {
 pub(super) enum Kind {
     File,
     Folder,
-    Link { to: OsString },
+    Link {
+        to: OsString,
+    },
     /// Another name for what the layer has at this path.
-    Hard { of: PathBuf },
+    Hard {
+        of: PathBuf,
+    },
     /// A device or a FIFO: it is not made.
     Special,
 }

@@ -28,7 +28,7 @@ impl Stream {
         let mut file = BufReader::with_capacity(1 << 17, Counted { inner: file, taken: taken.clone() });
         let inner: Box<dyn Read> = match file.fill_buf()? {
             [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(file)),
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(Zstd { frame: Frame::Between(file) }),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Box::new(Zstd { frame: Frame::Between(file) }),
             _ => Box::new(file),
         };
         Ok(Self { inner, taken, given: 0, hash: Sha256::new(), limits })

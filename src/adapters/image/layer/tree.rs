@@ -90,7 +90,13 @@ impl Tree {
 
     /// One more name for a file of this layer.
     pub(super) fn hard_link(&mut self, path: &Path, of: &Path) -> io::Result<()> {
-        let missing = || bad(format!("{} is a hard link to {}, which this layer does not have", shown(path.as_os_str().as_bytes()), shown(of.as_os_str().as_bytes())));
+        let missing = || {
+            bad(format!(
+                "{} is a hard link to {}, which this layer does not have",
+                shown(path.as_os_str().as_bytes()),
+                shown(of.as_os_str().as_bytes())
+            ))
+        };
         let original = name(of)?;
         let from = self.parent(of)?.try_clone_to_owned()?;
         match kind(from.as_fd(), original) {
@@ -123,8 +129,9 @@ impl Tree {
     /// Hides what lower layers have in a folder, which is made where it is not there.
     pub(super) fn opaque(&mut self, path: &Path) -> io::Result<()> {
         let folder = self.open(path)?;
-        fsetxattr(&folder, OPAQUE, b"y", XattrFlags::empty())
-            .map_err(|error| io::Error::new(io::Error::from(error).kind(), format!("the file system of the state folder keeps no user attributes: {error}")))
+        fsetxattr(&folder, OPAQUE, b"y", XattrFlags::empty()).map_err(|error| {
+            io::Error::new(io::Error::from(error).kind(), format!("the file system of the state folder keeps no user attributes: {error}"))
+        })
     }
 
     /// Puts everything on disk.

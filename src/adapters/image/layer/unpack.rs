@@ -34,7 +34,9 @@ impl From<io::Error> for Fault {
         match (blamed, error.kind()) {
             (Some(why), _) => Self::Bad(why),
             // What the archive reader or a decompressor says of the bytes that it is given. The kernel's errors have a number.
-            (None, io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof | io::ErrorKind::Other) if error.raw_os_error().is_none() => {
+            (None, io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof | io::ErrorKind::Other)
+                if error.raw_os_error().is_none() =>
+            {
                 Self::Bad(format!("its archive is damaged: {}", super::super::error::said(error)))
             }
             _ => Self::Ours(error),
