@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::args::{ExecutorArgument, GatewayArguments, Global, IsolationArguments, PullArgument};
 use super::exit::Exit;
+use super::settings::{self, SettingsError};
 use crate::adapters::executor::{self, AnyExecutor, Choice, Configuration, Refusal};
 use crate::adapters::gateway::Isolation;
 use crate::adapters::image::{ImageError, Images, PullPolicy};
@@ -17,6 +18,7 @@ use crate::adapters::provider::LocalOptions;
 use crate::adapters::sandbox;
 use crate::adapters::state::{self, Owner, StateError, StateFolder};
 use crate::adapters::workspace::{Store, WorkspaceError};
+use crate::model::settings::Limits;
 use crate::runtime::drive_run::{Rest, Surroundings};
 use crate::runtime::observer::Observer;
 use crate::runtime::recover::{RecoverError, recover};
@@ -30,6 +32,7 @@ pub struct Session {
     pub observer: Observer,
     pub journal: AnyJournal,
     pub state: StateFolder,
+    pub limits: Limits,
     owner: Owner,
 }
 
@@ -45,6 +48,8 @@ pub enum SessionError {
     Image(#[from] ImageError),
     #[error(transparent)]
     Recover(#[from] RecoverError),
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     #[error("{0}")]
     Refused(#[from] Refusal),
 }
@@ -53,7 +58,7 @@ impl SessionError {
     /// What the command line asked for and can not be had, or what the machine lacks.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Refused(Refusal::Container | Refusal::HostTools { .. }) => Exit::Usage,
+            Self::Settings(_) | Self::Refused(Refusal::Container | Refusal::HostTools { .. }) => Exit::Usage,
             _ => Exit::Infrastructure,
         }
     }
@@ -62,6 +67,8 @@ impl SessionError {
 impl Session {
     /// Opens everything. Needs a tokio runtime around it.
     pub fn open(global: &Global, isolation: &IsolationArguments, gateway: &GatewayArguments) -> Result<Self, SessionError> {
+        let settings = settings::load(global)?.settings;
+        sandbox::set_warm(settings.warm);
         let state = StateFolder::open(state::locate(global.state_dir.as_deref(), |name| std::env::var_os(name))?)?;
         let owner = state.claim()?;
         let journal = journal::open(&state.journal(), owner.id())?;
@@ -88,17 +95,19 @@ impl Session {
                 PullArgument::Never => PullPolicy::Never,
             },
             keep_images: isolation.keep_images.0,
+            require: settings.require.clone(),
         };
         let executor = Arc::new(executor::open(choice, configuration)?);
         let options = LocalOptions {
             isolation: if executor.isolates() { Isolation::Full } else { Isolation::None },
             host_tools: isolation.host_tools.clone(),
+            required: settings.require,
             ..LocalOptions::new(gateway.listen)
         };
         let observer = Observer::default();
         let mailbox = Mailbox::new(state.folder("letters")?);
         let rollouts = Rollouts::new(journal.clone(), state.clone(), mailbox, observer.clone(), options);
-        Ok(Self { rollouts, executor, store, observer, journal, state, owner })
+        Ok(Self { rollouts, executor, store, observer, journal, state, limits: settings.limits, owner })
     }
 
     /// Ends what dead processes left unfinished, or goes on with it.
@@ -116,6 +125,7 @@ impl Session {
             observer: self.observer.clone(),
             state: self.state.clone(),
             snapshot,
+            limits: self.limits,
             parallel,
         }
     }

@@ -5,6 +5,7 @@
 pub mod artifact;
 pub mod deploy;
 pub mod diagnostic;
+pub mod egress;
 pub mod event;
 pub mod fact;
 pub mod finding;

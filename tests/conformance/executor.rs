@@ -16,15 +16,21 @@ use tidegate::model::limits::{Network, Resources};
 use tidegate::model::outcome::{Exit, Outcome};
 use tokio::sync::watch;
 
+use crate::image::{self, In};
+
 struct Scene {
     state: TempDir,
-    executor: SandboxExecutor,
+    executor: In,
     isolation: Isolation,
 }
 
 fn every_executor() -> Vec<Scene> {
     sandbox::set_program(env!("CARGO_BIN_EXE_tidegate"));
-    [Isolation::Full, Isolation::None].map(Scene::new).into()
+    let mut all: Vec<Scene> = [Isolation::Full, Isolation::None].map(Scene::new).into();
+    if image::is_possible() {
+        all.push(Scene::in_image());
+    }
+    all
 }
 
 #[derive(Clone, Default)]
@@ -78,10 +84,18 @@ fn declare(name: &str, path: &str) -> OutputDeclaration {
 }
 
 impl Scene {
+    fn in_image() -> Self {
+        let scene = Self::new(Isolation::Full);
+        let store = Store::open(scene.state.path(), sandbox::outer_uid()).unwrap();
+        let image = Some(image::import(scene.state.path(), &store));
+        Self { executor: In { image, ..scene.executor }, ..scene }
+    }
+
     fn new(isolation: Isolation) -> Self {
         let state = tempfile::tempdir().unwrap();
         let store = Store::open(state.path(), sandbox::outer_uid()).unwrap();
-        Self { executor: SandboxExecutor::new(state.path(), store, Vec::new(), isolation), state, isolation }
+        let executor = SandboxExecutor::new(state.path(), store, Vec::new(), isolation);
+        Self { executor: In { executor, image: None }, state, isolation }
     }
 
     /// A commit's tree.
@@ -103,6 +117,7 @@ impl Scene {
         let (run, node, attempt) = (spec.run.clone(), spec.node.clone(), spec.attempt);
         let result = self.executor.invoke(spec, &self.log(), log.watched(cancel)).await;
         assert_eq!(std::fs::read_to_string(self.log()).unwrap_or_default(), log.text(), "what is shown is what is kept");
+        let _ = std::fs::remove_file(self.log());
         self.executor.forget(&run, &node, attempt);
         (result, log.text())
     }
@@ -168,6 +183,21 @@ fn give(path: &Path) {
     }
     if path.is_dir() {
         std::fs::read_dir(path).unwrap().for_each(|entry| give(&entry.unwrap().path()));
+    }
+}
+
+#[tokio::test]
+async fn a_step_does_not_begin_where_a_protection_that_is_required_is_missing() {
+    for mut scene in every_executor() {
+        let store = Store::open(scene.state.path(), sandbox::outer_uid()).unwrap();
+        let missing = if scene.isolation == Isolation::Full { "no-such-wall" } else { "seccomp" };
+        scene.executor.executor = SandboxExecutor::new(scene.state.path(), store, Vec::new(), scene.isolation).requiring(vec![missing.to_owned()]);
+        let (result, log) = scene.run(spec("echo begun")).await;
+        match result.outcome {
+            Outcome::Infrastructure { reason } => assert!(reason.contains(missing) && reason.contains("not begun"), "{reason}"),
+            other => panic!("{other:?}"),
+        }
+        assert!(!result.record.started && log.is_empty(), "{log}");
     }
 }
 
@@ -408,7 +438,7 @@ async fn a_step_whose_supervisor_was_killed_is_nobodys_fault_and_says_that_it_ha
         assert!(processes_with("sleep\x00987123").is_empty(), "what it ran has ended with it");
         assert_eq!(scene.leftovers(), Vec::<String>::new());
         scene.forget();
-        let (result, _) = scene.run(InvocationSpec { network: Network::Only(vec!["example.com".to_owned()]), ..spec("true") }).await;
+        let (result, _) = scene.run(InvocationSpec { image: Some("example.com/image".to_owned()), ..spec("true") }).await;
         assert!(!result.record.started);
     }
 }
@@ -512,7 +542,7 @@ async fn a_step_that_closes_its_output_is_still_waited_for_and_still_has_a_deadl
 #[tokio::test]
 async fn what_is_not_supported_yet_is_refused_before_anything_runs() {
     for scene in every_executor() {
-        let (result, log) = scene.run(InvocationSpec { network: Network::Only(vec!["example.com".to_owned()]), ..spec("echo ran") }).await;
+        let (result, log) = scene.run(InvocationSpec { image: Some("example.com/image".to_owned()), ..spec("echo ran") }).await;
         assert!(matches!(result.outcome, Outcome::Infrastructure { ref reason } if reason.contains("not supported yet")), "{result:?}");
         assert_eq!(log, "");
     }

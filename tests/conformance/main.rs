@@ -4,5 +4,6 @@
 mod packages;
 
 mod executor;
+mod image;
 mod journal;
 mod provider;

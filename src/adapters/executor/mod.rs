@@ -1,6 +1,7 @@
 //! What runs invocations.
 
 mod open;
+mod proxy;
 mod sandbox;
 mod way;
 

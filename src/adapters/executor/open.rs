@@ -32,6 +32,8 @@ pub struct Configuration {
     pub pull: PullPolicy,
     /// Bytes of images that are kept when another one was pulled.
     pub keep_images: u64,
+    /// Protections without which nothing runs, by their names in a record (or `cgroup`).
+    pub require: Vec<String>,
 }
 
 /// Why there is no executor, and the ways out.
@@ -45,6 +47,10 @@ pub enum Refusal {
         "this machine can not isolate steps: {why}\n  {remedy}\n  Or run without isolation: --allow-unisolated (steps can then read and change whatever you can)"
     )]
     NoIsolation { why: String, remedy: String },
+    #[error(
+        "the settings require what this machine does not give: {why}\n  {remedy}\n  Or take it out of `require:` in the settings: steps then run without it"
+    )]
+    Unprotected { why: String, remedy: String },
     #[error("--host-tools {}: {why}; name a folder that exists, and that no other user's secrets are in", path.display())]
     HostTools { path: PathBuf, why: String },
 }
@@ -112,10 +118,16 @@ pub fn open(choice: Choice, configuration: Configuration) -> Result<AnyExecutor,
             }
             let isolation = match sandbox::try_isolation() {
                 Verdict::Present { .. } => Isolation::Full,
+                Verdict::Missing { why, remedy } if !configuration.require.is_empty() => return Err(Refusal::Unprotected { why, remedy }),
                 Verdict::Missing { .. } if configuration.allow_unisolated => Isolation::None,
                 Verdict::Missing { why, remedy } => return Err(Refusal::NoIsolation { why, remedy }),
             };
-            let executor = SandboxExecutor::new(&configuration.state, configuration.store, host_tools, isolation);
+            if !configuration.require.is_empty()
+                && let Verdict::Missing { why, remedy } = sandbox::try_protections(&configuration.require)
+            {
+                return Err(Refusal::Unprotected { why, remedy });
+            }
+            let executor = SandboxExecutor::new(&configuration.state, configuration.store, host_tools, isolation).requiring(configuration.require);
             Ok(AnyExecutor::Sandbox(executor.chosen(choice).pulling(configuration.pull, configuration.keep_images)))
         }
     }

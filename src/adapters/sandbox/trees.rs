@@ -12,7 +12,7 @@ use rustix::fs::CWD;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
 use super::host::{self, Shown};
-use super::spec::SandboxSpec;
+use super::spec::{Protection, SandboxSpec};
 use super::sys;
 use super::wire::{Failure, Stage};
 
@@ -101,9 +101,10 @@ pub(super) fn open_own(spec: &SandboxSpec) -> Result<Trees, Failure> {
     let mut trees = Trees { host: Vec::new(), rest: Vec::new(), overlay: None, root: None, binds: Vec::new() };
     trees.overlay = spec.overlay.as_ref().map(|overlay| open_overlay(&overlay.lower, &overlay.upper, &overlay.work)).transpose()?;
     trees.root = spec.root.as_ref().map(|root| open_overlay(std::slice::from_ref(&root.folder), &root.upper, &root.work)).transpose()?;
-    for (binds, attributes) in [(&spec.read_only, TOOL), (&spec.writable, WRITABLE)] {
+    let devices = if spec.keeps(Protection::NoDevices) { sys::NO_DEVICES } else { 0 };
+    for (binds, attributes) in [(&spec.read_only, sys::READ_ONLY), (&spec.writable, 0)] {
         for bind in binds {
-            trees.binds.push(tree(&bind.source, inside(&bind.target)?, attributes)?);
+            trees.binds.push(tree(&bind.source, inside(&bind.target)?, attributes | sys::NO_SETUID | devices)?);
         }
     }
     // A place inside another one comes after it.

@@ -68,7 +68,7 @@ impl Preface<'_> {
     /// What can not be kept is not shown either: both are the same.
     fn say(&mut self, line: &str) {
         if self.file.is_none() {
-            self.file = File::create(self.path).ok();
+            self.file = File::options().create(true).append(true).open(self.path).ok();
         }
         let line = format!("[tidegate: {line}]\n");
         if self.file.as_mut().is_some_and(|file| file.write_all(line.as_bytes()).is_ok()) {

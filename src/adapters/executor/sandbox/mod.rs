@@ -58,6 +58,7 @@ pub struct SandboxExecutor {
     keep_images: u64,
     /// Opened when the first step wants one.
     images: OnceLock<Images>,
+    required: Vec<String>,
 }
 
 impl SandboxExecutor {
@@ -72,17 +73,26 @@ impl SandboxExecutor {
             pull: PullPolicy::Missing,
             keep_images: u64::MAX,
             images: OnceLock::new(),
+            required: Vec::new(),
         }
     }
 
     /// By which word it came to this executor, for the record.
+    #[must_use]
     pub fn chosen(self, choice: Choice) -> Self {
         Self { choice, ..self }
     }
 
     /// `keep`: bytes of images that are kept when another one was pulled.
+    #[must_use]
     pub fn pulling(self, pull: PullPolicy, keep: u64) -> Self {
         Self { pull, keep_images: keep, ..self }
+    }
+
+    /// Protections, by their names in a record (or `cgroup`), without which no step begins.
+    #[must_use]
+    pub fn requiring(self, required: Vec<String>) -> Self {
+        Self { required, ..self }
     }
 
     pub fn isolation(&self) -> Isolation {
@@ -199,6 +209,7 @@ impl SandboxExecutor {
             chosen: asked.way.to_string(),
             said: asked.said,
             isolation: self.isolation,
+            required: self.required.clone(),
             host_tools: self.host_tools.clone(),
             host_path: std::env::var_os("PATH").map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
             state: self.state.clone(),
@@ -209,7 +220,7 @@ impl SandboxExecutor {
             log: log.to_owned(),
         };
         let (control, far) = UnixStream::pair()?;
-        let warm = sandbox::is_warm() && self.isolation == Isolation::Full && request.spec.network == Network::None && self.host_tools.is_empty();
+        let warm = sandbox::is_warm() && self.isolation == Isolation::Full && request.spec.network != Network::Open && self.host_tools.is_empty();
         sandbox::supervisor(&[far.as_fd(), lock.as_fd(), scratch], warm)?;
         drop(far);
         sandbox::write_message(&control, &request)?;

@@ -20,6 +20,8 @@ pub(super) struct Request {
     /// Bytes that are in the log already, and stay there.
     pub(super) said: u64,
     pub(super) isolation: Isolation,
+    /// Protections without which the step must not begin.
+    pub(super) required: Vec<String>,
     pub(super) host_tools: Vec<PathBuf>,
     /// The `PATH` of whoever started tidegate: for a hint about a tool that is not found.
     pub(super) host_path: String,

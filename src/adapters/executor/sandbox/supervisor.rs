@@ -23,15 +23,13 @@ use super::surroundings::{self, Surroundings};
 use super::watch::{self, Course, Patience, Stopped};
 use super::{hints, limits};
 use super::{infrastructure, name_of};
+use crate::adapters::executor::proxy::Proxy;
 use crate::adapters::image::Image;
-use crate::adapters::sandbox::{self, SandboxError, Waiting};
+use crate::adapters::sandbox::{self, SandboxError, Standing, Waiting};
 use crate::adapters::workspace::{Scratch, Store, WorkspaceError};
+use crate::model::egress::Policy;
 use crate::model::invocation::{Discarded, ImageRecord, InvocationRecord, InvocationResult};
-use crate::model::limits::Network;
 use crate::model::outcome::{Exit, Outcome};
-
-/// Files and folders that a step may make in its workspace.
-const FILES: u64 = 1_000_000;
 
 /// All of a supervisor's life. Its descriptors: the socket to tidegate, the lock of the record, and that of tidegate's scratch folder. With a sandbox that waits,
 /// it has none to make.
@@ -60,7 +58,8 @@ struct Supervisor<'a> {
 impl Supervisor<'_> {
     fn run(&self, followers: &mut Followers, scratch: OwnedFd, waiting: Option<Waiting>) -> (InvocationResult, Option<Scratch>) {
         let request = self.request;
-        let mut record = InvocationRecord { executor: name_of(request.isolation).to_owned(), ..InvocationRecord::default() };
+        let (executor, host_tools) = (name_of(request.isolation).to_owned(), request.host_tools.clone());
+        let mut record = InvocationRecord { executor, host_tools, ..InvocationRecord::default() };
         record.chosen = Some(request.chosen.clone());
         record.image = request.image.as_ref().map(|image| ImageRecord { reference: image.reference.clone(), digest: image.digest.clone() });
         let mut collected = Collected::default();
@@ -68,7 +67,8 @@ impl Supervisor<'_> {
         let outcome = match Log::make(&request.log, request.spec.limits.log, request.said) {
             Ok(mut log) => {
                 let outcome = self.perform(&store, followers, waiting, &mut log, &mut record, &mut collected).unwrap_or_else(|outcome| outcome);
-                (record.log_bytes, record.log_dropped_bytes) = log.finish();
+                let kept = log.finish();
+                (record.log_bytes, record.log_dropped_bytes, record.log_digest) = (kept.bytes, kept.dropped, kept.digest);
                 outcome
             }
             Err(error) => infrastructure(format!("its log {} can not be kept: {error}", request.log.display())),
@@ -88,16 +88,11 @@ impl Supervisor<'_> {
         record: &mut InvocationRecord,
         collected: &mut Collected,
     ) -> Result<Outcome, Outcome> {
-        let Request { spec, isolation, host_tools, asked_us, image, .. } = self.request;
+        let Request { spec, isolation, host_tools, required, asked_us, image, .. } = self.request;
         // As long as this is held, nobody removes the image.
         let _lease = image.as_ref().map(Image::lease).transpose().map_err(infrastructure)?;
-        if let Network::Only(_) = spec.network {
-            return Err(infrastructure(
-                "a network of certain hosts only is not supported yet by the sandbox: say `network: none` or `network: open`",
-            ));
-        }
         let patience = Patience { deadline: Instant::now().checked_add(spec.timeout), grace: spec.grace };
-        let surroundings = Surroundings::make(store, &self.request.scratch, spec, image.as_ref(), host_tools, *isolation).map_err(infrastructure)?;
+        let surroundings = Surroundings::make(store, &self.request.scratch, spec, image.as_ref(), host_tools, *isolation, required).map_err(infrastructure)?;
         record.phases.workspace_us = sandbox::monotonic_us().saturating_sub(*asked_us);
 
         let not_made = |error| match error {
@@ -107,22 +102,33 @@ impl Supervisor<'_> {
             SandboxError::Program(why) => Outcome::Failed { exit: Exit::None, reason: why },
             other => infrastructure(other),
         };
+        self.place.mark_started().map_err(|error| infrastructure(format!("its record can not be kept: {error}")))?;
         let mut cell = sandbox::begin(&surroundings.sandbox, self.lock, waiting).map_err(infrastructure)?;
-        let begun = || {
-            // In doubt it has: a mark that can not be made is found by nobody, and the result says it.
-            let _ = self.place.mark_started();
+        let policy = Policy::of(&spec.network);
+        let mut proxy = None;
+        let begun = |standing: &mut Standing| {
+            if let (Some(policy), Some(listener)) = (&policy, standing.take_listener()) {
+                // What asks meanwhile waits in the socket's queue.
+                proxy = Some(Proxy::begin(listener, policy.clone(), self.lock)?);
+            }
+            Ok(())
         };
-        let quota = Quota { bytes: spec.resources.disk.unwrap_or(surroundings::DISK), files: FILES };
+        let quota = Quota { bytes: spec.resources.disk.unwrap_or(surroundings::DISK), files: spec.limits.files };
         let mut disk = disk::Watch::new(surroundings.written(), quota);
-        let Course { stopped, standing, ended } = watch::until_the_end(&mut cell, log, followers, patience, &mut disk, begun).map_err(not_made)?;
+        let Course { stopped, standing, ended } = watch::until_the_end(&mut cell, log, followers, patience, &mut disk, begun).map_err(|error| {
+            record.started = matches!(error, SandboxError::Killed);
+            not_made(error)
+        })?;
         let excess = if let Stopped::TooMuch(excess) = stopped { Some(excess) } else { disk.measure() };
         drop(cell);
+        let filtered = proxy.is_some();
+        record.egress = proxy.map(Proxy::end).unwrap_or_default();
         if let Some(standing) = standing {
             record.started = true;
             record.phases.setup_us = standing.setup_us;
             record.phases.exec_us = standing.exec_us;
-            record.isolation = standing.isolation;
-            record.unheld = limits::unheld(&surroundings.sandbox.limits, &record.isolation);
+            record.isolation = limits::isolation(standing.isolation, filtered.then_some(policy.as_ref()).flatten());
+            record.unheld = limits::unheld(&surroundings.sandbox.limits, policy.is_some(), &record.isolation);
             record.phases.run_us = ended.run_us;
         }
         record.cpu_user_us = ended.cpu_user_us;
@@ -139,7 +145,7 @@ impl Supervisor<'_> {
             (_, exit) if let Some(excess) = excess => Some(Outcome::Failed { exit, reason: limits::too_much_written(excess, quota) }),
             (_, Exit::Code(0)) => None,
             (_, exit) if let Some(reason) = limits::exceeded(ended.exceeded, exit, limits, quota) => Some(Outcome::Failed { exit, reason }),
-            (_, Exit::None) => Some(infrastructure("the sandbox was killed from outside; is the machine out of memory?")),
+            _ if !ended.is_known => Some(infrastructure("the sandbox was killed from outside; is the machine out of memory?")),
             (_, exit) => Some(Outcome::Failed { exit, reason: self.why(exit, log.tail()) }),
         };
         let (outcome, found, discarded) = self.put_away(store, surroundings, wrong);

@@ -20,6 +20,9 @@ use crate::model::service::Ready;
 /// Nodes that one step may become.
 pub const MAX_MATRIX: usize = 256;
 
+/// Entries of one `network` list.
+const MAX_HOSTS: usize = 200;
+
 /// What all steps share.
 pub struct Shared<'a> {
     pub scope: Scope<'a>,
@@ -47,11 +50,17 @@ pub fn defaults(cursor: Option<&Cursor<'_>>, problems: &mut Problems<'_>) -> Def
 fn network(cursor: &Cursor<'_>, problems: &mut Problems<'_>) -> Option<Network> {
     let network = cursor.key("network")?;
     if network.is_list() {
-        problems.later(&network.route, Part::Value, "network: a list of hosts");
-        return Some(Network::Only(network.texts()));
+        let entries = network.texts();
+        if entries.len() > MAX_HOSTS {
+            let message = format!("this list has {} entries, at most {MAX_HOSTS} are held", entries.len());
+            problems.error("invalid-value", &network.route, Part::Key, message, "too many entries");
+            problems.hint("write *.domain for many names of one domain");
+        }
+        return Some(Network::Only(entries.iter().filter_map(|entry| entry.parse().ok()).collect()));
     }
     match network.text()?.as_str() {
         "open" => Some(Network::Open),
+        "learn" => Some(Network::Learn),
         _ => Some(Network::None),
     }
 }
