@@ -19,11 +19,13 @@ pub(super) struct Obtained {
     pub(super) image: Option<(Image, Lease)>,
     /// Bytes that are in the log already.
     pub(super) said: u64,
+    /// How much of the step's time it took.
+    pub(super) took: Duration,
 }
 
 impl SandboxExecutor {
     /// `Err`: the outcome, where there is no image to be had, or nobody waits for it any more. The time that it takes is the step's.
-    pub(super) async fn obtain(&self, spec: &mut InvocationSpec, log: &Path, watcher: &mut Watcher) -> Result<Obtained, (Outcome, u64)> {
+    pub(super) async fn obtain(&self, spec: &InvocationSpec, log: &Path, watcher: &mut Watcher) -> Result<Obtained, (Outcome, u64)> {
         let Some(wanted) = spec.image.clone() else { return Ok(Obtained::default()) };
         if self.isolation == Isolation::None {
             return Err((
@@ -43,8 +45,7 @@ impl SandboxExecutor {
             }
         };
         let said = preface.said;
-        spec.timeout = spec.timeout.saturating_sub(begun.elapsed()).max(Duration::from_millis(1));
-        obtained.map(|image| Obtained { image: Some(image), said }).map_err(|outcome| (outcome, said))
+        obtained.map(|image| Obtained { image: Some(image), said, took: begun.elapsed() }).map_err(|outcome| (outcome, said))
     }
 
     fn images(&self) -> Result<&Images, crate::adapters::image::ImageError> {

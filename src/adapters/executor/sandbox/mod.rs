@@ -30,6 +30,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use super::{Choice, Executor, Standing, Watcher, Way};
 use crate::adapters::image::{Image, Images, PullPolicy};
@@ -107,6 +108,8 @@ struct Asked {
     way: Way,
     /// Bytes that are in the log already.
     said: u64,
+    /// How much of its time is over.
+    took: Duration,
 }
 
 fn infrastructure(reason: impl ToString) -> Outcome {
@@ -121,7 +124,7 @@ fn name_of(isolation: Isolation) -> &'static str {
 }
 
 impl Executor for SandboxExecutor {
-    async fn invoke(&self, mut spec: InvocationSpec, log: &Path, mut watcher: Watcher) -> InvocationResult {
+    async fn invoke(&self, spec: InvocationSpec, log: &Path, mut watcher: Watcher) -> InvocationResult {
         let place = Place::of(&self.state, &spec.run, &spec.node, spec.attempt);
         let lock = match place.make() {
             Ok(lock) => lock,
@@ -130,7 +133,7 @@ impl Executor for SandboxExecutor {
             Err(error) => return self.lost(false, format!("its record {} can not be made: {error}", place.path().display())),
         };
         let way = Way::of(self.choice, spec.image.is_some(), self.isolation);
-        let Obtained { image, said } = match self.obtain(&mut spec, log, &mut watcher).await {
+        let Obtained { image, said, took } = match self.obtain(&spec, log, &mut watcher).await {
             Ok(obtained) => obtained,
             Err((outcome, said)) => {
                 let mut result = self.without(outcome, false);
@@ -142,7 +145,7 @@ impl Executor for SandboxExecutor {
         };
         let (image, lease) = image.unzip();
         let scratch = self.store.fresh_name();
-        match self.ask(&place, lock, Asked { spec, image, way, said }, &scratch, log) {
+        match self.ask(&place, lock, Asked { spec, image, way, said, took }, &scratch, log) {
             Ok(control) => {
                 let result = self.follow(&place, control, log, said, watcher).await;
                 drop(lease);
@@ -208,6 +211,7 @@ impl SandboxExecutor {
             image: asked.image,
             chosen: asked.way.to_string(),
             said: asked.said,
+            took: asked.took,
             isolation: self.isolation,
             required: self.required.clone(),
             host_tools: self.host_tools.clone(),

@@ -1,6 +1,7 @@
 //! What a supervisor is asked, by a message on its socket: never on disk, as the environment of a step may hold secrets.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,8 @@ pub(super) struct Request {
     pub(super) chosen: String,
     /// Bytes that are in the log already, and stay there.
     pub(super) said: u64,
+    /// How much of its time was over when it was asked: its image had to be pulled.
+    pub(super) took: Duration,
     pub(super) isolation: Isolation,
     /// Protections without which the step must not begin.
     pub(super) required: Vec<String>,
