@@ -18,10 +18,7 @@ pub struct Said {
     pub ended: Ended,
 }
 
-/// The binary under test. The story of the ordinary user runs these tests from a copy.
-pub fn program() -> PathBuf {
-    std::env::var_os("TIDEGATE_UNDER_TEST").map_or_else(|| env!("CARGO_BIN_EXE_tidegate").into(), PathBuf::from)
-}
+pub use crate::ordinary::program;
 
 /// Processes of this machine whose command line has this in it.
 pub fn processes(marker: &str) -> Vec<u32> {

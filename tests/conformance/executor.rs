@@ -1,4 +1,5 @@
-//! What every executor does, whether it isolates or not. A new one is one more line in `every_executor`.
+//! What every executor does, whether it isolates or not, for root and for an ordinary user. A new one is one more line in `every_executor`; what it does not do
+//! like the others is named there, in its `Ways`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tidegate::adapters::executor::{Executor, LogSink, SandboxExecutor, Standing, Watcher};
+use tidegate::adapters::executor::{AnyExecutor, Executor, LogSink, SandboxExecutor, Standing, Watcher};
 use tidegate::adapters::sandbox::{self, Isolation};
 use tidegate::adapters::workspace::Store;
 use tidegate::model::artifact::ArtifactKind;
@@ -16,21 +17,62 @@ use tidegate::model::limits::{Network, Resources};
 use tidegate::model::outcome::{Exit, Outcome};
 use tokio::sync::watch;
 
-use crate::image::{self, In};
+use crate::image::In;
+use crate::users::program;
 
-struct Scene {
-    state: TempDir,
-    executor: In,
-    isolation: Isolation,
-}
-
+/// The one place that names executors. One that needs what this machine has not (a container engine) says so in `$TIDEGATE_TEST_SKIPS`, and is left out.
 fn every_executor() -> Vec<Scene> {
-    sandbox::set_program(env!("CARGO_BIN_EXE_tidegate"));
-    let mut all: Vec<Scene> = [Isolation::Full, Isolation::None].map(Scene::new).into();
-    if image::is_possible() {
-        all.push(Scene::in_image());
+    sandbox::set_program(program());
+    let sandboxed = |isolation| {
+        move |state: &Path, store, required| AnyExecutor::Sandbox(SandboxExecutor::new(state, store, Vec::new(), isolation).requiring(required))
+    };
+    let mut all = vec![
+        Scene::new("sandbox", Ways::ALL, sandboxed(Isolation::Full)),
+        // The layers are copied to where the step writes.
+        Scene::new("unisolated", Ways { knows_what_it_wrote: false, ..Ways::ALL }, sandboxed(Isolation::None)),
+    ];
+    if crate::image::is_possible() {
+        let in_image = |state: &Path, store: Store, required| {
+            crate::image::import(state, &store);
+            AnyExecutor::Sandbox(SandboxExecutor::new(state, store, Vec::new(), Isolation::Full).requiring(required))
+        };
+        all.push(Scene::new("image in sandbox", Ways { image: Some(crate::image::NAME), ..Ways::ALL }, in_image));
     }
     all
+}
+
+/// What an executor can, and another one may not.
+#[derive(Debug, Clone, Copy)]
+struct Ways {
+    /// Tells what a step itself wrote from what it was given: it counts what is discarded.
+    knows_what_it_wrote: bool,
+    /// What a step runs is a process of this machine below its supervisor.
+    runs_below_its_supervisor: bool,
+    /// Sees what a step read from and wrote to storage.
+    counts_storage: bool,
+    /// What its steps run in.
+    image: Option<&'static str>,
+}
+
+impl Ways {
+    const ALL: Self = Self { knows_what_it_wrote: true, runs_below_its_supervisor: true, counts_storage: true, image: None };
+}
+
+/// An executor with a state folder of its own.
+struct Scene {
+    name: &'static str,
+    ways: Ways,
+    state: TempDir,
+    make: Box<Make>,
+    executor: In,
+}
+
+/// An executor with this state folder and store, that insists on these protections.
+type Make = dyn Fn(&Path, Store, Vec<String>) -> AnyExecutor;
+
+#[test]
+fn as_an_ordinary_user_every_executor_does_the_same() {
+    crate::users::again_as_an_ordinary_user(&["executor::"]);
 }
 
 #[derive(Clone, Default)]
@@ -84,18 +126,11 @@ fn declare(name: &str, path: &str) -> OutputDeclaration {
 }
 
 impl Scene {
-    fn in_image() -> Self {
-        let scene = Self::new(Isolation::Full);
-        let store = Store::open(scene.state.path(), sandbox::outer_uid()).unwrap();
-        let image = Some(image::import(scene.state.path(), &store));
-        Self { executor: In { image, ..scene.executor }, ..scene }
-    }
-
-    fn new(isolation: Isolation) -> Self {
+    fn new(name: &'static str, ways: Ways, make: impl Fn(&Path, Store, Vec<String>) -> AnyExecutor + 'static) -> Self {
         let state = tempfile::tempdir().unwrap();
         let store = Store::open(state.path(), sandbox::outer_uid()).unwrap();
-        let executor = SandboxExecutor::new(state.path(), store, Vec::new(), isolation);
-        Self { executor: In { executor, image: None }, state, isolation }
+        let executor = In { executor: make(state.path(), store, Vec::new()), image: ways.image };
+        Self { name, ways, executor, make: Box::new(make), state }
     }
 
     /// A commit's tree.
@@ -190,8 +225,8 @@ fn give(path: &Path) {
 async fn a_step_does_not_begin_where_a_protection_that_is_required_is_missing() {
     for mut scene in every_executor() {
         let store = Store::open(scene.state.path(), sandbox::outer_uid()).unwrap();
-        let missing = if scene.isolation == Isolation::Full { "no-such-wall" } else { "seccomp" };
-        scene.executor.executor = SandboxExecutor::new(scene.state.path(), store, Vec::new(), scene.isolation).requiring(vec![missing.to_owned()]);
+        let missing = "no-such-wall";
+        scene.executor.executor = (scene.make)(scene.state.path(), store, vec![missing.to_owned()]);
         let (result, log) = scene.run(spec("echo begun")).await;
         match result.outcome {
             Outcome::Infrastructure { reason } => assert!(reason.contains(missing) && reason.contains("not begun"), "{reason}"),
@@ -214,7 +249,7 @@ async fn a_step_sees_its_layers_and_leaves_its_outputs_for_the_next() {
         let outputs = vec![declare("bundle", "dist"), declare("readme", "readme"), declare("kept", "keep"), declare("app", "dist/bin/app")];
         let first = InvocationSpec { layers: vec![commit.clone()], outputs, ..spec(script) };
         let (result, log) = scene.run(first).await;
-        assert_eq!(result.outcome, Outcome::Succeeded, "{log}");
+        assert_eq!(result.outcome, Outcome::Succeeded, "{}: {log}", scene.name);
         assert_eq!(log, "code\n");
         assert_eq!(result.values, BTreeMap::from([("version".to_owned(), "7".to_owned())]));
         let kinds: Vec<_> = result.artifacts.iter().map(|artifact| (artifact.name.as_str(), artifact.kind, artifact.size)).collect();
@@ -227,7 +262,7 @@ async fn a_step_sees_its_layers_and_leaves_its_outputs_for_the_next() {
                 ("app", ArtifactKind::File, 8)
             ]
         );
-        if scene.isolation == Isolation::Full {
+        if scene.ways.knows_what_it_wrote {
             assert_eq!(result.record.discarded.files, 1, "the rubbish");
         }
         assert_eq!(scene.leftovers(), Vec::<String>::new());
@@ -248,7 +283,7 @@ async fn a_step_sees_its_layers_and_leaves_its_outputs_for_the_next() {
 async fn the_environment_is_what_the_step_declares_and_nothing_else() {
     for scene in every_executor() {
         let env = BTreeMap::from([("GREETING".to_owned(), "hello $(id)".to_owned()), ("TIDEGATE_STEP".to_owned(), "another".to_owned())]);
-        let (_, log) = scene.run(InvocationSpec { env, ..spec("env | cut -d= -f1 | sort | tr '\\n' ' '; echo; echo \"$GREETING $TIDEGATE_RUN $TIDEGATE_STEP $CI\"; cd; pwd >/dev/null; command -v tidegate >/dev/null") }).await;
+        let (_, log) = scene.run(InvocationSpec { env, ..spec("env | cut -d= -f1 | grep -vx SHLVL | sort | tr '\\n' ' '; echo; echo \"$GREETING $TIDEGATE_RUN $TIDEGATE_STEP $CI\"; cd; pwd >/dev/null; command -v tidegate >/dev/null") }).await;
         let expected = "CI GREETING HOME LANG PATH PWD TIDEGATE TIDEGATE_ATTEMPT TIDEGATE_FINDINGS TIDEGATE_INVOCATION TIDEGATE_OUTPUT TIDEGATE_RUN TIDEGATE_STEP TIDEGATE_SUMMARY TMPDIR \nhello $(id) r1 build true\n";
         assert_eq!(log, expected);
     }
@@ -262,10 +297,15 @@ async fn a_step_that_fails_says_how() {
             ("echo before; false; echo not reached", Exit::Code(1), "exited with 1"),
             ("echo $undefined", Exit::Code(2), "exited with 2"),
             ("kill -SEGV $$", Exit::Signal(11), "was killed by signal 11 (segmentation fault)"),
-            ("no-such-tool", Exit::Code(127), "exited with 127: a command was not found (no-such-tool); install it on this machine"),
+            ("no-such-tool", Exit::Code(127), "exited with 127: a command was not found (no-such-tool)"),
         ] {
+            let reason = match scene.ways.image {
+                _ if exit != Exit::Code(127) => reason.to_owned(),
+                Some(image) => format!("{reason}; docker.io/library/{image} does not have it"),
+                None => format!("{reason}; install it on this machine"),
+            };
             let (result, log) = scene.run(spec(script)).await;
-            assert_eq!(result.outcome, Outcome::Failed { exit, reason: reason.to_owned() }, "{script}: {log}");
+            assert_eq!(result.outcome, Outcome::Failed { exit, reason }, "{script}: {log}");
             assert!(!log.contains("not reached"));
         }
         assert_eq!(scene.leftovers(), Vec::<String>::new());
@@ -328,7 +368,8 @@ async fn an_output_below_a_link_of_another_output_makes_nothing_on_the_host() {
 /// Every layer that holds the empty file is one more link to it, and file systems have only so many.
 #[tokio::test]
 async fn a_file_that_everybody_has_can_be_an_output_however_often_it_was_one() {
-    let scene = Scene::new(Isolation::Full);
+    // What is stored is the same whoever made it.
+    let scene = every_executor().swap_remove(0);
     let commit = scene.commit(&[("readme", "x")]);
     let made = |script: &str| InvocationSpec { layers: vec![commit.clone()], outputs: vec![declare("it", "it")], ..spec(script) };
     assert_eq!(scene.run(made("mkdir it; : > it/a")).await.0.outcome, Outcome::Succeeded);
@@ -412,6 +453,9 @@ async fn whoever_is_told_to_end_may_tidy_up_and_whoever_does_not_end_is_killed()
 #[tokio::test]
 async fn what_a_step_read_and_wrote_is_counted_also_for_what_it_left_behind() {
     for scene in every_executor() {
+        if !scene.ways.counts_storage {
+            continue;
+        }
         let (result, _) = scene.run(spec("dd if=/dev/zero of=big bs=1M count=8 status=none; sync big")).await;
         assert_eq!(result.outcome, Outcome::Succeeded);
         let place = std::process::Command::new("stat").args(["-f", "-c", "%T"]).arg(scene.state.path()).output().unwrap();
@@ -423,19 +467,24 @@ async fn what_a_step_read_and_wrote_is_counted_also_for_what_it_left_behind() {
 
 #[tokio::test]
 async fn a_step_whose_supervisor_was_killed_is_nobodys_fault_and_says_that_it_had_begun() {
+    // The ordinary user tells this story at the same time.
+    let sleep = format!("9{}", std::process::id());
     for scene in every_executor() {
+        if !scene.ways.runs_below_its_supervisor {
+            continue;
+        }
         let log = Log::default();
         let killing = async {
             log.says("started").await;
-            let supervisor = supervisor_above("sleep\x00987123");
+            let supervisor = supervisor_above(&format!("sleep\x00{sleep}"));
             rustix::process::kill_process(supervisor, rustix::process::Signal::KILL).unwrap();
         };
         let (_keep, cancel) = watch::channel(false);
         let file = scene.log();
-        let (result, ()) = tokio::join!(scene.executor.invoke(spec("echo started; sleep 987123"), &file, log.watched(cancel)), killing);
+        let (result, ()) = tokio::join!(scene.executor.invoke(spec(&format!("echo started; sleep {sleep}")), &file, log.watched(cancel)), killing);
         assert!(matches!(result.outcome, Outcome::Infrastructure { .. }), "{result:?}");
         assert!(result.record.started, "what it did until then can have had effects");
-        assert!(processes_with("sleep\x00987123").is_empty(), "what it ran has ended with it");
+        assert!(processes_with(&format!("sleep\x00{sleep}")).is_empty(), "what it ran has ended with it");
         assert_eq!(scene.leftovers(), Vec::<String>::new());
         scene.forget();
         let (result, _) = scene.run(InvocationSpec { image: Some("example.com/image".to_owned()), ..spec("true") }).await;

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
-use tidegate::adapters::executor::{Executor, SandboxExecutor, Standing, Watcher};
+use tidegate::adapters::executor::{AnyExecutor, Executor, Standing, Watcher};
 use tidegate::adapters::image::Images;
 use tidegate::adapters::sandbox;
 use tidegate::adapters::workspace::Store;
@@ -15,8 +15,8 @@ const BUSYBOX: &str = "/bin/busybox";
 
 /// An executor, and the image that its steps run in.
 pub struct In {
-    pub executor: SandboxExecutor,
-    pub image: Option<String>,
+    pub executor: AnyExecutor,
+    pub image: Option<&'static str>,
 }
 
 /// Whether there is something to make an image of.
@@ -24,10 +24,12 @@ pub fn is_possible() -> bool {
     Path::new(BUSYBOX).is_file()
 }
 
-/// An image of busybox and nothing else, by its name.
-pub fn import(state: &Path, store: &Store) -> String {
+pub const NAME: &str = "conformance:1";
+
+/// An image of busybox and nothing else, by that name.
+pub fn import(state: &Path, store: &Store) {
     let images = Images::open(state, store.clone(), sandbox::outer_uid()).unwrap();
-    images.import(&archive()[..], Some("conformance:1")).unwrap().remove(0).0
+    images.import(&archive()[..], Some(NAME)).unwrap();
 }
 
 fn archive() -> Vec<u8> {
@@ -61,7 +63,7 @@ fn add(archive: &mut tar::Builder<Vec<u8>>, path: &str, contents: &[u8]) {
 
 impl Executor for In {
     async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
-        self.executor.invoke(InvocationSpec { image: self.image.clone(), ..spec }, log, watcher).await
+        self.executor.invoke(InvocationSpec { image: self.image.map(str::to_owned), ..spec }, log, watcher).await
     }
     async fn resume(&self, run: &RunId, node: &NodeId, attempt: u32, log: &Path, watcher: Watcher) -> InvocationResult {
         self.executor.resume(run, node, attempt, log, watcher).await

@@ -2,6 +2,8 @@
 
 #[path = "../support/packages.rs"]
 mod packages;
+#[path = "../support/users.rs"]
+mod users;
 
 mod executor;
 mod image;

@@ -5,7 +5,8 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use crate::builder::{Layer, busybox, image};
-use crate::registry::{Log, Registry, World, program, registry, spec};
+use crate::registry::{Log, Registry, World, registry, spec};
+use crate::users::program;
 use tidegate::adapters::executor::{Executor as _, Watcher};
 
 fn tidegate(world: &World, arguments: &[&str]) -> Command {

@@ -7,4 +7,10 @@ mod kept;
 mod pulls;
 mod registry;
 mod steps;
+#[path = "../support/users.rs"]
 mod users;
+
+#[test]
+fn as_an_ordinary_user_everything_holds_as_well() {
+    users::again_as_an_ordinary_user(&[]);
+}

@@ -21,6 +21,7 @@ use tidegate::model::limits::{Network, Resources};
 use tokio::sync::watch;
 
 use crate::builder::{Made, digest};
+use crate::users::program;
 
 pub struct Registry {
     child: Child,
@@ -131,11 +132,6 @@ impl Log {
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
     }
-}
-
-/// The binary under test. The story of the ordinary user runs these tests from a copy.
-pub fn program() -> PathBuf {
-    std::env::var_os("TIDEGATE_UNDER_TEST").map_or_else(|| env!("CARGO_BIN_EXE_tidegate").into(), PathBuf::from)
 }
 
 impl World {

@@ -54,7 +54,7 @@ impl Size {
 impl Pool {
     pub(super) fn new() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-        Self { waiting: Vec::new(), size: Size::new((2 * processors).min(16), Instant::now()) }
+        Self { waiting: Vec::new(), size: Size::new((4 * processors).clamp(8, 32), Instant::now()) }
     }
 
     /// One for somebody who asks, if there is one. It is asked with `hand_over`.

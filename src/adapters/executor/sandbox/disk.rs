@@ -79,8 +79,8 @@ fn measure(folder: &OwnedFd, left: &mut Quota, depth: usize) -> Result<(), Exces
         left.files = left.files.checked_sub(1).ok_or(Excess::Files)?;
         let is_folder = FileType::from_raw_mode(meta.st_mode).is_dir();
         // A file with several names is one: its blocks are shared out among them.
-        let names = if is_folder { 1 } else { u64::try_from(meta.st_nlink).unwrap_or(1).max(1) };
-        left.bytes = left.bytes.checked_sub(u64::try_from(meta.st_blocks).unwrap_or(0) * 512 / names).ok_or(Excess::Bytes)?;
+        let names = if is_folder { 1 } else { i64::try_from(meta.st_nlink).unwrap_or(1).max(1) };
+        left.bytes = left.bytes.checked_sub(u64::try_from(meta.st_blocks * 512 / names).unwrap_or(0)).ok_or(Excess::Bytes)?;
         if is_folder && let Some(below) = Entered::new(folder, name) {
             if depth == DEPTH {
                 return Err(Excess::Depth);

@@ -45,6 +45,7 @@ pub fn supervise(descriptors: Vec<OwnedFd>, waiting: Option<Waiting>) -> ExitCod
     // Only now: a closed socket and a free lock are the word that it is done.
     drop((followers, lock));
     // Nobody waits for this.
+    let kept = kept.and_then(|file| place.sync(&file));
     drop(rubbish);
     if kept.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

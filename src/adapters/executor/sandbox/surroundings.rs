@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::adapters::egress;
 use crate::adapters::image::Image;
 use crate::adapters::sandbox::{self, Bind, INNER_HOME, ImageRoot, Isolation, Limits, Overlay, SandboxSpec, TOOL_PATH, program_file};
-use crate::adapters::workspace::{Removed, Scratch, Store, WorkspaceError, remove};
+use crate::adapters::workspace::{Removed, Scratch, Store, WorkspaceError, count};
 use crate::model::egress::Policy;
 use crate::model::invocation::{Discarded, InvocationSpec};
 use crate::model::limits::{Network, Resources};
@@ -105,13 +105,13 @@ impl Surroundings {
         std::iter::once(&self.places.upper).chain(self.sandbox.root.as_ref().map(|root| &root.upper)).cloned().collect()
     }
 
-    /// Removes what the step wrote and was not taken, and says how much that was. The rest goes with the scratch space.
+    /// Says how much of what the step wrote was not taken, and lets go of the scratch space: with that it is all removed, once nobody waits for it.
     pub(super) fn discard(self, taken: Discarded) -> Result<(Discarded, Scratch), WorkspaceError> {
         let mut written = Removed::default();
         for folder in self.written() {
-            let removed = remove(&folder).map_err(|error| WorkspaceError::File { path: folder.clone(), why: error.to_string() })?;
-            written.files += removed.files;
-            written.bytes += removed.bytes;
+            let counted = count(&folder).map_err(|error| WorkspaceError::File { path: folder.clone(), why: error.to_string() })?;
+            written.files += counted.files;
+            written.bytes += counted.bytes;
         }
         // Without isolation the layers were copied there too: what the step itself wrote is not known.
         let known = self.sandbox.isolation == Isolation::Full;

@@ -1,33 +1,35 @@
-//! The same stories for somebody else: whoever runs these tests as root also runs them as a user that no one is.
+//! The same stories for somebody else: whoever runs a test binary as root also runs a copy of it as a user that no one is.
 
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::registry::program;
+const SOMEBODY: u32 = 54_321;
 
-const SOMEBODY: u32 = 54_322;
+/// The binary under test. The story of the ordinary user runs from a copy.
+pub fn program() -> PathBuf {
+    std::env::var_os("TIDEGATE_UNDER_TEST").map_or_else(|| env!("CARGO_BIN_EXE_tidegate").into(), PathBuf::from)
+}
 
-#[test]
-fn as_an_ordinary_user_everything_holds_as_well() {
+/// Runs this test binary's stories with these arguments again, as an ordinary user.
+pub fn again_as_an_ordinary_user(arguments: &[&str]) {
     if std::env::var_os("TIDEGATE_UNDER_TEST").is_some() {
         return; // This is the ordinary user already.
     }
     let folder = tempfile::tempdir().unwrap();
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let copy = |from: &std::path::Path, name: &str| {
+    let copy = |from: &Path, name: &str| {
         let to = folder.path().join(name);
         std::fs::copy(from, &to).unwrap();
         to
     };
-    let tests = copy(&std::env::current_exe().unwrap(), "images");
+    let tests = copy(&std::env::current_exe().unwrap(), "tests");
     let under_test = copy(&program(), "tidegate");
     let tmp = folder.path().join("tmp");
     std::fs::create_dir(&tmp).unwrap();
     let mut command = Command::new(tests);
-    command.env("TIDEGATE_UNDER_TEST", under_test).env("TMPDIR", &tmp).env("HOME", &tmp).current_dir(&tmp);
-    // What can not run here is written down already.
-    command.env_remove("TIDEGATE_TEST_SKIPS");
+    command.args(arguments).env("TIDEGATE_UNDER_TEST", under_test).env("TMPDIR", &tmp).env("HOME", &tmp).current_dir(&tmp);
     if tidegate::adapters::sandbox::outer_uid().is_some() {
         chown(&tmp, Some(SOMEBODY), Some(SOMEBODY)).unwrap();
         command.uid(SOMEBODY).gid(SOMEBODY);
