@@ -36,12 +36,13 @@ fn archive() -> Vec<u8> {
     let programs = std::process::Command::new(BUSYBOX).arg("--list").output().unwrap().stdout;
     let mut layer = tar::Builder::new(Vec::new());
     add(&mut layer, "bin/busybox", &std::fs::read(BUSYBOX).unwrap());
-    for name in String::from_utf8(programs).unwrap().lines().filter(|name| *name != "busybox") {
+    for name in String::from_utf8(programs).unwrap().lines().filter(|name| !matches!(*name, "busybox" | "nohup")) {
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(tar::EntryType::Symlink);
         header.set_size(0);
         layer.append_link(&mut header, format!("bin/{name}"), "busybox").unwrap();
     }
+    add(&mut layer, "bin/nohup", b"#!/bin/sh\ntrap '' HUP\nexec \"$@\"\n");
     let layer = layer.into_inner().unwrap();
     let digest = Sha256::digest(&layer).iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"));
     let architecture = if std::env::consts::ARCH == "aarch64" { "arm64" } else { "amd64" };
@@ -63,7 +64,7 @@ fn add(archive: &mut tar::Builder<Vec<u8>>, path: &str, contents: &[u8]) {
 
 impl Executor for In {
     async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
-        self.executor.invoke(InvocationSpec { image: self.image.map(str::to_owned), ..spec }, log, watcher).await
+        self.executor.invoke(InvocationSpec { image: spec.image.or_else(|| self.image.map(str::to_owned)), ..spec }, log, watcher).await
     }
     async fn resume(&self, run: &RunId, node: &NodeId, attempt: u32, log: &Path, watcher: Watcher) -> InvocationResult {
         self.executor.resume(run, node, attempt, log, watcher).await

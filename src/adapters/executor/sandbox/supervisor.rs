@@ -93,7 +93,8 @@ impl Supervisor<'_> {
         // As long as this is held, nobody removes the image.
         let _lease = image.as_ref().map(Image::lease).transpose().map_err(infrastructure)?;
         let patience = Patience { deadline: Instant::now().checked_add(spec.timeout.saturating_sub(self.request.took)), grace: spec.grace };
-        let surroundings = Surroundings::make(store, &self.request.scratch, spec, image.as_ref(), host_tools, *isolation, required).map_err(infrastructure)?;
+        let surroundings =
+            Surroundings::make(store, &self.request.scratch, spec, image.as_ref(), host_tools, *isolation, required).map_err(infrastructure)?;
         record.phases.workspace_us = sandbox::monotonic_us().saturating_sub(*asked_us);
 
         let not_made = |error| match error {
