@@ -5,6 +5,7 @@ pub mod admission;
 pub mod egress;
 pub mod executor;
 pub mod gateway;
+pub mod image;
 pub mod journal;
 pub mod mailbox;
 pub mod provider;

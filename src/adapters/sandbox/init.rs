@@ -17,7 +17,7 @@ use super::helper::become_user;
 use super::spec::{Protection, SandboxSpec};
 use super::trees::{self, Trees};
 use super::wire::{Failure, Report, Stage, send};
-use super::{INNER_UID, exec, filetree, landlock, prepared, required, rlimits, seccomp, sys, template};
+use super::{INNER_UID, exec, filetree, image_root, landlock, prepared, required, rlimits, seccomp, sys, template};
 
 /// What init was given by the helper that cloned it.
 pub(super) struct Beginning {
@@ -104,6 +104,9 @@ fn live_on(spec: &SandboxSpec, held: &[String], control: OwnedFd, helper: &Owned
     set_dumpable_behavior(DumpableBehavior::Dumpable).map_err(Stage::Privileges.because("opening the counters"))?;
     let counters = sys::storage_counters();
     let before = sys::storage_traffic(counters.as_ref());
+    if let Some(root) = &spec.root {
+        image_root::become_its_user(root)?;
+    }
     give_up_privileges(spec)?;
     stay_with(helper)?;
     let _ = setsid();
@@ -266,7 +269,7 @@ fn isolation(spec: &SandboxSpec, walls: &[&'static str], held: &[String]) -> Vec
         "pid-namespace",
         "ipc-namespace",
         "uts-namespace",
-        "read-only-tools",
+        if spec.root.is_some() { "image-root" } else { "read-only-tools" },
         "private-tmp",
         "no-capabilities",
         "no-new-privileges",

@@ -22,6 +22,7 @@ mod exec;
 mod filetree;
 mod helper;
 mod host;
+mod image_root;
 mod init;
 mod landlock;
 mod launch;

@@ -51,8 +51,8 @@ impl SandboxExecutor {
             return Err("not supported yet: a shell for a step with `image` or a network of certain hosts".to_owned());
         }
         let name = self.store.fresh_name();
-        let mut surroundings =
-            Surroundings::make(&self.store, &name, spec, &self.host_tools, self.isolation, &self.required).map_err(|error| error.to_string())?;
+        let mut surroundings = Surroundings::make(&self.store, &name, spec, None, &self.host_tools, self.isolation, &self.required)
+            .map_err(|error| error.to_string())?;
         let from = if from == Whence::TheBeginning { "beginning" } else { "stop" };
         surroundings.run_instead(include_str!("attended.sh"), &[from, &plain(term)]).map_err(|error| error.to_string())?;
         let running = sandbox::spawn_on_terminal(&surroundings.sandbox, terminal).await.map_err(|error| error.to_string())?;
