@@ -8,6 +8,7 @@
 //!     └──── follows both, asks it to stop ◀───────────────┘
 //! ```
 
+mod attended;
 mod collect;
 mod disk;
 mod follow;
@@ -21,6 +22,7 @@ mod request;
 mod supervisor;
 mod surroundings;
 mod values;
+mod verify;
 mod watch;
 
 use std::fs::File;
@@ -40,7 +42,9 @@ use crate::model::outcome::Outcome;
 use place::{Known, Place};
 use request::Request;
 
+pub use attended::{Attended, Whence};
 pub use supervisor::supervise;
+pub use verify::{Tampered, verify};
 
 #[derive(Debug)]
 pub struct SandboxExecutor {
@@ -82,29 +86,7 @@ fn name_of(isolation: Isolation) -> &'static str {
 impl Executor for SandboxExecutor {
     async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
         let place = Place::of(&self.state, &spec.run, &spec.node, spec.attempt);
-        let lock = match place.make() {
-            Ok(lock) => lock,
-            // It was begun before: it is not begun again.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return self.lost(true, "there is a record of it already"),
-            Err(error) => return self.lost(false, format!("its record {} can not be made: {error}", place.path().display())),
-        };
-        let scratch = self.store.fresh_name();
-        match self.ask(&place, lock, spec, &scratch, log) {
-            Ok(control) => {
-                let result = self.follow(&place, control, log, watcher).await;
-                // A supervisor that was killed can not; every other removes it itself.
-                if let Outcome::Infrastructure { .. } = result.outcome {
-                    let store = self.store.clone();
-                    let _ = tokio::task::spawn_blocking(move || store.take_away(&scratch)).await;
-                }
-                result
-            }
-            Err(error) => {
-                // Nobody has been told of it.
-                let _ = place.remove();
-                self.lost(false, format!("its supervisor could not be started: {error}"))
-            }
-        }
+        self.invoke_at(place, spec, log, watcher, false).await
     }
 
     async fn resume(&self, run: &RunId, node: &NodeId, attempt: u32, log: &Path, watcher: Watcher) -> InvocationResult {
@@ -143,8 +125,43 @@ impl Executor for SandboxExecutor {
 }
 
 impl SandboxExecutor {
+    /// Runs what has run before once more, outside of its run: its record is kept under another name, and it ends when nobody follows it any more.
+    pub async fn invoke_aside(&self, name: &RunId, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
+        let place = Place::of(&self.state, name, &spec.node, spec.attempt);
+        let result = self.invoke_at(place.clone(), spec, log, watcher, true).await;
+        // What can not be removed now is swept later.
+        let _ = place.remove();
+        result
+    }
+
+    async fn invoke_at(&self, place: Place, spec: InvocationSpec, log: &Path, watcher: Watcher, for_followers: bool) -> InvocationResult {
+        let lock = match place.make() {
+            Ok(lock) => lock,
+            // It was begun before: it is not begun again.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return self.lost(true, "there is a record of it already"),
+            Err(error) => return self.lost(false, format!("its record {} can not be made: {error}", place.path().display())),
+        };
+        let scratch = self.store.fresh_name();
+        match self.ask(&place, lock, spec, &scratch, log, for_followers) {
+            Ok(control) => {
+                let result = self.follow(&place, control, log, watcher).await;
+                // A supervisor that was killed can not; every other removes it itself.
+                if let Outcome::Infrastructure { .. } = result.outcome {
+                    let store = self.store.clone();
+                    let _ = tokio::task::spawn_blocking(move || store.take_away(&scratch)).await;
+                }
+                result
+            }
+            Err(error) => {
+                // Nobody has been told of it.
+                let _ = place.remove();
+                self.lost(false, format!("its supervisor could not be started: {error}"))
+            }
+        }
+    }
+
     /// Lets a supervisor be born, and asks it. From here on the invocation is its own.
-    fn ask(&self, place: &Place, lock: File, spec: InvocationSpec, scratch_name: &str, log: &Path) -> io::Result<UnixStream> {
+    fn ask(&self, place: &Place, lock: File, spec: InvocationSpec, scratch_name: &str, log: &Path, for_followers: bool) -> io::Result<UnixStream> {
         let asked_us = sandbox::monotonic_us();
         let (own, scratch) = self.store.own();
         let scratch = scratch.ok_or_else(|| io::Error::other("the scratch folder is closed"))?;
@@ -161,6 +178,7 @@ impl SandboxExecutor {
             owner: sandbox::outer_uid(),
             place: place.path().to_owned(),
             log: log.to_owned(),
+            for_followers,
         };
         let (control, far) = UnixStream::pair()?;
         let warm = sandbox::is_warm() && self.isolation == Isolation::Full && request.spec.network != Network::Open && self.host_tools.is_empty();

@@ -94,6 +94,15 @@ impl Surroundings {
         Ok(Self { sandbox, places, scratch })
     }
 
+    /// Another file for the step to see, and to run instead of its script.
+    pub(super) fn run_instead(&mut self, text: &str, arguments: &[&str]) -> Result<(), WorkspaceError> {
+        let (source, target) = (self.scratch.path().join("instead"), Path::new(INNER).join("shell"));
+        fs::write(&source, text).map_err(|error| WorkspaceError::File { path: source.clone(), why: error.to_string() })?;
+        self.sandbox.argv = ["/bin/sh", &target.display().to_string()].into_iter().chain(arguments.iter().copied()).map(str::to_owned).collect();
+        self.sandbox.read_only.push(Bind { source, target });
+        Ok(())
+    }
+
     /// Says how much of what the step wrote was not taken, and lets go of the scratch space: with that it is all removed, once nobody waits for it.
     pub(super) fn discard(self, taken: Discarded) -> Result<(Discarded, Scratch), WorkspaceError> {
         let written = crate::adapters::workspace::count(&self.places.upper)
