@@ -21,6 +21,7 @@ use tidegate::adapters::executor::SandboxExecutor;
 use tidegate::adapters::sandbox::{self, Isolation, Limits, Overlay, SandboxSpec};
 use tidegate::adapters::workspace::Store;
 use tidegate::model::id::RunId;
+use tidegate::model::invocation::InvocationSpec;
 use tidegate::model::outcome::{Exit, Outcome};
 use tokio::io::AsyncReadExt as _;
 
@@ -78,6 +79,8 @@ fn ways(folder: &Path) -> (Vec<Way>, Vec<String>) {
         way("sandbox, cold, with the host's network (no template)", false, |bench| bench.sandboxed(Parts { host_network: true, ..FULL })),
         way("invocation, cold (supervisor, record, log, `sh`)", false, Bench::invoked),
         way("invocation, warm", true, Bench::invoked),
+        way("invocation in an image, cold", false, Bench::invoked_in_image),
+        way("invocation in an image, warm", true, Bench::invoked_in_image),
     ];
     if Command::new("bwrap").arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success()) {
         ways.push(way("bwrap --unshare-all --ro-bind / / (no overlay, cgroups, seccomp)", false, |_| {
@@ -169,6 +172,7 @@ thread_local! {
 impl Bench {
     fn new(folder: &Path) -> Self {
         let store = Store::open(folder, sandbox::outer_uid()).expect("a store");
+        common::busybox_image(folder, &store, "bench:1");
         let executor = SandboxExecutor::new(folder, store, Vec::new(), Isolation::Full);
         Self { lower: made(folder, "commit"), folder: folder.into(), executor, counter: AtomicUsize::new(0) }
     }
@@ -190,6 +194,7 @@ impl Bench {
             isolation: Isolation::Full,
             argv: vec!["/bin/true".to_owned()],
             env: BTreeMap::new(),
+            root: None,
             cwd: "/".into(),
             hostname: "tidegate".to_owned(),
             overlay,
@@ -215,9 +220,18 @@ impl Bench {
 
     /// A whole step: with its supervisor, its record on disk, its log, and `/bin/sh` around it.
     fn invoked(&self) -> Option<PathBuf> {
+        self.invoked_in(None)
+    }
+
+    /// The same on an image of two layers, which is there.
+    fn invoked_in_image(&self) -> Option<PathBuf> {
+        self.invoked_in(Some("bench:1".to_owned()))
+    }
+
+    fn invoked_in(&self, image: Option<String>) -> Option<PathBuf> {
         let run = RunId::new(format!("r{}", self.next()));
         let log = self.folder.join(format!("{run}.log"));
-        let spec = common::step(&run, "exec /bin/true", vec![self.lower.clone()]);
+        let spec = InvocationSpec { image, ..common::step(&run, "exec /bin/true", vec![self.lower.clone()]) };
         let result = RUNTIME.with(|runtime| runtime.block_on(common::invoke(&self.executor, spec, &log, Box::new(common::Silent))));
         assert_eq!(result.outcome, Outcome::Succeeded);
         Some(log)

@@ -181,6 +181,7 @@ impl Bench {
             isolation: Isolation::Full,
             argv,
             env: BTreeMap::from([("PATH".to_owned(), sandbox::TOOL_PATH.to_owned())]),
+            root: None,
             cwd: "/workspace".into(),
             hostname: "tidegate".to_owned(),
             overlay: Some(overlay),

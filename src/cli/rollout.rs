@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::print::println;
 use tokio::sync::{oneshot, watch};
 
-use super::args::{ExecutorArgument, GatewayArguments, Global, IsolationArguments, RolloutArguments, RolloutCommand};
+use super::args::{ExecutorArgument, GatewayArguments, Global, IsolationArguments, PullArgument, RolloutArguments, RolloutCommand, Size};
 use super::deploy::exit_of;
 use super::exit::Exit;
 use super::screen::Screen;
@@ -55,7 +55,13 @@ async fn answer(global: &Global, command: &RolloutCommand) -> Answer {
 
 /// Deciding may mean to host the functions.
 fn open(global: &Global) -> Result<Session, (Exit, String)> {
-    let isolation = IsolationArguments { executor: ExecutorArgument::Sandbox, allow_unisolated: false, host_tools: Vec::new() };
+    let isolation = IsolationArguments {
+        executor: ExecutorArgument::Sandbox,
+        pull: PullArgument::Missing,
+        keep_images: Size(u64::MAX),
+        allow_unisolated: false,
+        host_tools: Vec::new(),
+    };
     let gateway = GatewayArguments { listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)) };
     Session::open(global, &isolation, &gateway).map_err(ours)
 }

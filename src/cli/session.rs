@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::args::{ExecutorArgument, GatewayArguments, Global, IsolationArguments};
+use super::args::{ExecutorArgument, GatewayArguments, Global, IsolationArguments, PullArgument};
 use super::exit::Exit;
 use super::settings::{self, SettingsError};
 use crate::adapters::executor::{self, AnyExecutor, Choice, Configuration, Refusal};
 use crate::adapters::gateway::Isolation;
+use crate::adapters::image::{ImageError, Images, PullPolicy};
 use crate::adapters::journal::{self, AnyJournal, JournalError};
 use crate::adapters::mailbox::Mailbox;
 use crate::adapters::provider::LocalOptions;
@@ -44,6 +45,8 @@ pub enum SessionError {
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
     #[error(transparent)]
+    Image(#[from] ImageError),
+    #[error(transparent)]
     Recover(#[from] RecoverError),
     #[error(transparent)]
     Settings(#[from] SettingsError),
@@ -73,7 +76,11 @@ impl Session {
         // Before anything new is made, what dead processes left is removed.
         store.sweep()?;
         sandbox::sweep_groups();
+        if Images::are_there(state.root()) {
+            Images::open(state.root(), store.clone(), sandbox::outer_uid())?.sweep()?;
+        }
         let choice = match isolation.executor {
+            ExecutorArgument::Auto => Choice::Auto,
             ExecutorArgument::Sandbox => Choice::Sandbox,
             ExecutorArgument::Container => Choice::Container,
         };
@@ -82,6 +89,12 @@ impl Session {
             store: store.clone(),
             allow_unisolated: isolation.allow_unisolated,
             host_tools: isolation.host_tools.clone(),
+            pull: match isolation.pull {
+                PullArgument::Missing => PullPolicy::Missing,
+                PullArgument::Always => PullPolicy::Always,
+                PullArgument::Never => PullPolicy::Never,
+            },
+            keep_images: isolation.keep_images.0,
             require: settings.require.clone(),
         };
         let executor = Arc::new(executor::open(choice, configuration)?);

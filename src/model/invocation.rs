@@ -96,6 +96,12 @@ pub struct InvocationResult {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InvocationRecord {
     pub executor: String,
+    /// Why this executor: asked for, or chosen by `auto`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<String>,
+    /// What it ran in, where that was an image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageRecord>,
     /// The protections that were in force, by name (`user-namespace`, `no-network`, …).
     pub isolation: Vec<String>,
     /// Protections and limits that this machine could not hold, by name.
@@ -128,6 +134,15 @@ pub struct InvocationRecord {
     /// What it tried to reach.
     #[serde(default, skip_serializing_if = "Egress::is_empty")]
     pub egress: Egress,
+}
+
+/// An image that something ran in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageRecord {
+    /// In full, whatever the file leaves out.
+    pub reference: String,
+    /// What it stood for when it ran.
+    pub digest: String,
 }
 
 /// Microseconds spent in each phase of an invocation, in order. Cold start is what lies between `queued` and `run`: waiting for room is not the sandbox's doing.

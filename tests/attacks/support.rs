@@ -65,6 +65,7 @@ impl Scene {
             isolation: Isolation::Full,
             argv: Vec::new(),
             env: BTreeMap::from([("PATH".to_owned(), sandbox::TOOL_PATH.to_owned())]),
+            root: None,
             cwd: "/workspace".into(),
             hostname: "tidegate".to_owned(),
             overlay: Some(Overlay { lower: vec![commit], upper, work, target: "/workspace".into() }),

@@ -17,6 +17,7 @@ use tidegate::model::limits::{Network, Resources};
 use tidegate::model::outcome::{Exit, Outcome};
 use tokio::sync::watch;
 
+use crate::image::In;
 use crate::users::program;
 
 /// The one place that names executors. One that needs what this machine has not (a container engine) says so in `$TIDEGATE_TEST_SKIPS`, and is left out.
@@ -25,11 +26,19 @@ fn every_executor() -> Vec<Scene> {
     let sandboxed = |isolation| {
         move |state: &Path, store, required| AnyExecutor::Sandbox(SandboxExecutor::new(state, store, Vec::new(), isolation).requiring(required))
     };
-    vec![
+    let mut all = vec![
         Scene::new("sandbox", Ways::ALL, sandboxed(Isolation::Full)),
         // The layers are copied to where the step writes.
         Scene::new("unisolated", Ways { knows_what_it_wrote: false, ..Ways::ALL }, sandboxed(Isolation::None)),
-    ]
+    ];
+    if crate::image::is_possible() {
+        let in_image = |state: &Path, store: Store, required| {
+            crate::image::import(state, &store);
+            AnyExecutor::Sandbox(SandboxExecutor::new(state, store, Vec::new(), Isolation::Full).requiring(required))
+        };
+        all.push(Scene::new("image in sandbox", Ways { image: Some(crate::image::NAME), ..Ways::ALL }, in_image));
+    }
+    all
 }
 
 /// What an executor can, and another one may not.
@@ -41,10 +50,12 @@ struct Ways {
     runs_below_its_supervisor: bool,
     /// Sees what a step read from and wrote to storage.
     counts_storage: bool,
+    /// What its steps run in.
+    image: Option<&'static str>,
 }
 
 impl Ways {
-    const ALL: Self = Self { knows_what_it_wrote: true, runs_below_its_supervisor: true, counts_storage: true };
+    const ALL: Self = Self { knows_what_it_wrote: true, runs_below_its_supervisor: true, counts_storage: true, image: None };
 }
 
 /// An executor with a state folder of its own.
@@ -53,7 +64,7 @@ struct Scene {
     ways: Ways,
     state: TempDir,
     make: Box<Make>,
-    executor: AnyExecutor,
+    executor: In,
 }
 
 /// An executor with this state folder and store, that insists on these protections.
@@ -118,7 +129,8 @@ impl Scene {
     fn new(name: &'static str, ways: Ways, make: impl Fn(&Path, Store, Vec<String>) -> AnyExecutor + 'static) -> Self {
         let state = tempfile::tempdir().unwrap();
         let store = Store::open(state.path(), sandbox::outer_uid()).unwrap();
-        Self { name, ways, executor: make(state.path(), store, Vec::new()), make: Box::new(make), state }
+        let executor = In { executor: make(state.path(), store, Vec::new()), image: ways.image };
+        Self { name, ways, executor, make: Box::new(make), state }
     }
 
     /// A commit's tree.
@@ -214,7 +226,7 @@ async fn a_step_does_not_begin_where_a_protection_that_is_required_is_missing() 
     for mut scene in every_executor() {
         let store = Store::open(scene.state.path(), sandbox::outer_uid()).unwrap();
         let missing = "no-such-wall";
-        scene.executor = (scene.make)(scene.state.path(), store, vec![missing.to_owned()]);
+        scene.executor.executor = (scene.make)(scene.state.path(), store, vec![missing.to_owned()]);
         let (result, log) = scene.run(spec("echo begun")).await;
         match result.outcome {
             Outcome::Infrastructure { reason } => assert!(reason.contains(missing) && reason.contains("not begun"), "{reason}"),
@@ -271,7 +283,7 @@ async fn a_step_sees_its_layers_and_leaves_its_outputs_for_the_next() {
 async fn the_environment_is_what_the_step_declares_and_nothing_else() {
     for scene in every_executor() {
         let env = BTreeMap::from([("GREETING".to_owned(), "hello $(id)".to_owned()), ("TIDEGATE_STEP".to_owned(), "another".to_owned())]);
-        let (_, log) = scene.run(InvocationSpec { env, ..spec("env | cut -d= -f1 | sort | tr '\\n' ' '; echo; echo \"$GREETING $TIDEGATE_RUN $TIDEGATE_STEP $CI\"; cd; pwd >/dev/null; command -v tidegate >/dev/null") }).await;
+        let (_, log) = scene.run(InvocationSpec { env, ..spec("env | cut -d= -f1 | grep -vx SHLVL | sort | tr '\\n' ' '; echo; echo \"$GREETING $TIDEGATE_RUN $TIDEGATE_STEP $CI\"; cd; pwd >/dev/null; command -v tidegate >/dev/null") }).await;
         let expected = "CI GREETING HOME LANG PATH PWD TIDEGATE TIDEGATE_ATTEMPT TIDEGATE_FINDINGS TIDEGATE_INVOCATION TIDEGATE_OUTPUT TIDEGATE_RUN TIDEGATE_STEP TIDEGATE_SUMMARY TMPDIR \nhello $(id) r1 build true\n";
         assert_eq!(log, expected);
     }
@@ -285,10 +297,15 @@ async fn a_step_that_fails_says_how() {
             ("echo before; false; echo not reached", Exit::Code(1), "exited with 1"),
             ("echo $undefined", Exit::Code(2), "exited with 2"),
             ("kill -SEGV $$", Exit::Signal(11), "was killed by signal 11 (segmentation fault)"),
-            ("no-such-tool", Exit::Code(127), "exited with 127: a command was not found (no-such-tool); install it on this machine"),
+            ("no-such-tool", Exit::Code(127), "exited with 127: a command was not found (no-such-tool)"),
         ] {
+            let reason = match scene.ways.image {
+                _ if exit != Exit::Code(127) => reason.to_owned(),
+                Some(image) => format!("{reason}; docker.io/library/{image} does not have it"),
+                None => format!("{reason}; install it on this machine"),
+            };
             let (result, log) = scene.run(spec(script)).await;
-            assert_eq!(result.outcome, Outcome::Failed { exit, reason: reason.to_owned() }, "{script}: {log}");
+            assert_eq!(result.outcome, Outcome::Failed { exit, reason }, "{script}: {log}");
             assert!(!log.contains("not reached"));
         }
         assert_eq!(scene.leftovers(), Vec::<String>::new());
@@ -470,7 +487,8 @@ async fn a_step_whose_supervisor_was_killed_is_nobodys_fault_and_says_that_it_ha
         assert!(processes_with(&format!("sleep\x00{sleep}")).is_empty(), "what it ran has ended with it");
         assert_eq!(scene.leftovers(), Vec::<String>::new());
         scene.forget();
-        let (result, _) = scene.run(InvocationSpec { image: Some("example.com/image".to_owned()), ..spec("true") }).await;
+        std::fs::remove_file(&file).unwrap();
+        let (result, _) = scene.run(InvocationSpec { image: Some("Not A Name".to_owned()), ..spec("true") }).await;
         assert!(!result.record.started);
     }
 }
@@ -572,10 +590,10 @@ async fn a_step_that_closes_its_output_is_still_waited_for_and_still_has_a_deadl
 }
 
 #[tokio::test]
-async fn what_is_not_supported_yet_is_refused_before_anything_runs() {
+async fn what_can_not_be_had_is_refused_before_anything_runs() {
     for scene in every_executor() {
-        let (result, log) = scene.run(InvocationSpec { image: Some("example.com/image".to_owned()), ..spec("echo ran") }).await;
-        assert!(matches!(result.outcome, Outcome::Infrastructure { ref reason } if reason.contains("not supported yet")), "{result:?}");
+        let (result, log) = scene.run(InvocationSpec { image: Some("Not A Name".to_owned()), ..spec("echo ran") }).await;
+        assert!(matches!(result.outcome, Outcome::Infrastructure { ref reason } if reason.contains("image")), "{result:?}");
         assert_eq!(log, "");
     }
 }

@@ -6,5 +6,6 @@ mod packages;
 mod users;
 
 mod executor;
+mod image;
 mod journal;
 mod provider;

@@ -3,12 +3,14 @@
 mod open;
 mod proxy;
 mod sandbox;
+mod way;
 
 use std::io;
 use std::path::Path;
 
 pub use open::{AnyExecutor, Choice, Configuration, Refusal, open};
-pub use sandbox::{SandboxExecutor, supervise};
+pub use sandbox::{Attended, SandboxExecutor, Tampered, Whence, supervise, verify};
+pub use way::{Way, Why};
 
 use crate::model::id::{NodeId, RunId};
 use crate::model::invocation::{InvocationResult, InvocationSpec};

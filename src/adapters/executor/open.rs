@@ -1,10 +1,12 @@
 //! Which executor there is to be had on this machine, or why none.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
-use super::sandbox::SandboxExecutor;
+use super::sandbox::{Attended, SandboxExecutor, Whence};
 use super::{Executor, Standing, Watcher};
+use crate::adapters::image::PullPolicy;
 use crate::adapters::sandbox::{self, Isolation, Verdict};
 use crate::adapters::workspace::Store;
 use crate::model::id::{NodeId, RunId};
@@ -12,6 +14,8 @@ use crate::model::invocation::{InvocationResult, InvocationSpec};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
+    /// The way that fits a step: `Way::of`.
+    Auto,
     Sandbox,
     Container,
 }
@@ -25,6 +29,10 @@ pub struct Configuration {
     pub allow_unisolated: bool,
     /// Host folders shown read-only; their `bin` folders are put on the path.
     pub host_tools: Vec<PathBuf>,
+    /// When a registry is asked for an image.
+    pub pull: PullPolicy,
+    /// Bytes of images that are kept when another one was pulled.
+    pub keep_images: u64,
     /// Protections without which nothing runs, by their names in a record (or `cgroup`).
     pub require: Vec<String>,
 }
@@ -88,6 +96,20 @@ impl Executor for AnyExecutor {
 }
 
 impl AnyExecutor {
+    /// See `SandboxExecutor::invoke_aside`.
+    pub async fn invoke_aside(&self, name: &RunId, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
+        match self {
+            Self::Sandbox(executor) => executor.invoke_aside(name, spec, log, watcher).await,
+        }
+    }
+
+    /// See `SandboxExecutor::attend`.
+    pub async fn attend(&self, spec: &InvocationSpec, from: Whence, term: &str, terminal: BorrowedFd<'_>) -> Result<Attended, String> {
+        match self {
+            Self::Sandbox(executor) => executor.attend(spec, from, term, terminal).await,
+        }
+    }
+
     /// Whether its invocations are kept apart.
     pub fn isolates(&self) -> bool {
         match self {
@@ -100,7 +122,7 @@ impl AnyExecutor {
 pub fn open(choice: Choice, configuration: Configuration) -> Result<AnyExecutor, Refusal> {
     match choice {
         Choice::Container => Err(Refusal::Container),
-        Choice::Sandbox => {
+        Choice::Auto | Choice::Sandbox => {
             let mut host_tools = Vec::new();
             for path in &configuration.host_tools {
                 let real = path.canonicalize().map_err(|error| Refusal::HostTools { path: path.clone(), why: error.to_string() })?;
@@ -120,8 +142,8 @@ pub fn open(choice: Choice, configuration: Configuration) -> Result<AnyExecutor,
             {
                 return Err(Refusal::Unprotected { why, remedy });
             }
-            let executor = SandboxExecutor::new(&configuration.state, configuration.store, host_tools, isolation);
-            Ok(AnyExecutor::Sandbox(executor.requiring(configuration.require)))
+            let executor = SandboxExecutor::new(&configuration.state, configuration.store, host_tools, isolation).requiring(configuration.require);
+            Ok(AnyExecutor::Sandbox(executor.chosen(choice).pulling(configuration.pull, configuration.keep_images)))
         }
     }
 }

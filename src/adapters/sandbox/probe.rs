@@ -119,6 +119,7 @@ fn attempt(limits: Limits) -> Result<Vec<String>, Failure> {
         isolation: Isolation::Full,
         argv: vec!["/bin/true".to_owned()],
         env: BTreeMap::new(),
+        root: None,
         cwd: "/workspace".into(),
         hostname: "tidegate".to_owned(),
         overlay: Some(overlay),

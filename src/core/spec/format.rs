@@ -98,7 +98,7 @@ pub static STEP: [Key; 21] = [
     key("network", &NETWORK, "What it may reach: none, open, learn, or a list of hosts."),
     key("resources", &Keys(&RESOURCES), "What it may use at most."),
     key("gate", &Keys(&GATE), "Which findings fail the step."),
-    key("image", &TEMPLATE, "A container image to run in.").later(),
+    key("image", &TEMPLATE, "A container image to run in."),
     key("inputs", &List(&Scalar(&f::GLOB)), "What it may see of the commit.").later(),
     key("cache", &Named { names: &f::NAME, of: &Scalar(&f::ANY_PATH) }, "Folders kept between invocations.").later(),
     key("services", &Named { names: &f::NAME, of: &Keys(&SERVICE) }, "Containers that run beside it.").later(),

@@ -1,7 +1,7 @@
 //! Tidegate's side of an invocation: it follows the log, passes on the wish that it ends, and reads what came of it. It owns nothing of it.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -14,6 +14,7 @@ use super::super::LogSink;
 pub(super) async fn until_the_end(
     control: std::os::unix::net::UnixStream,
     log: &Path,
+    seen: u64,
     sink: &mut dyn LogSink,
     mut cancel: watch::Receiver<bool>,
 ) -> io::Result<()> {
@@ -22,7 +23,7 @@ pub(super) async fn until_the_end(
     // Nobody who could cancel is left: then it will not be.
     let unwanted = async move { cancel.wait_for(|cancelled| *cancelled).await.is_ok() };
     tokio::pin!(unwanted);
-    let mut tail = Tail::default();
+    let mut tail = Tail { said: seen, ..Tail::default() };
     let mut asked = false;
     let mut words = [0; 256];
     loop {
@@ -50,6 +51,8 @@ pub(super) async fn until_the_end(
 #[derive(Default)]
 struct Tail {
     file: Option<File>,
+    /// What is before it has been passed on.
+    said: u64,
     buffer: Vec<u8>,
 }
 
@@ -57,7 +60,7 @@ impl Tail {
     /// What can not be read is not shown; it is in the file.
     fn pass_on(&mut self, path: &Path, sink: &mut dyn LogSink) {
         if self.file.is_none() {
-            self.file = File::open(path).ok();
+            self.file = File::open(path).ok().filter(|mut file| file.seek(SeekFrom::Start(self.said)).is_ok());
             self.buffer.resize(1 << 18, 0);
         }
         let Some(file) = &mut self.file else { return };

@@ -11,6 +11,20 @@ pub(super) fn why(exit: Exit, tail: &[u8], host_tools: &[PathBuf], host_path: &s
     explain(exit, &String::from_utf8_lossy(tail), host_tools, &host_path)
 }
 
+/// Of a step in an image, which has its own tools.
+pub(super) fn why_in_image(exit: Exit, tail: &[u8], image: &str) -> String {
+    let missing = String::from_utf8_lossy(tail).lines().rev().find_map(missing_tool).map(|tool| format!(" ({tool}); {image} does not have it"));
+    match exit {
+        Exit::Code(127) => format!("exited with 127: a command was not found{}", missing.unwrap_or_default()),
+        exit => explain(exit, "", &[], &[]),
+    }
+}
+
+/// A script needs a shell, and an image may have none.
+pub(super) fn no_shell(image: &str, why: &str) -> String {
+    format!("{image} has no /bin/sh, which `run:` needs ({why}): use an image with a shell, often a variant of the same one")
+}
+
 fn explain(exit: Exit, tail: &str, host_tools: &[PathBuf], host_path: &[PathBuf]) -> String {
     match exit {
         Exit::Code(127) => {

@@ -31,10 +31,16 @@ pub(super) struct Kept {
 const TAIL: usize = 4096;
 
 impl Log {
-    pub(super) fn make(path: &Path, limit: u64) -> io::Result<Self> {
+    /// `said`: bytes that were written to it before, which stay there and count.
+    pub(super) fn make(path: &Path, limit: u64, said: u64) -> io::Result<Self> {
         // What was said is never overwritten.
-        let file = File::options().create(true).append(true).open(path)?;
-        Ok(Self::of(file, path.parent().unwrap_or(Path::new("/")), limit))
+        let file = File::options().create(true).append(true).read(true).open(path)?;
+        let mut before = Vec::new();
+        io::Read::read_to_end(&mut io::Read::take(&file, said), &mut before)?;
+        let mut log = Self::of(file, path.parent().unwrap_or(Path::new("/")), limit.max(said));
+        log.digest.update(&before);
+        log.kept = before.len() as u64;
+        Ok(log)
     }
 
     fn of(file: File, folder: &Path, limit: u64) -> Self {
@@ -97,7 +103,7 @@ mod tests {
     fn every_byte_is_kept_or_counted_and_the_end_is_known() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let mut log = Log::make(&path, 10).unwrap();
+        let mut log = Log::make(&path, 10, 0).unwrap();
         log.write(b"12345678");
         log.write(b"9abcdef");
         log.write(b"the end");

@@ -8,11 +8,13 @@
 //!     └──── follows both, asks it to stop ◀───────────────┘
 //! ```
 
+mod attended;
 mod collect;
 mod disk;
 mod follow;
 mod followers;
 mod hints;
+mod image;
 mod limits;
 mod log;
 mod merged;
@@ -21,6 +23,7 @@ mod request;
 mod supervisor;
 mod surroundings;
 mod values;
+mod verify;
 mod watch;
 
 use std::fs::File;
@@ -28,8 +31,11 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Duration;
 
-use super::{Executor, Standing, Watcher};
+use super::{Choice, Executor, Standing, Watcher, Way};
+use crate::adapters::image::{Image, Images, PullPolicy};
 use crate::adapters::sandbox::{self, Isolation};
 use crate::adapters::workspace::Store;
 use crate::model::id::{NodeId, RunId};
@@ -37,10 +43,13 @@ use crate::model::invocation::{InvocationRecord, InvocationResult, InvocationSpe
 use crate::model::limits::Network;
 use crate::model::outcome::Outcome;
 
+use image::Obtained;
 use place::{Known, Place};
 use request::Request;
 
+pub use attended::{Attended, Whence};
 pub use supervisor::supervise;
+pub use verify::{Tampered, verify};
 
 #[derive(Debug)]
 pub struct SandboxExecutor {
@@ -48,13 +57,41 @@ pub struct SandboxExecutor {
     store: Store,
     host_tools: Vec<PathBuf>,
     isolation: Isolation,
+    choice: Choice,
+    pull: PullPolicy,
+    /// Bytes of images that are kept.
+    keep_images: u64,
+    /// Opened when the first step wants one.
+    images: OnceLock<Images>,
     required: Vec<String>,
 }
 
 impl SandboxExecutor {
     /// `state`: the state folder, which `store` is in.
     pub fn new(state: &Path, store: Store, host_tools: Vec<PathBuf>, isolation: Isolation) -> Self {
-        Self { state: state.to_owned(), store, host_tools, isolation, required: Vec::new() }
+        Self {
+            state: state.to_owned(),
+            store,
+            host_tools,
+            isolation,
+            choice: Choice::Sandbox,
+            pull: PullPolicy::Missing,
+            keep_images: u64::MAX,
+            images: OnceLock::new(),
+            required: Vec::new(),
+        }
+    }
+
+    /// By which word it came to this executor, for the record.
+    #[must_use]
+    pub fn chosen(self, choice: Choice) -> Self {
+        Self { choice, ..self }
+    }
+
+    /// `keep`: bytes of images that are kept when another one was pulled.
+    #[must_use]
+    pub fn pulling(self, pull: PullPolicy, keep: u64) -> Self {
+        Self { pull, keep_images: keep, ..self }
     }
 
     /// Protections, by their names in a record (or `cgroup`), without which no step begins.
@@ -66,6 +103,19 @@ impl SandboxExecutor {
     pub fn isolation(&self) -> Isolation {
         self.isolation
     }
+}
+
+/// What goes to a supervisor beside places.
+struct Asked {
+    spec: InvocationSpec,
+    image: Option<Image>,
+    way: Way,
+    /// Bytes that are in the log already.
+    said: u64,
+    /// How much of its time is over.
+    took: Duration,
+    /// Ends when nobody follows it any more.
+    for_followers: bool,
 }
 
 fn infrastructure(reason: impl ToString) -> Outcome {
@@ -82,29 +132,7 @@ fn name_of(isolation: Isolation) -> &'static str {
 impl Executor for SandboxExecutor {
     async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
         let place = Place::of(&self.state, &spec.run, &spec.node, spec.attempt);
-        let lock = match place.make() {
-            Ok(lock) => lock,
-            // It was begun before: it is not begun again.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return self.lost(true, "there is a record of it already"),
-            Err(error) => return self.lost(false, format!("its record {} can not be made: {error}", place.path().display())),
-        };
-        let scratch = self.store.fresh_name();
-        match self.ask(&place, lock, spec, &scratch, log) {
-            Ok(control) => {
-                let result = self.follow(&place, control, log, watcher).await;
-                // A supervisor that was killed can not; every other removes it itself.
-                if let Outcome::Infrastructure { .. } = result.outcome {
-                    let store = self.store.clone();
-                    let _ = tokio::task::spawn_blocking(move || store.take_away(&scratch)).await;
-                }
-                result
-            }
-            Err(error) => {
-                // Nobody has been told of it.
-                let _ = place.remove();
-                self.lost(false, format!("its supervisor could not be started: {error}"))
-            }
-        }
+        self.invoke_at(place, spec, log, watcher, false).await
     }
 
     async fn resume(&self, run: &RunId, node: &NodeId, attempt: u32, log: &Path, watcher: Watcher) -> InvocationResult {
@@ -113,7 +141,7 @@ impl Executor for SandboxExecutor {
             Known::Ended(result) => *result,
             Known::Lost { started } => self.lost(started, "nobody was left to say how it ended"),
             Known::Living => match place.connect() {
-                Ok(control) => self.follow(&place, control, log, watcher).await,
+                Ok(control) => self.follow(&place, control, log, 0, watcher).await,
                 // It has ended between the two.
                 Err(_) => self.outcome_of(&place),
             },
@@ -143,14 +171,66 @@ impl Executor for SandboxExecutor {
 }
 
 impl SandboxExecutor {
+    /// Runs what has run before once more, outside of its run: its record is kept under another name, and it ends when nobody follows it any more.
+    pub async fn invoke_aside(&self, name: &RunId, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
+        let place = Place::of(&self.state, name, &spec.node, spec.attempt);
+        let result = self.invoke_at(place.clone(), spec, log, watcher, true).await;
+        // What can not be removed now is swept later.
+        let _ = place.remove();
+        result
+    }
+
+    async fn invoke_at(&self, place: Place, spec: InvocationSpec, log: &Path, mut watcher: Watcher, for_followers: bool) -> InvocationResult {
+        let lock = match place.make() {
+            Ok(lock) => lock,
+            // It was begun before: it is not begun again.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return self.lost(true, "there is a record of it already"),
+            Err(error) => return self.lost(false, format!("its record {} can not be made: {error}", place.path().display())),
+        };
+        let way = Way::of(self.choice, spec.image.is_some(), self.isolation);
+        let Obtained { image, said, took } = match self.obtain(&spec, log, &mut watcher).await {
+            Ok(obtained) => obtained,
+            Err((outcome, said)) => {
+                let mut result = self.without(outcome, false);
+                (result.record.chosen, result.record.log_bytes) = (Some(way.to_string()), said);
+                // Best effort: whoever asks again is told that it did not begin.
+                let _ = place.keep(&result);
+                return result;
+            }
+        };
+        let (image, lease) = image.unzip();
+        let scratch = self.store.fresh_name();
+        match self.ask(&place, lock, Asked { spec, image, way, said, took, for_followers }, &scratch, log) {
+            Ok(control) => {
+                let result = self.follow(&place, control, log, said, watcher).await;
+                drop(lease);
+                // A supervisor that was killed can not; every other removes it itself.
+                if let Outcome::Infrastructure { .. } = result.outcome {
+                    let store = self.store.clone();
+                    let _ = tokio::task::spawn_blocking(move || store.take_away(&scratch)).await;
+                }
+                result
+            }
+            Err(error) => {
+                // Nobody has been told of it.
+                let _ = place.remove();
+                self.lost(false, format!("its supervisor could not be started: {error}"))
+            }
+        }
+    }
+
     /// Lets a supervisor be born, and asks it. From here on the invocation is its own.
-    fn ask(&self, place: &Place, lock: File, spec: InvocationSpec, scratch_name: &str, log: &Path) -> io::Result<UnixStream> {
+    fn ask(&self, place: &Place, lock: File, asked: Asked, scratch_name: &str, log: &Path) -> io::Result<UnixStream> {
         let asked_us = sandbox::monotonic_us();
         let (own, scratch) = self.store.own();
         let scratch = scratch.ok_or_else(|| io::Error::other("the scratch folder is closed"))?;
         let request = Request {
             asked_us,
-            spec,
+            spec: asked.spec,
+            image: asked.image,
+            chosen: asked.way.to_string(),
+            said: asked.said,
+            took: asked.took,
             isolation: self.isolation,
             required: self.required.clone(),
             host_tools: self.host_tools.clone(),
@@ -161,6 +241,7 @@ impl SandboxExecutor {
             owner: sandbox::outer_uid(),
             place: place.path().to_owned(),
             log: log.to_owned(),
+            for_followers: asked.for_followers,
         };
         let (control, far) = UnixStream::pair()?;
         let warm = sandbox::is_warm() && self.isolation == Isolation::Full && request.spec.network != Network::Open && self.host_tools.is_empty();
@@ -170,9 +251,10 @@ impl SandboxExecutor {
         Ok(control)
     }
 
-    async fn follow(&self, place: &Place, control: UnixStream, log: &Path, watcher: Watcher) -> InvocationResult {
+    /// `said`: bytes of the log that whoever watches has seen.
+    async fn follow(&self, place: &Place, control: UnixStream, log: &Path, said: u64, watcher: Watcher) -> InvocationResult {
         let Watcher { log: mut sink, cancel } = watcher;
-        match follow::until_the_end(control, log, &mut *sink, cancel).await {
+        match follow::until_the_end(control, log, said, &mut *sink, cancel).await {
             Ok(()) => self.outcome_of(place),
             Err(error) => self.lost(true, format!("it could not be followed: {error}")),
         }
@@ -188,8 +270,13 @@ impl SandboxExecutor {
     }
 
     fn lost(&self, started: bool, why: impl ToString) -> InvocationResult {
+        self.without(infrastructure(why), started)
+    }
+
+    /// What came of one of which nobody has written it down.
+    fn without(&self, outcome: Outcome, started: bool) -> InvocationResult {
         InvocationResult {
-            outcome: infrastructure(why),
+            outcome,
             record: InvocationRecord { executor: name_of(self.isolation).to_owned(), started, ..InvocationRecord::default() },
             artifacts: Vec::new(),
             values: std::collections::BTreeMap::new(),

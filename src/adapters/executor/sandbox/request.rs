@@ -1,9 +1,11 @@
 //! What a supervisor is asked, by a message on its socket: never on disk, as the environment of a step may hold secrets.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::adapters::image::Image;
 use crate::adapters::sandbox::Isolation;
 use crate::model::invocation::InvocationSpec;
 
@@ -12,6 +14,14 @@ pub(super) struct Request {
     /// When tidegate asked, on the clock that all processes share.
     pub(super) asked_us: u64,
     pub(super) spec: InvocationSpec,
+    /// The image that it runs in, which is there.
+    pub(super) image: Option<Image>,
+    /// Why this executor runs it, for the record.
+    pub(super) chosen: String,
+    /// Bytes that are in the log already, and stay there.
+    pub(super) said: u64,
+    /// How much of its time was over when it was asked: its image had to be pulled.
+    pub(super) took: Duration,
     pub(super) isolation: Isolation,
     /// Protections without which the step must not begin.
     pub(super) required: Vec<String>,
@@ -29,4 +39,6 @@ pub(super) struct Request {
     pub(super) place: PathBuf,
     /// The file for what the step says.
     pub(super) log: PathBuf,
+    /// Whether it shall end when nobody follows it any more.
+    pub(super) for_followers: bool,
 }

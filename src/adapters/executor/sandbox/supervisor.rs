@@ -24,10 +24,11 @@ use super::watch::{self, Course, Patience, Stopped};
 use super::{hints, limits};
 use super::{infrastructure, name_of};
 use crate::adapters::executor::proxy::Proxy;
+use crate::adapters::image::Image;
 use crate::adapters::sandbox::{self, SandboxError, Standing, Waiting};
 use crate::adapters::workspace::{Scratch, Store, WorkspaceError};
 use crate::model::egress::Policy;
-use crate::model::invocation::{Discarded, InvocationRecord, InvocationResult};
+use crate::model::invocation::{Discarded, ImageRecord, InvocationRecord, InvocationResult};
 use crate::model::outcome::{Exit, Outcome};
 
 /// All of a supervisor's life. Its descriptors: the socket to tidegate, the lock of the record, and that of tidegate's scratch folder. With a sandbox that waits,
@@ -37,7 +38,7 @@ pub fn supervise(descriptors: Vec<OwnedFd>, waiting: Option<Waiting>) -> ExitCod
     let control = UnixStream::from(control);
     let Ok(request) = sandbox::read_message::<Request>(&control) else { return ExitCode::FAILURE };
     let place = Place::at(request.place.clone());
-    let Ok(mut followers) = place.listen().and_then(|door| Followers::new(control, door)) else { return ExitCode::FAILURE };
+    let Ok(mut followers) = place.listen().and_then(|door| Followers::new(control, door, request.for_followers)) else { return ExitCode::FAILURE };
     let (result, rubbish) = Supervisor { place: &place, lock: lock.as_fd(), request: &request }.run(&mut followers, scratch, waiting);
     // Without a result the invocation is lost, which is what everybody then sees.
     let kept = place.keep(&result);
@@ -60,9 +61,11 @@ impl Supervisor<'_> {
         let request = self.request;
         let (executor, host_tools) = (name_of(request.isolation).to_owned(), request.host_tools.clone());
         let mut record = InvocationRecord { executor, host_tools, ..InvocationRecord::default() };
+        record.chosen = Some(request.chosen.clone());
+        record.image = request.image.as_ref().map(|image| ImageRecord { reference: image.reference.clone(), digest: image.digest.clone() });
         let mut collected = Collected::default();
         let store = Store::join(&request.state, request.owner, request.own.clone(), scratch);
-        let outcome = match Log::make(&request.log, request.spec.limits.log) {
+        let outcome = match Log::make(&request.log, request.spec.limits.log, request.said) {
             Ok(mut log) => {
                 let outcome = self.perform(&store, followers, waiting, &mut log, &mut record, &mut collected).unwrap_or_else(|outcome| outcome);
                 let kept = log.finish();
@@ -86,15 +89,18 @@ impl Supervisor<'_> {
         record: &mut InvocationRecord,
         collected: &mut Collected,
     ) -> Result<Outcome, Outcome> {
-        let Request { spec, isolation, host_tools, required, asked_us, .. } = self.request;
-        if spec.image.is_some() {
-            return Err(infrastructure("a step in a container image is not supported yet by the sandbox: leave `image` out"));
-        }
-        let patience = Patience { deadline: Instant::now().checked_add(spec.timeout), grace: spec.grace };
-        let surroundings = Surroundings::make(store, &self.request.scratch, spec, host_tools, *isolation, required).map_err(infrastructure)?;
+        let Request { spec, isolation, host_tools, required, asked_us, image, .. } = self.request;
+        // As long as this is held, nobody removes the image.
+        let _lease = image.as_ref().map(Image::lease).transpose().map_err(infrastructure)?;
+        let patience = Patience { deadline: Instant::now().checked_add(spec.timeout.saturating_sub(self.request.took)), grace: spec.grace };
+        let surroundings =
+            Surroundings::make(store, &self.request.scratch, spec, image.as_ref(), host_tools, *isolation, required).map_err(infrastructure)?;
         record.phases.workspace_us = sandbox::monotonic_us().saturating_sub(*asked_us);
 
         let not_made = |error| match error {
+            SandboxError::Program(why) if let Some(image) = image => {
+                Outcome::Failed { exit: Exit::None, reason: hints::no_shell(&image.reference, &why) }
+            }
             SandboxError::Program(why) => Outcome::Failed { exit: Exit::None, reason: why },
             other => infrastructure(other),
         };
@@ -110,7 +116,7 @@ impl Supervisor<'_> {
             Ok(())
         };
         let quota = Quota { bytes: spec.resources.disk.unwrap_or(surroundings::DISK), files: spec.limits.files };
-        let mut disk = disk::Watch::new(surroundings.places.upper.clone(), quota);
+        let mut disk = disk::Watch::new(surroundings.written(), quota);
         let Course { stopped, standing, ended } = watch::until_the_end(&mut cell, log, followers, patience, &mut disk, begun).map_err(|error| {
             record.started = matches!(error, SandboxError::Killed);
             not_made(error)
@@ -142,7 +148,7 @@ impl Supervisor<'_> {
             (_, Exit::Code(0)) => None,
             (_, exit) if let Some(reason) = limits::exceeded(ended.exceeded, exit, limits, quota) => Some(Outcome::Failed { exit, reason }),
             _ if !ended.is_known => Some(infrastructure("the sandbox was killed from outside; is the machine out of memory?")),
-            (_, exit) => Some(Outcome::Failed { exit, reason: hints::why(exit, log.tail(), host_tools, &self.request.host_path) }),
+            (_, exit) => Some(Outcome::Failed { exit, reason: self.why(exit, log.tail()) }),
         };
         let (outcome, found, discarded) = self.put_away(store, surroundings, wrong);
         *collected = found;
@@ -151,6 +157,13 @@ impl Supervisor<'_> {
         collected.rubbish = Some(scratch);
         record.phases.collect_us = u64::try_from(collecting.elapsed().as_micros()).unwrap_or(u64::MAX);
         Ok(outcome)
+    }
+
+    fn why(&self, exit: Exit, tail: &[u8]) -> String {
+        match &self.request.image {
+            Some(image) => hints::why_in_image(exit, tail, &image.reference),
+            None => hints::why(exit, tail, &self.request.host_tools, &self.request.host_path),
+        }
     }
 
     /// Takes what the step leaves, unless something was wrong with it, and removes the rest.
