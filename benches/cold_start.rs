@@ -51,6 +51,7 @@ const FULL: Parts = Parts { overlay: true, groups: true, host_network: false };
 fn main() {
     let rounds = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(200);
     let only = std::env::args().skip(1).find(|argument| argument.parse::<u32>().is_err() && !argument.starts_with('-')).unwrap_or_default();
+    crun::hide_version_2();
     sandbox::set_program(env!("CARGO_BIN_EXE_tidegate"));
     for (place, folder) in common::places() {
         let bench = Bench::new(folder.path());

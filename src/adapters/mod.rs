@@ -13,4 +13,5 @@ pub mod sandbox;
 pub mod scan;
 pub mod source;
 pub mod state;
+pub mod terminal;
 pub mod workspace;

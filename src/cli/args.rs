@@ -225,6 +225,21 @@ pub enum RunsCommand {
         /// Only this step's
         step: Option<String>,
     },
+    /// Run a step of a past run again, in the same sandbox; the past run stays as it is
+    Replay(ReplayArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct ReplayArguments {
+    /// An id, the beginning of one, or `latest`
+    pub run: String,
+    /// Which step [default: the one that failed]
+    pub step: Option<String>,
+    /// A shell in the sandbox, where the script stops
+    #[arg(long)]
+    pub shell: bool,
+    #[command(flatten)]
+    pub isolation: IsolationArguments,
 }
 
 #[derive(Debug, Args)]
@@ -358,4 +373,11 @@ impl std::str::FromStr for Size {
 pub struct CompletionsArguments {
     /// For which shell
     pub shell: clap_complete::Shell,
+}
+
+impl GatewayArguments {
+    /// Of a command that hosts nothing.
+    pub fn nowhere() -> Self {
+        Self { listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)) }
+    }
 }

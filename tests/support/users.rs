@@ -28,14 +28,26 @@ pub fn again_as_an_ordinary_user(arguments: &[&str]) {
     let under_test = copy(&program(), "tidegate");
     let tmp = folder.path().join("tmp");
     std::fs::create_dir(&tmp).unwrap();
+    // His own list: who runs all tests counts what root skips.
+    let skips = tmp.join("skips");
+    std::fs::write(&skips, "").unwrap();
     let mut command = Command::new(tests);
-    command.args(arguments).env("TIDEGATE_UNDER_TEST", under_test).env("TMPDIR", &tmp).env("HOME", &tmp).current_dir(&tmp);
+    command
+        .args(arguments)
+        .env("TIDEGATE_UNDER_TEST", under_test)
+        .env("TIDEGATE_TEST_SKIPS", &skips)
+        .env("TMPDIR", &tmp)
+        .env("HOME", &tmp)
+        .current_dir(&tmp);
     if tidegate::adapters::sandbox::outer_uid().is_some() {
-        chown(&tmp, Some(SOMEBODY), Some(SOMEBODY)).unwrap();
+        [&tmp, &skips].iter().for_each(|path| chown(path, Some(SOMEBODY), Some(SOMEBODY)).unwrap());
         command.uid(SOMEBODY).gid(SOMEBODY);
     }
     let output = command.output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     assert!(!text.contains("running 0 tests"), "{text}");
+    // What needs root has been told by root; nothing else is left out.
+    let skipped = std::fs::read_to_string(&skips).unwrap();
+    assert!(skipped.lines().all(|line| line.contains("needs root")), "{skipped}");
 }

@@ -9,7 +9,7 @@ use std::io;
 use std::path::Path;
 
 pub use open::{AnyExecutor, Choice, Configuration, Refusal, open};
-pub use sandbox::{SandboxExecutor, supervise};
+pub use sandbox::{Attended, SandboxExecutor, Tampered, Whence, supervise, verify};
 pub use way::{Way, Why};
 
 use crate::model::id::{NodeId, RunId};

@@ -1,9 +1,10 @@
 //! Which executor there is to be had on this machine, or why none.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
-use super::sandbox::SandboxExecutor;
+use super::sandbox::{Attended, SandboxExecutor, Whence};
 use super::{Executor, Standing, Watcher};
 use crate::adapters::image::PullPolicy;
 use crate::adapters::sandbox::{self, Isolation, Verdict};
@@ -95,6 +96,20 @@ impl Executor for AnyExecutor {
 }
 
 impl AnyExecutor {
+    /// See `SandboxExecutor::invoke_aside`.
+    pub async fn invoke_aside(&self, name: &RunId, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
+        match self {
+            Self::Sandbox(executor) => executor.invoke_aside(name, spec, log, watcher).await,
+        }
+    }
+
+    /// See `SandboxExecutor::attend`.
+    pub async fn attend(&self, spec: &InvocationSpec, from: Whence, term: &str, terminal: BorrowedFd<'_>) -> Result<Attended, String> {
+        match self {
+            Self::Sandbox(executor) => executor.attend(spec, from, term, terminal).await,
+        }
+    }
+
     /// Whether its invocations are kept apart.
     pub fn isolates(&self) -> bool {
         match self {

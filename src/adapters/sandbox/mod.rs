@@ -43,12 +43,12 @@ mod unisolated;
 mod warm;
 mod wire;
 
-pub use beside::{Beside, beside};
+pub use beside::{Beside, beside, listen_inside};
 pub use cell::{Cell, begin};
 pub use cgroup::{Exceeded, Limits, sweep_groups};
 pub use course::{Ended, Standing};
 pub use host::TOOL_PATH;
-pub use launch::{Running, SandboxError, spawn};
+pub use launch::{Running, SandboxError, spawn, spawn_on_terminal};
 pub use nursery::{Waiting, init_main, supervisor};
 pub use probe::{Capability, Verdict, probe, try_everything, try_isolation, try_protections};
 pub use program::{program_file, set_program};

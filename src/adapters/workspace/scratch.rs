@@ -17,8 +17,6 @@ pub(super) struct ProcessFolder {
     pub(super) path: PathBuf,
     /// Held, never read. The kernel lets go of it when the last process that has it open has ended.
     lock: Option<File>,
-    /// Made by this process, and so removed by it.
-    mine: bool,
 }
 
 impl ProcessFolder {
@@ -29,11 +27,11 @@ impl ProcessFolder {
         let lock = path.join("lock");
         let held = File::create(&lock).map_err(WorkspaceError::at(&lock))?;
         flock(&held, FlockOperation::NonBlockingLockExclusive).map_err(|error| WorkspaceError::at(&lock)(error.into()))?;
-        Ok(Self { path, lock: Some(held), mine: true })
+        Ok(Self { path, lock: Some(held) })
     }
 
     pub(super) fn joined(path: PathBuf, lock: OwnedFd) -> Self {
-        Self { path, lock: Some(File::from(lock)), mine: false }
+        Self { path, lock: Some(File::from(lock)) }
     }
 
     pub(super) fn lock(&self) -> Option<BorrowedFd<'_>> {
@@ -42,11 +40,8 @@ impl ProcessFolder {
 }
 
 impl Drop for ProcessFolder {
+    /// The last one who has it removes it.
     fn drop(&mut self) {
-        if !self.mine {
-            return;
-        }
-        // Whoever has joined and still lives holds the lock as well, and goes on. Then a later sweep removes it.
         self.lock = None;
         if File::open(self.path.join("lock")).is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()) {
             let _ = clean::remove(&self.path);

@@ -61,7 +61,7 @@ impl Tail {
     fn pass_on(&mut self, path: &Path, sink: &mut dyn LogSink) {
         if self.file.is_none() {
             self.file = File::open(path).ok().filter(|mut file| file.seek(SeekFrom::Start(self.said)).is_ok());
-            self.buffer.resize(1 << 16, 0);
+            self.buffer.resize(1 << 18, 0);
         }
         let Some(file) = &mut self.file else { return };
         while let Ok(length) = file.read(&mut self.buffer)

@@ -8,6 +8,7 @@
 //!     └──── follows both, asks it to stop ◀───────────────┘
 //! ```
 
+mod attended;
 mod collect;
 mod disk;
 mod follow;
@@ -22,6 +23,7 @@ mod request;
 mod supervisor;
 mod surroundings;
 mod values;
+mod verify;
 mod watch;
 
 use std::fs::File;
@@ -45,7 +47,9 @@ use image::Obtained;
 use place::{Known, Place};
 use request::Request;
 
+pub use attended::{Attended, Whence};
 pub use supervisor::supervise;
+pub use verify::{Tampered, verify};
 
 #[derive(Debug)]
 pub struct SandboxExecutor {
@@ -110,6 +114,8 @@ struct Asked {
     said: u64,
     /// How much of its time is over.
     took: Duration,
+    /// Ends when nobody follows it any more.
+    for_followers: bool,
 }
 
 fn infrastructure(reason: impl ToString) -> Outcome {
@@ -124,44 +130,9 @@ fn name_of(isolation: Isolation) -> &'static str {
 }
 
 impl Executor for SandboxExecutor {
-    async fn invoke(&self, spec: InvocationSpec, log: &Path, mut watcher: Watcher) -> InvocationResult {
+    async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
         let place = Place::of(&self.state, &spec.run, &spec.node, spec.attempt);
-        let lock = match place.make() {
-            Ok(lock) => lock,
-            // It was begun before: it is not begun again.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return self.lost(true, "there is a record of it already"),
-            Err(error) => return self.lost(false, format!("its record {} can not be made: {error}", place.path().display())),
-        };
-        let way = Way::of(self.choice, spec.image.is_some(), self.isolation);
-        let Obtained { image, said, took } = match self.obtain(&spec, log, &mut watcher).await {
-            Ok(obtained) => obtained,
-            Err((outcome, said)) => {
-                let mut result = self.without(outcome, false);
-                (result.record.chosen, result.record.log_bytes) = (Some(way.to_string()), said);
-                // Best effort: whoever asks again is told that it did not begin.
-                let _ = place.keep(&result);
-                return result;
-            }
-        };
-        let (image, lease) = image.unzip();
-        let scratch = self.store.fresh_name();
-        match self.ask(&place, lock, Asked { spec, image, way, said, took }, &scratch, log) {
-            Ok(control) => {
-                let result = self.follow(&place, control, log, said, watcher).await;
-                drop(lease);
-                // A supervisor that was killed can not; every other removes it itself.
-                if let Outcome::Infrastructure { .. } = result.outcome {
-                    let store = self.store.clone();
-                    let _ = tokio::task::spawn_blocking(move || store.take_away(&scratch)).await;
-                }
-                result
-            }
-            Err(error) => {
-                // Nobody has been told of it.
-                let _ = place.remove();
-                self.lost(false, format!("its supervisor could not be started: {error}"))
-            }
-        }
+        self.invoke_at(place, spec, log, watcher, false).await
     }
 
     async fn resume(&self, run: &RunId, node: &NodeId, attempt: u32, log: &Path, watcher: Watcher) -> InvocationResult {
@@ -200,6 +171,54 @@ impl Executor for SandboxExecutor {
 }
 
 impl SandboxExecutor {
+    /// Runs what has run before once more, outside of its run: its record is kept under another name, and it ends when nobody follows it any more.
+    pub async fn invoke_aside(&self, name: &RunId, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
+        let place = Place::of(&self.state, name, &spec.node, spec.attempt);
+        let result = self.invoke_at(place.clone(), spec, log, watcher, true).await;
+        // What can not be removed now is swept later.
+        let _ = place.remove();
+        result
+    }
+
+    async fn invoke_at(&self, place: Place, spec: InvocationSpec, log: &Path, mut watcher: Watcher, for_followers: bool) -> InvocationResult {
+        let lock = match place.make() {
+            Ok(lock) => lock,
+            // It was begun before: it is not begun again.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return self.lost(true, "there is a record of it already"),
+            Err(error) => return self.lost(false, format!("its record {} can not be made: {error}", place.path().display())),
+        };
+        let way = Way::of(self.choice, spec.image.is_some(), self.isolation);
+        let Obtained { image, said, took } = match self.obtain(&spec, log, &mut watcher).await {
+            Ok(obtained) => obtained,
+            Err((outcome, said)) => {
+                let mut result = self.without(outcome, false);
+                (result.record.chosen, result.record.log_bytes) = (Some(way.to_string()), said);
+                // Best effort: whoever asks again is told that it did not begin.
+                let _ = place.keep(&result);
+                return result;
+            }
+        };
+        let (image, lease) = image.unzip();
+        let scratch = self.store.fresh_name();
+        match self.ask(&place, lock, Asked { spec, image, way, said, took, for_followers }, &scratch, log) {
+            Ok(control) => {
+                let result = self.follow(&place, control, log, said, watcher).await;
+                drop(lease);
+                // A supervisor that was killed can not; every other removes it itself.
+                if let Outcome::Infrastructure { .. } = result.outcome {
+                    let store = self.store.clone();
+                    let _ = tokio::task::spawn_blocking(move || store.take_away(&scratch)).await;
+                }
+                result
+            }
+            Err(error) => {
+                // Nobody has been told of it.
+                let _ = place.remove();
+                self.lost(false, format!("its supervisor could not be started: {error}"))
+            }
+        }
+    }
+
     /// Lets a supervisor be born, and asks it. From here on the invocation is its own.
     fn ask(&self, place: &Place, lock: File, asked: Asked, scratch_name: &str, log: &Path) -> io::Result<UnixStream> {
         let asked_us = sandbox::monotonic_us();
@@ -222,6 +241,7 @@ impl SandboxExecutor {
             owner: sandbox::outer_uid(),
             place: place.path().to_owned(),
             log: log.to_owned(),
+            for_followers: asked.for_followers,
         };
         let (control, far) = UnixStream::pair()?;
         let warm = sandbox::is_warm() && self.isolation == Isolation::Full && request.spec.network != Network::Open && self.host_tools.is_empty();

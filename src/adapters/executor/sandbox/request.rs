@@ -39,4 +39,6 @@ pub(super) struct Request {
     pub(super) place: PathBuf,
     /// The file for what the step says.
     pub(super) log: PathBuf,
+    /// Whether it shall end when nobody follows it any more.
+    pub(super) for_followers: bool,
 }

@@ -38,7 +38,7 @@ pub fn supervise(descriptors: Vec<OwnedFd>, waiting: Option<Waiting>) -> ExitCod
     let control = UnixStream::from(control);
     let Ok(request) = sandbox::read_message::<Request>(&control) else { return ExitCode::FAILURE };
     let place = Place::at(request.place.clone());
-    let Ok(mut followers) = place.listen().and_then(|door| Followers::new(control, door)) else { return ExitCode::FAILURE };
+    let Ok(mut followers) = place.listen().and_then(|door| Followers::new(control, door, request.for_followers)) else { return ExitCode::FAILURE };
     let (result, rubbish) = Supervisor { place: &place, lock: lock.as_fd(), request: &request }.run(&mut followers, scratch, waiting);
     // Without a result the invocation is lost, which is what everybody then sees.
     let kept = place.keep(&result);

@@ -100,6 +100,15 @@ impl Surroundings {
         Ok(Self { sandbox, places, scratch })
     }
 
+    /// Another file for the step to see, and to run instead of its script.
+    pub(super) fn run_instead(&mut self, text: &str, arguments: &[&str]) -> Result<(), WorkspaceError> {
+        let (source, target) = (self.scratch.path().join("instead"), Path::new(INNER).join("shell"));
+        fs::write(&source, text).map_err(|error| WorkspaceError::File { path: source.clone(), why: error.to_string() })?;
+        self.sandbox.argv = ["/bin/sh", &target.display().to_string()].into_iter().chain(arguments.iter().copied()).map(str::to_owned).collect();
+        self.sandbox.read_only.push(Bind { source, target });
+        Ok(())
+    }
+
     /// Where what it writes ends up on disk.
     pub(super) fn written(&self) -> Vec<PathBuf> {
         std::iter::once(&self.places.upper).chain(self.sandbox.root.as_ref().map(|root| &root.upper)).cloned().collect()
