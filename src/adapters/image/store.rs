@@ -55,7 +55,14 @@ pub struct User {
 
 /// As long as it is held, nothing of the image is removed.
 #[derive(Debug)]
-pub struct Lease(#[expect(dead_code, reason = "held, never read")] File);
+pub struct Lease(File);
+
+impl Lease {
+    /// Now is its last use. That nobody may write it down is no reason not to use it.
+    pub(super) fn touch(&self) {
+        let _ = self.0.set_modified(SystemTime::now());
+    }
+}
 
 /// The record of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -253,8 +260,6 @@ fn lease(record: &Path) -> Result<Lease, ImageError> {
     if (held.ino(), held.dev()) != (there.ino(), there.dev()) {
         return Err(gone());
     }
-    // Its last use. That nobody may write it down is no reason not to use it.
-    let _ = file.set_modified(SystemTime::now());
     Ok(Lease(file))
 }
 
