@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::adapters::egress;
 use crate::adapters::image::Image;
-use crate::adapters::sandbox::{self, Bind, INNER_HOME, ImageRoot, Isolation, Limits, Overlay, SandboxSpec, TOOL_PATH, program_file};
+use crate::adapters::sandbox::{self, Bind, INNER_HOME, ImageRoot, Isolation, Limits, NetworkOf, Overlay, SandboxSpec, TOOL_PATH, program_file};
 use crate::adapters::workspace::{Removed, Scratch, Store, WorkspaceError, count};
 use crate::model::egress::Policy;
 use crate::model::invocation::{Discarded, InvocationSpec};
@@ -91,7 +91,7 @@ impl Surroundings {
             read_only,
             writable: vec![Bind { source: answers, target: Path::new(INNER).join("answers") }],
             tmp_size: TMP,
-            host_network: spec.network == Network::Open,
+            network: if spec.network == Network::Open { NetworkOf::Host } else { NetworkOf::Own },
             listen: (filtered && isolation == Isolation::Full).then_some(egress::PORT),
             required: sandbox::required_for(required, &limits),
             limits,
