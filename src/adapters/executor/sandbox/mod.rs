@@ -20,6 +20,7 @@ mod log;
 mod merged;
 mod place;
 mod request;
+mod services;
 mod supervisor;
 mod surroundings;
 mod values;
@@ -109,6 +110,8 @@ impl SandboxExecutor {
 struct Asked {
     spec: InvocationSpec,
     image: Option<Image>,
+    /// Of its services.
+    services: Vec<Image>,
     way: Way,
     /// Bytes that are in the log already.
     said: u64,
@@ -188,7 +191,7 @@ impl SandboxExecutor {
             Err(error) => return self.lost(false, format!("its record {} can not be made: {error}", place.path().display())),
         };
         let way = Way::of(self.choice, spec.image.is_some(), self.isolation);
-        let Obtained { image, said, took } = match self.obtain(&spec, log, &mut watcher).await {
+        let Obtained { image, services, said, took } = match self.obtain(&spec, log, &mut watcher).await {
             Ok(obtained) => obtained,
             Err((outcome, said)) => {
                 let mut result = self.without(outcome, false);
@@ -199,11 +202,12 @@ impl SandboxExecutor {
             }
         };
         let (image, lease) = image.unzip();
+        let (services, leases): (Vec<_>, Vec<_>) = services.into_iter().unzip();
         let scratch = self.store.fresh_name();
-        match self.ask(&place, lock, Asked { spec, image, way, said, took, for_followers }, &scratch, log) {
+        match self.ask(&place, lock, Asked { spec, image, services, way, said, took, for_followers }, &scratch, log) {
             Ok(control) => {
                 let result = self.follow(&place, control, log, said, watcher).await;
-                drop(lease);
+                drop((lease, leases));
                 // A supervisor that was killed can not; every other removes it itself.
                 if let Outcome::Infrastructure { .. } = result.outcome {
                     let store = self.store.clone();
@@ -228,6 +232,7 @@ impl SandboxExecutor {
             asked_us,
             spec: asked.spec,
             image: asked.image,
+            services: asked.services,
             chosen: asked.way.to_string(),
             said: asked.said,
             took: asked.took,
@@ -244,7 +249,9 @@ impl SandboxExecutor {
             for_followers: asked.for_followers,
         };
         let (control, far) = UnixStream::pair()?;
-        let warm = sandbox::is_warm() && self.isolation == Isolation::Full && request.spec.network != Network::Open && self.host_tools.is_empty();
+        // One that waits has a network of its own, without services.
+        let fits = request.spec.network != Network::Open && request.spec.services.is_empty() && self.host_tools.is_empty();
+        let warm = sandbox::is_warm() && self.isolation == Isolation::Full && fits;
         sandbox::supervisor(&[far.as_fd(), lock.as_fd(), scratch], warm)?;
         drop(far);
         sandbox::write_message(&control, &request)?;

@@ -16,6 +16,9 @@ pub(super) struct Request {
     pub(super) spec: InvocationSpec,
     /// The image that it runs in, which is there.
     pub(super) image: Option<Image>,
+    /// Those of its services, in their order, which are there as well.
+    #[serde(default)]
+    pub(super) services: Vec<Image>,
     /// Why this executor runs it, for the record.
     pub(super) chosen: String,
     /// Bytes that are in the log already, and stay there.

@@ -19,6 +19,7 @@ use super::followers::Followers;
 use super::log::Log;
 use super::place::Place;
 use super::request::Request;
+use super::services::Services;
 use super::surroundings::{self, Surroundings};
 use super::watch::{self, Course, Patience, Stopped};
 use super::{hints, limits};
@@ -91,11 +92,10 @@ impl Supervisor<'_> {
     ) -> Result<Outcome, Outcome> {
         let Request { spec, isolation, host_tools, required, asked_us, image, .. } = self.request;
         // As long as this is held, nobody removes the image.
-        let _lease = image.as_ref().map(Image::lease).transpose().map_err(infrastructure)?;
+        let _leases = image.iter().chain(&self.request.services).map(Image::lease).collect::<Result<Vec<_>, _>>().map_err(infrastructure)?;
         let patience = Patience { deadline: Instant::now().checked_add(spec.timeout.saturating_sub(self.request.took)), grace: spec.grace };
-        let surroundings =
+        let mut surroundings =
             Surroundings::make(store, &self.request.scratch, spec, image.as_ref(), host_tools, *isolation, required).map_err(infrastructure)?;
-        record.phases.workspace_us = sandbox::monotonic_us().saturating_sub(*asked_us);
 
         let not_made = |error| match error {
             SandboxError::Program(why) if let Some(image) = image => {
@@ -104,8 +104,16 @@ impl Supervisor<'_> {
             SandboxError::Program(why) => Outcome::Failed { exit: Exit::None, reason: why },
             other => infrastructure(other),
         };
+        let mut services = Services::begin(self.request, store, &mut surroundings, self.lock)?;
+        let quota = Quota { bytes: spec.resources.disk.unwrap_or(surroundings::DISK), files: spec.limits.files };
+        let mut disk = disk::Watch::new(surroundings.written().into_iter().chain(services.written()).collect(), quota);
+        if let Err(outcome) = services.until_ready(log, followers, patience, &mut disk, quota) {
+            record.services = services.end();
+            return Err(outcome);
+        }
+        record.phases.workspace_us = sandbox::monotonic_us().saturating_sub(*asked_us);
         self.place.mark_started().map_err(|error| infrastructure(format!("its record can not be kept: {error}")))?;
-        let mut cell = sandbox::begin(&surroundings.sandbox, self.lock, waiting).map_err(infrastructure)?;
+        let mut cell = services.cell_of_the_step(&surroundings, self.lock, waiting).map_err(infrastructure)?;
         let policy = Policy::of(&spec.network);
         let mut proxy = None;
         let begun = |standing: &mut Standing| {
@@ -115,14 +123,15 @@ impl Supervisor<'_> {
             }
             Ok(())
         };
-        let quota = Quota { bytes: spec.resources.disk.unwrap_or(surroundings::DISK), files: spec.limits.files };
-        let mut disk = disk::Watch::new(surroundings.written(), quota);
-        let Course { stopped, standing, ended } = watch::until_the_end(&mut cell, log, followers, patience, &mut disk, begun).map_err(|error| {
-            record.started = matches!(error, SandboxError::Killed);
-            not_made(error)
-        })?;
+        let Course { stopped, standing, ended } = watch::until_the_end(&mut cell, log, followers, patience, &mut disk, &mut services, begun)
+            .map_err(|error| {
+                record.started = matches!(error, SandboxError::Killed);
+                not_made(error)
+            })?;
         let excess = if let Stopped::TooMuch(excess) = stopped { Some(excess) } else { disk.measure() };
         drop(cell);
+        let trouble = services.trouble();
+        record.services = services.end();
         let filtered = proxy.is_some();
         record.egress = proxy.map(Proxy::end).unwrap_or_default();
         if let Some(standing) = standing {
@@ -148,7 +157,7 @@ impl Supervisor<'_> {
             (_, Exit::Code(0)) => None,
             (_, exit) if let Some(reason) = limits::exceeded(ended.exceeded, exit, limits, quota) => Some(Outcome::Failed { exit, reason }),
             _ if !ended.is_known => Some(infrastructure("the sandbox was killed from outside; is the machine out of memory?")),
-            (_, exit) => Some(Outcome::Failed { exit, reason: self.why(exit, log.tail()) }),
+            (_, exit) => Some(Outcome::Failed { exit, reason: format!("{}{trouble}", self.why(exit, log.tail())) }),
         };
         let (outcome, found, discarded) = self.put_away(store, surroundings, wrong);
         *collected = found;

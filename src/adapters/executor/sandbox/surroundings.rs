@@ -13,8 +13,8 @@ use crate::model::invocation::{Discarded, InvocationSpec};
 use crate::model::limits::{Network, Resources};
 
 const WORKSPACE: &str = "/workspace";
-const INNER: &str = "/run/tidegate";
-const TMP: u64 = 1 << 30;
+pub(super) const INNER: &str = "/run/tidegate";
+pub(super) const TMP: u64 = 1 << 30;
 
 pub(super) struct Surroundings {
     pub(super) sandbox: SandboxSpec,
@@ -48,7 +48,7 @@ impl Surroundings {
         let tree = scratch.folder(store, "tree")?;
         let answers = scratch.folder(store, "answers")?;
         let _ = (scratch.folder(store, "tree/upper")?, scratch.folder(store, "tree/work")?);
-        let root = image.map(|image| root(store, &scratch, image)).transpose()?;
+        let root = image.map(|image| root(store, &scratch, image, "root")).transpose()?;
         // An image has its own, for another system perhaps.
         let host_tools = if image.is_some() { &[] } else { host_tools };
         let script = scratch.path().join("script");
@@ -109,6 +109,16 @@ impl Surroundings {
         Ok(())
     }
 
+    pub(super) fn scratch(&self) -> &Scratch {
+        &self.scratch
+    }
+
+    /// It is on one network with its services, whose names are in this file.
+    pub(super) fn share(&mut self, hosts: PathBuf) {
+        self.sandbox.network = NetworkOf::Shared;
+        self.sandbox.read_only.push(Bind { source: hosts, target: "/etc/hosts".into() });
+    }
+
     /// Where what it writes ends up on disk.
     pub(super) fn written(&self) -> Vec<PathBuf> {
         std::iter::once(&self.places.upper).chain(self.sandbox.root.as_ref().map(|root| &root.upper)).cloned().collect()
@@ -134,9 +144,9 @@ impl Surroundings {
 }
 
 /// An image's layers, and an empty one for what is written outside of the workspace.
-fn root(store: &Store, scratch: &Scratch, image: &Image) -> Result<ImageRoot, WorkspaceError> {
-    let _ = scratch.folder(store, "root")?;
-    let (upper, work) = (scratch.folder(store, "root/upper")?, scratch.folder(store, "root/work")?);
+pub(super) fn root(store: &Store, scratch: &Scratch, image: &Image, name: &str) -> Result<ImageRoot, WorkspaceError> {
+    let _ = scratch.folder(store, name)?;
+    let (upper, work) = (scratch.folder(store, &format!("{name}/upper"))?, scratch.folder(store, &format!("{name}/work"))?);
     let home = image.user.home.as_ref().map(PathBuf::from);
     Ok(ImageRoot { folder: image.folder.clone(), lower: image.layers.clone(), upper, work, uid: image.user.uid, gid: image.user.gid, home })
 }
@@ -216,7 +226,7 @@ fn environment(spec: &InvocationSpec, image: Option<&Image>, host_tools: &[PathB
         env.extend(image.user.home.clone().map(|home| ("HOME".to_owned(), home)));
         env.extend(image.env.iter().filter(|(name, _)| *name != "PATH").map(|(name, value)| (name.clone(), value.clone())));
     }
-    env.extend(proxied.then(egress::environment).into_iter().flatten());
+    env.extend(proxied.then(|| egress::environment(spec.services.iter().map(|service| service.name.as_str()))).into_iter().flatten());
     env.extend(spec.env.clone());
     // What a step says about itself can not replace what is true.
     env.extend(
