@@ -57,7 +57,7 @@ struct Supervisor<'a> {
 }
 
 impl Supervisor<'_> {
-    fn run(&self, followers: &mut Followers, scratch: OwnedFd, waiting: Option<Waiting>) -> (InvocationResult, Option<Scratch>) {
+    fn run(&self, followers: &mut Followers, scratch: OwnedFd, waiting: Option<Waiting>) -> (InvocationResult, (Option<Scratch>, Store)) {
         let request = self.request;
         let (executor, host_tools) = (name_of(request.isolation).to_owned(), request.host_tools.clone());
         let mut record = InvocationRecord { executor, host_tools, ..InvocationRecord::default() };
@@ -76,7 +76,7 @@ impl Supervisor<'_> {
         };
         let rubbish = collected.rubbish.take();
         let result = InvocationResult { outcome, record, artifacts: collected.artifacts, values: collected.values, layer: collected.layer };
-        (result, rubbish)
+        (result, (rubbish, store))
     }
 
     /// `Err` is an outcome as well: the early way out.
