@@ -144,6 +144,12 @@ pub struct IsolationArguments {
     /// What runs the steps
     #[arg(long, value_name = "EXECUTOR", default_value = "sandbox")]
     pub executor: ExecutorArgument,
+    /// The container engine's socket [default: $DOCKER_HOST, $CONTAINER_HOST, or where Docker and Podman have it]
+    #[arg(long, value_name = "SOCKET")]
+    pub engine: Option<String>,
+    /// When the container engine fetches a step's image
+    #[arg(long, value_name = "WHEN", default_value = "missing")]
+    pub pull: PullArgument,
     /// Run steps and functions without isolation where the machine has none
     #[arg(long)]
     pub allow_unisolated: bool,
@@ -156,6 +162,13 @@ pub struct IsolationArguments {
 pub enum ExecutorArgument {
     Sandbox,
     Container,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PullArgument {
+    Missing,
+    Always,
+    Never,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -33,7 +33,7 @@ async fn serve(global: &Global, arguments: &ServeArguments) -> Result<Exit, (Exi
     let mut stop = stop_signals().map_err(|error| ours(format!("signals can not be handled on this machine: {error}")))?;
     let gateway = GatewayArguments { listen: arguments.listen };
     // As every other command: what dead processes left is ended before anything is served.
-    let session = Session::open(global, &arguments.isolation, &gateway).map_err(|error| (error.exit(), error.to_string()))?;
+    let session = Session::open(global, &arguments.isolation, &gateway).await.map_err(|error| (error.exit(), error.to_string()))?;
     session.recover(Rest::Run).await.map_err(ours)?;
     for shown in session.observer.drain() {
         if let Shown::Note(text) = shown {

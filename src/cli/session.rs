@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::args::{ExecutorArgument, GatewayArguments, Global, IsolationArguments};
+use super::args::{ExecutorArgument, GatewayArguments, Global, IsolationArguments, PullArgument};
 use super::exit::Exit;
-use crate::adapters::executor::{self, AnyExecutor, Choice, Configuration, Refusal};
+use crate::adapters::executor::{self, AnyExecutor, Choice, Configuration, EngineError, Pull, Refusal};
 use crate::adapters::gateway::Isolation;
 use crate::adapters::journal::{self, AnyJournal, JournalError};
 use crate::adapters::mailbox::Mailbox;
@@ -50,7 +50,7 @@ impl SessionError {
     /// What the command line asked for and can not be had, or what the machine lacks.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Refused(Refusal::Container | Refusal::HostTools { .. }) => Exit::Usage,
+            Self::Refused(Refusal::Engine(EngineError::Remote { .. }) | Refusal::HostTools { .. }) => Exit::Usage,
             _ => Exit::Infrastructure,
         }
     }
@@ -58,14 +58,11 @@ impl SessionError {
 
 impl Session {
     /// Opens everything. Needs a tokio runtime around it.
-    pub fn open(global: &Global, isolation: &IsolationArguments, gateway: &GatewayArguments) -> Result<Self, SessionError> {
+    pub async fn open(global: &Global, isolation: &IsolationArguments, gateway: &GatewayArguments) -> Result<Self, SessionError> {
         let state = StateFolder::open(state::locate(global.state_dir.as_deref(), |name| std::env::var_os(name))?)?;
         let owner = state.claim()?;
         let journal = journal::open(&state.journal(), owner.id())?;
         let store = Store::open(state.root(), sandbox::outer_uid())?;
-        // Before anything new is made, what dead processes left is removed.
-        store.sweep()?;
-        sandbox::sweep_groups();
         let choice = match isolation.executor {
             ExecutorArgument::Sandbox => Choice::Sandbox,
             ExecutorArgument::Container => Choice::Container,
@@ -75,8 +72,18 @@ impl Session {
             store: store.clone(),
             allow_unisolated: isolation.allow_unisolated,
             host_tools: isolation.host_tools.clone(),
+            engine: isolation.engine.clone(),
+            pull: match isolation.pull {
+                PullArgument::Missing => Pull::Missing,
+                PullArgument::Always => Pull::Always,
+                PullArgument::Never => Pull::Never,
+            },
         };
-        let executor = Arc::new(executor::open(choice, configuration)?);
+        let executor = Arc::new(executor::open(choice, configuration).await?);
+        // Before anything new is made, what dead processes left is removed: first whoever may still write, then what was written.
+        executor.tidy().await.map_err(Refusal::from)?;
+        store.sweep()?;
+        sandbox::sweep_groups();
         let options = LocalOptions {
             isolation: if executor.isolates() { Isolation::Full } else { Isolation::None },
             host_tools: isolation.host_tools.clone(),

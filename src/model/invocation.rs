@@ -98,6 +98,9 @@ pub struct InvocationRecord {
     pub log_dropped_bytes: u64,
     /// What it wrote outside of its outputs, which was thrown away.
     pub discarded: Discarded,
+    /// The image that it ran in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageUsed>,
     /// Whether the step's first process had begun: what it did can have had effects.
     #[serde(default)]
     pub started: bool,
@@ -107,6 +110,14 @@ pub struct InvocationRecord {
     /// Bytes that its processes had the machine write to storage.
     #[serde(default)]
     pub written_bytes: u64,
+}
+
+/// An image as it was named, and what that meant at the time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageUsed {
+    pub reference: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
 }
 
 /// Microseconds spent in each phase of an invocation, in order. Cold start is what lies between `queued` and `run`: waiting for room is not the sandbox's doing.

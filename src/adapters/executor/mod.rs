@@ -1,13 +1,17 @@
 //! What runs invocations.
 
+mod container;
 mod open;
 mod sandbox;
+mod supervisor;
 
 use std::io;
 use std::path::Path;
 
+pub use container::{ContainerExecutor, Engine, EngineError, Pull, find_engine};
 pub use open::{AnyExecutor, Choice, Configuration, Refusal, open};
-pub use sandbox::{SandboxExecutor, supervise};
+pub use sandbox::SandboxExecutor;
+pub use supervisor::supervise;
 
 use crate::model::id::{NodeId, RunId};
 use crate::model::invocation::{InvocationResult, InvocationSpec};

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::container::{self, ContainerExecutor, Engine, EngineError, Pull};
 use super::sandbox::SandboxExecutor;
 use super::{Executor, Standing, Watcher};
 use crate::adapters::sandbox::{self, Isolation, Verdict};
@@ -25,15 +26,18 @@ pub struct Configuration {
     pub allow_unisolated: bool,
     /// Host folders shown read-only; their `bin` folders are put on the path.
     pub host_tools: Vec<PathBuf>,
+    /// The container engine's socket, where it was named.
+    pub engine: Option<String>,
+    pub pull: Pull,
 }
 
 /// Why there is no executor, and the ways out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    #[error(
-        "not supported yet: --executor container. Steps run in the sandbox, which needs no container engine: leave the option out, or see `tidegate doctor`"
-    )]
-    Container,
+    #[error("{0}\n  Without --executor container steps run in the sandbox, which needs no engine")]
+    Engine(#[from] EngineError),
+    #[error("the state folder can not be told from others: {0}")]
+    Identity(String),
     #[error(
         "this machine can not isolate steps: {why}\n  {remedy}\n  Or run without isolation: --allow-unisolated (steps can then read and change whatever you can)"
     )]
@@ -46,37 +50,44 @@ pub enum Refusal {
 #[derive(Debug)]
 pub enum AnyExecutor {
     Sandbox(SandboxExecutor),
+    Container(ContainerExecutor),
 }
 
 impl Executor for AnyExecutor {
     async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
         match self {
             Self::Sandbox(executor) => executor.invoke(spec, log, watcher).await,
+            Self::Container(executor) => executor.invoke(spec, log, watcher).await,
         }
     }
     async fn resume(&self, run: &RunId, node: &NodeId, attempt: u32, log: &Path, watcher: Watcher) -> InvocationResult {
         match self {
             Self::Sandbox(executor) => executor.resume(run, node, attempt, log, watcher).await,
+            Self::Container(executor) => executor.resume(run, node, attempt, log, watcher).await,
         }
     }
     fn standing(&self, run: &RunId, node: &NodeId, attempt: u32) -> Standing {
         match self {
             Self::Sandbox(executor) => executor.standing(run, node, attempt),
+            Self::Container(executor) => executor.standing(run, node, attempt),
         }
     }
     fn forget(&self, run: &RunId, node: &NodeId, attempt: u32) {
         match self {
             Self::Sandbox(executor) => executor.forget(run, node, attempt),
+            Self::Container(executor) => executor.forget(run, node, attempt),
         }
     }
     fn recorded(&self) -> io::Result<Vec<String>> {
         match self {
             Self::Sandbox(executor) => executor.recorded(),
+            Self::Container(executor) => executor.recorded(),
         }
     }
     fn sweep(&self, runs: &[String]) -> io::Result<usize> {
         match self {
             Self::Sandbox(executor) => executor.sweep(runs),
+            Self::Container(executor) => executor.sweep(runs),
         }
     }
 }
@@ -86,14 +97,28 @@ impl AnyExecutor {
     pub fn isolates(&self) -> bool {
         match self {
             Self::Sandbox(executor) => executor.isolation() == Isolation::Full,
+            Self::Container(_) => true,
+        }
+    }
+
+    /// Removes what killed processes left where it is not in the state folder. Answers how many invocations that were of.
+    pub async fn tidy(&self) -> Result<usize, EngineError> {
+        match self {
+            Self::Sandbox(_) => Ok(0),
+            Self::Container(executor) => executor.tidy().await,
         }
     }
 }
 
 /// Opens an executor. Where it needs isolation, the machine is tried first: better no run than one that is not what it says.
-pub fn open(choice: Choice, configuration: Configuration) -> Result<AnyExecutor, Refusal> {
+pub async fn open(choice: Choice, configuration: Configuration) -> Result<AnyExecutor, Refusal> {
     match choice {
-        Choice::Container => Err(Refusal::Container),
+        Choice::Container => {
+            let socket = container::find_engine(configuration.engine.as_deref(), |name| std::env::var_os(name))?;
+            let engine = Engine::at(&socket).await?;
+            let executor = ContainerExecutor::new(&configuration.state, configuration.store, engine, configuration.pull);
+            executor.map(AnyExecutor::Container).map_err(|error| Refusal::Identity(error.to_string()))
+        }
         Choice::Sandbox => {
             let mut host_tools = Vec::new();
             for path in &configuration.host_tools {

@@ -51,6 +51,7 @@ pub use program::{program_file, set_program};
 pub use spec::*;
 pub use sys::monotonic_us;
 pub use trees::outer_uid;
+pub use unisolated::copy as copy_tree;
 pub use warm::{is_on as is_warm, set as set_warm};
 pub use wire::{read_blocking as read_message, write_blocking as write_message};
 

@@ -1,191 +1,79 @@
-//! Invocations in the local sandbox, each owned by a supervisor: a process that outlives tidegate.
-//!
-//! ```text
-//! tidegate ──Request──▶ supervisor ──▶ sandbox ──▶ the step
-//!     ▲                     │
-//!     │                     ├──▶ log, a file ─────────────┐
-//!     │                     └──▶ record: started, result ─┤ (place.rs)
-//!     └──── follows both, asks it to stop ◀───────────────┘
-//! ```
+//! Invocations in the local sandbox (`adapters/sandbox`), each owned by a supervisor (`supervisor/`).
 
-mod collect;
-mod disk;
-mod follow;
-mod followers;
-mod hints;
-mod limits;
-mod log;
-mod merged;
-mod place;
-mod request;
 mod supervisor;
 mod surroundings;
-mod values;
 mod watch;
 
-use std::fs::File;
 use std::io;
-use std::os::fd::AsFd as _;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
+use super::supervisor::desk::Desk;
+use super::supervisor::request::Way;
 use super::{Executor, Standing, Watcher};
 use crate::adapters::sandbox::{self, Isolation};
 use crate::adapters::workspace::Store;
 use crate::model::id::{NodeId, RunId};
-use crate::model::invocation::{InvocationRecord, InvocationResult, InvocationSpec};
+use crate::model::invocation::{InvocationResult, InvocationSpec};
 use crate::model::limits::Network;
-use crate::model::outcome::Outcome;
 
-use place::{Known, Place};
-use request::Request;
+pub(super) use supervisor::perform;
+pub(super) use surroundings::{DISK, INNER, Places, TMP, WORKSPACE, limits_of, told};
 
-pub use supervisor::supervise;
+/// What the sandbox shall be like, besides what the step says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Setup {
+    pub(super) isolation: Isolation,
+    pub(super) host_tools: Vec<PathBuf>,
+}
+
+impl Setup {
+    pub(super) fn name(&self) -> &'static str {
+        match self.isolation {
+            Isolation::Full => "sandbox",
+            Isolation::None => "unisolated",
+        }
+    }
+}
 
 #[derive(Debug)]
 pub struct SandboxExecutor {
-    state: PathBuf,
-    store: Store,
-    host_tools: Vec<PathBuf>,
-    isolation: Isolation,
+    desk: Desk,
+    setup: Setup,
 }
 
 impl SandboxExecutor {
     /// `state`: the state folder, which `store` is in.
     pub fn new(state: &Path, store: Store, host_tools: Vec<PathBuf>, isolation: Isolation) -> Self {
-        Self { state: state.to_owned(), store, host_tools, isolation }
+        let setup = Setup { isolation, host_tools };
+        Self { desk: Desk::new(state, store, setup.name()), setup }
     }
 
     pub fn isolation(&self) -> Isolation {
-        self.isolation
-    }
-}
-
-fn infrastructure(reason: impl ToString) -> Outcome {
-    Outcome::Infrastructure { reason: reason.to_string() }
-}
-
-fn name_of(isolation: Isolation) -> &'static str {
-    match isolation {
-        Isolation::Full => "sandbox",
-        Isolation::None => "unisolated",
+        self.setup.isolation
     }
 }
 
 impl Executor for SandboxExecutor {
     async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
-        let place = Place::of(&self.state, &spec.run, &spec.node, spec.attempt);
-        let lock = match place.make() {
-            Ok(lock) => lock,
-            // It was begun before: it is not begun again.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return self.lost(true, "there is a record of it already"),
-            Err(error) => return self.lost(false, format!("its record {} can not be made: {error}", place.path().display())),
-        };
-        let scratch = self.store.fresh_name();
-        match self.ask(&place, lock, spec, &scratch, log) {
-            Ok(control) => {
-                let result = self.follow(&place, control, log, watcher).await;
-                // A supervisor that was killed can not; every other removes it itself.
-                if let Outcome::Infrastructure { .. } = result.outcome {
-                    let store = self.store.clone();
-                    let _ = tokio::task::spawn_blocking(move || store.take_away(&scratch)).await;
-                }
-                result
-            }
-            Err(error) => {
-                // Nobody has been told of it.
-                let _ = place.remove();
-                self.lost(false, format!("its supervisor could not be started: {error}"))
-            }
-        }
+        let Setup { isolation, host_tools } = &self.setup;
+        let warm = sandbox::is_warm() && *isolation == Isolation::Full && spec.network == Network::None && host_tools.is_empty();
+        self.desk.invoke(spec, Way::Sandbox(self.setup.clone()), warm, log, watcher).await
     }
-
     async fn resume(&self, run: &RunId, node: &NodeId, attempt: u32, log: &Path, watcher: Watcher) -> InvocationResult {
-        let place = Place::of(&self.state, run, node, attempt);
-        match place.known() {
-            Known::Ended(result) => *result,
-            Known::Lost { started } => self.lost(started, "nobody was left to say how it ended"),
-            Known::Living => match place.connect() {
-                Ok(control) => self.follow(&place, control, log, watcher).await,
-                // It has ended between the two.
-                Err(_) => self.outcome_of(&place),
-            },
-        }
+        self.desk.resume(run, node, attempt, log, watcher).await
     }
-
     fn standing(&self, run: &RunId, node: &NodeId, attempt: u32) -> Standing {
-        match Place::of(&self.state, run, node, attempt).known() {
-            Known::Living => Standing::Living,
-            Known::Ended(result) => Standing::Ended(result),
-            Known::Lost { started } => Standing::Ended(Box::new(self.lost(started, "nobody was left to say how it ended"))),
-        }
+        self.desk.standing(run, node, attempt)
     }
-
     fn forget(&self, run: &RunId, node: &NodeId, attempt: u32) {
-        // What can not be removed now is swept later.
-        let _ = Place::of(&self.state, run, node, attempt).remove();
+        self.desk.forget(run, node, attempt);
     }
-
     fn recorded(&self) -> io::Result<Vec<String>> {
-        place::recorded(&self.state)
+        self.desk.recorded()
     }
-
     fn sweep(&self, runs: &[String]) -> io::Result<usize> {
-        place::sweep(&self.state, runs)
-    }
-}
-
-impl SandboxExecutor {
-    /// Lets a supervisor be born, and asks it. From here on the invocation is its own.
-    fn ask(&self, place: &Place, lock: File, spec: InvocationSpec, scratch_name: &str, log: &Path) -> io::Result<UnixStream> {
-        let asked_us = sandbox::monotonic_us();
-        let (own, scratch) = self.store.own();
-        let scratch = scratch.ok_or_else(|| io::Error::other("the scratch folder is closed"))?;
-        let request = Request {
-            asked_us,
-            spec,
-            isolation: self.isolation,
-            host_tools: self.host_tools.clone(),
-            host_path: std::env::var_os("PATH").map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
-            state: self.state.clone(),
-            own: own.to_owned(),
-            scratch: scratch_name.to_owned(),
-            owner: sandbox::outer_uid(),
-            place: place.path().to_owned(),
-            log: log.to_owned(),
-        };
-        let (control, far) = UnixStream::pair()?;
-        let warm = sandbox::is_warm() && self.isolation == Isolation::Full && request.spec.network == Network::None && self.host_tools.is_empty();
-        sandbox::supervisor(&[far.as_fd(), lock.as_fd(), scratch], warm)?;
-        drop(far);
-        sandbox::write_message(&control, &request)?;
-        Ok(control)
-    }
-
-    async fn follow(&self, place: &Place, control: UnixStream, log: &Path, watcher: Watcher) -> InvocationResult {
-        let Watcher { log: mut sink, cancel } = watcher;
-        match follow::until_the_end(control, log, &mut *sink, cancel).await {
-            Ok(()) => self.outcome_of(place),
-            Err(error) => self.lost(true, format!("it could not be followed: {error}")),
-        }
-    }
-
-    /// Of one whose supervisor has closed its socket.
-    fn outcome_of(&self, place: &Place) -> InvocationResult {
-        match place.known() {
-            Known::Ended(result) => *result,
-            Known::Lost { started } => self.lost(started, "its supervisor was killed; is the machine out of memory?"),
-            Known::Living => self.lost(true, "its supervisor does not answer"),
-        }
-    }
-
-    fn lost(&self, started: bool, why: impl ToString) -> InvocationResult {
-        InvocationResult {
-            outcome: infrastructure(why),
-            record: InvocationRecord { executor: name_of(self.isolation).to_owned(), started, ..InvocationRecord::default() },
-            artifacts: Vec::new(),
-            values: std::collections::BTreeMap::new(),
-            layer: None,
-        }
+        self.desk.sweep(runs)
     }
 }

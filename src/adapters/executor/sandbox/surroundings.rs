@@ -9,9 +9,9 @@ use crate::adapters::workspace::{Scratch, Store, WorkspaceError};
 use crate::model::invocation::{Discarded, InvocationSpec};
 use crate::model::limits::{Network, Resources};
 
-const WORKSPACE: &str = "/workspace";
-const INNER: &str = "/run/tidegate";
-const TMP: u64 = 1 << 30;
+pub(in super::super) const WORKSPACE: &str = "/workspace";
+pub(in super::super) const INNER: &str = "/run/tidegate";
+pub(in super::super) const TMP: u64 = 1 << 30;
 
 pub(super) struct Surroundings {
     pub(super) sandbox: SandboxSpec,
@@ -21,14 +21,14 @@ pub(super) struct Surroundings {
 
 /// Where things are outside.
 #[derive(Debug, Clone)]
-pub(super) struct Places {
-    pub(super) upper: PathBuf,
+pub(in super::super) struct Places {
+    pub(in super::super) upper: PathBuf,
     /// What the step writes its values to.
-    pub(super) values: PathBuf,
+    pub(in super::super) values: PathBuf,
     /// Read-only trees, lowest first; none where there is no overlay.
-    pub(super) lower: Vec<PathBuf>,
+    pub(in super::super) lower: Vec<PathBuf>,
     /// A folder for what is being collected, made when there is something to collect.
-    pub(super) collecting: PathBuf,
+    pub(in super::super) collecting: PathBuf,
 }
 
 impl Surroundings {
@@ -104,9 +104,9 @@ impl Surroundings {
 
 /// What a step may take where it does not say, so that none takes the whole machine.
 const PIDS: u32 = 4096;
-pub(super) const DISK: u64 = 16 << 30;
+pub(in super::super) const DISK: u64 = 16 << 30;
 
-pub(super) fn limits_of(resources: &Resources) -> Limits {
+pub(in super::super) fn limits_of(resources: &Resources) -> Limits {
     Limits {
         memory_bytes: resources.memory.or_else(most_of_the_memory),
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be positive; `as` takes the nearest")]
@@ -158,11 +158,9 @@ impl Seen {
 
 /// All of it: what the step declares, and what it is told. Nothing of tidegate's own environment.
 fn environment(spec: &InvocationSpec, host_tools: &[PathBuf], seen: &Seen) -> BTreeMap<String, String> {
-    let answers = |name: &str| seen.answers.join(name).display().to_string();
     let tools = host_tools.iter().map(|folder| Some(folder.join("bin")).filter(|bin| bin.is_dir()).unwrap_or_else(|| folder.clone()));
     let mut path: Vec<String> = tools.chain(seen.programs.iter().cloned()).map(|folder| folder.display().to_string()).collect();
     path.push(TOOL_PATH.to_owned());
-    let id = spec.id.as_str();
     let mut env: BTreeMap<String, String> = [
         ("CI", "true".to_owned()),
         ("HOME", seen.home.display().to_string()),
@@ -175,17 +173,21 @@ fn environment(spec: &InvocationSpec, host_tools: &[PathBuf], seen: &Seen) -> BT
     .into();
     env.extend(spec.env.clone());
     // What a step says about itself can not replace what is true.
-    env.extend(
-        [
-            ("TIDEGATE_RUN", spec.run.to_string()),
-            ("TIDEGATE_STEP", spec.node.to_string()),
-            ("TIDEGATE_ATTEMPT", spec.attempt.to_string()),
-            ("TIDEGATE_INVOCATION", id.to_owned()),
-            ("TIDEGATE_OUTPUT", answers("values")),
-            ("TIDEGATE_SUMMARY", answers("summary")),
-            ("TIDEGATE_FINDINGS", answers("findings")),
-        ]
-        .map(|(name, value)| (name.to_owned(), value)),
-    );
+    env.extend(told(spec, &seen.answers));
     env
+}
+
+/// What a step is told about itself, and where it leaves its answers.
+pub(in super::super) fn told(spec: &InvocationSpec, answers: &Path) -> [(String, String); 7] {
+    let answers = |name: &str| answers.join(name).display().to_string();
+    [
+        ("TIDEGATE_RUN", spec.run.to_string()),
+        ("TIDEGATE_STEP", spec.node.to_string()),
+        ("TIDEGATE_ATTEMPT", spec.attempt.to_string()),
+        ("TIDEGATE_INVOCATION", spec.id.as_str().to_owned()),
+        ("TIDEGATE_OUTPUT", answers("values")),
+        ("TIDEGATE_SUMMARY", answers("summary")),
+        ("TIDEGATE_FINDINGS", answers("findings")),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
 }

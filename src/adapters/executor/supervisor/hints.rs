@@ -6,9 +6,26 @@ use std::path::{Path, PathBuf};
 use crate::model::outcome::Exit;
 
 /// `host_path`: the `PATH` of whoever started tidegate.
-pub(super) fn why(exit: Exit, tail: &[u8], host_tools: &[PathBuf], host_path: &str) -> String {
+pub(in super::super) fn why(exit: Exit, tail: &[u8], host_tools: &[PathBuf], host_path: &str) -> String {
     let host_path = std::env::split_paths(host_path).collect::<Vec<_>>();
     explain(exit, &String::from_utf8_lossy(tail), host_tools, &host_path)
+}
+
+/// The same for a step in an image.
+pub(in super::super) fn why_in_image(code: i32, tail: &[u8]) -> String {
+    let tail = String::from_utf8_lossy(tail);
+    match code {
+        127 => {
+            let missing = tail.lines().rev().find_map(missing_tool);
+            format!(
+                "exited with 127: a command was not found{}",
+                missing.map(|tool| format!(" ({tool}); it is not in the image")).unwrap_or_default()
+            )
+        }
+        // The first process of a container only passes on a number.
+        129..=159 => format!("exited with {code}: it, or a command in it, was ended by signal {} ({})", code - 128, signal(code - 128)),
+        code => explain(Exit::Code(code), "", &[], &[]),
+    }
 }
 
 fn explain(exit: Exit, tail: &str, host_tools: &[PathBuf], host_path: &[PathBuf]) -> String {

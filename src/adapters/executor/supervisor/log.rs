@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-pub(super) struct Log {
+pub(in super::super) struct Log {
     /// `None` once it could not be written to.
     file: Option<File>,
     limit: u64,
@@ -16,11 +16,11 @@ pub(super) struct Log {
 const TAIL: usize = 4096;
 
 impl Log {
-    pub(super) fn make(path: &Path, limit: u64) -> io::Result<Self> {
+    pub(in super::super) fn make(path: &Path, limit: u64) -> io::Result<Self> {
         Ok(Self { file: Some(File::create(path)?), limit, kept: 0, dropped: 0, tail: Vec::new() })
     }
 
-    pub(super) fn write(&mut self, bytes: &[u8]) {
+    pub(in super::super) fn write(&mut self, bytes: &[u8]) {
         let end = &bytes[bytes.len().saturating_sub(TAIL)..];
         self.tail.extend_from_slice(end);
         let surplus = self.tail.len().saturating_sub(TAIL);
@@ -50,13 +50,18 @@ impl Log {
         written
     }
 
+    /// Bytes that were said, kept or not.
+    pub(in super::super) fn total(&self) -> u64 {
+        self.kept + self.dropped
+    }
+
     /// The end of what was said, kept or not.
-    pub(super) fn tail(&self) -> &[u8] {
+    pub(in super::super) fn tail(&self) -> &[u8] {
         &self.tail
     }
 
     /// On disk when it returns. Bytes kept and dropped.
-    pub(super) fn finish(mut self) -> (u64, u64) {
+    pub(in super::super) fn finish(mut self) -> (u64, u64) {
         // An empty file has nothing that could be lost.
         if let Some(file) = self.file.take().filter(|_| self.kept > 0) {
             let _ = file.sync_data();

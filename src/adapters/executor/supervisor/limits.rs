@@ -5,7 +5,7 @@ use crate::adapters::sandbox::{Exceeded, Limits};
 use crate::model::outcome::Exit;
 
 /// Protections that every step should have and this one had not.
-pub(super) fn unheld(limits: &Limits, isolation: &[String]) -> Vec<String> {
+pub(in super::super) fn unheld(limits: &Limits, isolation: &[String]) -> Vec<String> {
     let wanted = [
         ("user-namespace", true),
         ("seccomp", true),
@@ -18,7 +18,7 @@ pub(super) fn unheld(limits: &Limits, isolation: &[String]) -> Vec<String> {
     wanted.into_iter().filter(|(name, wanted)| *wanted && !isolation.iter().any(|held| held == name)).map(|(name, _)| name.to_owned()).collect()
 }
 
-pub(super) fn too_much_written(excess: Excess, quota: Quota) -> String {
+pub(in super::super) fn too_much_written(excess: Excess, quota: Quota) -> String {
     match excess {
         Excess::Bytes => {
             format!("wrote more than its limit of {} to its workspace: raise `resources: {{ disk: … }}`, or write to /tmp", shown(quota.bytes))
@@ -28,7 +28,7 @@ pub(super) fn too_much_written(excess: Excess, quota: Quota) -> String {
 }
 
 /// Why it failed, if that was a limit.
-pub(super) fn exceeded(exceeded: Option<Exceeded>, exit: Exit, limits: &Limits, quota: Quota) -> Option<String> {
+pub(in super::super) fn exceeded(exceeded: Option<Exceeded>, exit: Exit, limits: &Limits, quota: Quota) -> Option<String> {
     // SIGXFSZ, which a shell says as 128 + 25: a file was about to become larger than any may.
     if matches!(exit, Exit::Signal(25) | Exit::Code(153)) {
         return Some(too_much_written(Excess::Bytes, quota));

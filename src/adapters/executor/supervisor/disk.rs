@@ -10,34 +10,37 @@ const SHARE: u32 = 20;
 const LEAST: Duration = Duration::from_millis(100);
 const MOST: Duration = Duration::from_secs(10);
 
+/// Files and folders that a step may make in its workspace.
+pub(in super::super) const FILES: u64 = 1_000_000;
+
 /// What may be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Quota {
-    pub(super) bytes: u64,
-    pub(super) files: u64,
+pub(in super::super) struct Quota {
+    pub(in super::super) bytes: u64,
+    pub(in super::super) files: u64,
 }
 
 /// What has been written too much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Excess {
+pub(in super::super) enum Excess {
     Bytes,
     Files,
 }
 
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(in super::super) struct Watch {
     folder: PathBuf,
     quota: Quota,
-    pub(super) next: Instant,
+    pub(in super::super) next: Instant,
 }
 
 impl Watch {
-    pub(super) fn new(folder: PathBuf, quota: Quota) -> Self {
+    pub(in super::super) fn new(folder: PathBuf, quota: Quota) -> Self {
         Self { folder, quota, next: Instant::now() + LEAST }
     }
 
     /// Looks, when it is time to.
-    pub(super) fn look(&mut self) -> Option<Excess> {
+    pub(in super::super) fn look(&mut self) -> Option<Excess> {
         let begun = Instant::now();
         if begun < self.next {
             return None;
@@ -49,7 +52,7 @@ impl Watch {
     }
 
     /// Looks at once.
-    pub(super) fn measure(&self) -> Option<Excess> {
+    pub(in super::super) fn measure(&self) -> Option<Excess> {
         let mut left = self.quota;
         measure(&self.folder, &mut left, 0).err()
     }

@@ -1,0 +1,111 @@
+//! Invocations in containers of an engine (Docker, or whatever speaks its API), each owned by a supervisor (`supervisor/`).
+//!
+//! The supervisor drives the engine; the container has no more of the machine than a sandbox has. Everything in the engine is labelled, so that what a killed
+//! supervisor left is found and removed (`reaper.rs`).
+
+mod bell;
+mod credentials;
+mod engine;
+mod image;
+mod names;
+mod perform;
+mod reaper;
+mod shape;
+mod signals;
+mod surroundings;
+mod watch;
+mod words;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::supervisor::desk::Desk;
+use super::supervisor::request::Way;
+use super::{Executor, Standing, Watcher};
+use crate::adapters::workspace::Store;
+use crate::model::id::{NodeId, RunId};
+use crate::model::invocation::{InvocationResult, InvocationSpec};
+use crate::model::outcome::{Exit, Outcome};
+
+use credentials::Credentials;
+use names::Identity;
+
+pub use engine::{Engine, EngineError, find as find_engine};
+pub use image::Pull;
+pub(super) use perform::perform;
+
+/// The executor's name in records.
+pub(super) const NAME: &str = "container";
+
+/// What the container shall be like, besides what the step says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Setup {
+    engine: Engine,
+    identity: Identity,
+    pull: Pull,
+    /// Whether the image's own files can not be changed.
+    read_only: bool,
+    credentials: Option<Credentials>,
+}
+
+#[derive(Debug)]
+pub struct ContainerExecutor {
+    desk: Desk,
+    state: PathBuf,
+    setup: Setup,
+}
+
+impl ContainerExecutor {
+    /// `state`: the state folder, which `store` is in.
+    pub fn new(state: &Path, store: Store, engine: Engine, pull: Pull) -> io::Result<Self> {
+        let setup = Setup { engine, identity: Identity::of(state)?, pull, read_only: false, credentials: None };
+        Ok(Self { desk: Desk::new(state, store, NAME), state: state.to_owned(), setup })
+    }
+
+    pub fn engine(&self) -> &Engine {
+        &self.setup.engine
+    }
+
+    /// The same, with the image's own files closed to changes.
+    pub fn read_only(mut self) -> Self {
+        self.setup.read_only = true;
+        self
+    }
+
+    /// Removes what nobody owns any more from the engine. Answers how many invocations that were.
+    pub async fn tidy(&self) -> Result<usize, EngineError> {
+        let silent = |error| EngineError::Silent { socket: self.setup.engine.socket.clone(), why: words::why(&error) };
+        let docker = self.setup.engine.connect().map_err(silent)?;
+        reaper::sweep(&docker, &self.setup.identity, &self.state).await.map_err(silent)
+    }
+}
+
+impl Executor for ContainerExecutor {
+    async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
+        let Some(image) = &spec.image else {
+            let reason = "it has no `image`, and --executor container runs steps in images only: add `image: …` to it, or leave the option out";
+            let outcome = Outcome::Failed { exit: Exit::None, reason: reason.to_owned() };
+            return InvocationResult { outcome, ..self.desk.lost(false, "") };
+        };
+        let credentials = credentials::find(image, |name| std::env::var_os(name));
+        let setup = Setup { credentials, ..self.setup.clone() };
+        self.desk.invoke(spec, Way::Container(setup), false, log, watcher).await
+    }
+    async fn resume(&self, run: &RunId, node: &NodeId, attempt: u32, log: &Path, watcher: Watcher) -> InvocationResult {
+        self.desk.resume(run, node, attempt, log, watcher).await
+    }
+    fn standing(&self, run: &RunId, node: &NodeId, attempt: u32) -> Standing {
+        self.desk.standing(run, node, attempt)
+    }
+    fn forget(&self, run: &RunId, node: &NodeId, attempt: u32) {
+        self.desk.forget(run, node, attempt);
+    }
+    fn recorded(&self) -> io::Result<Vec<String>> {
+        self.desk.recorded()
+    }
+    fn sweep(&self, runs: &[String]) -> io::Result<usize> {
+        self.desk.sweep(runs)
+    }
+}

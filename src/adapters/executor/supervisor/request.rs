@@ -1,0 +1,46 @@
+//! What a supervisor is asked, by a message on its socket: never on disk, as the environment of a step may hold secrets.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::{container, sandbox};
+use crate::model::invocation::InvocationSpec;
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct Request {
+    /// When tidegate asked, on the clock that all processes share.
+    pub(in super::super) asked_us: u64,
+    pub(in super::super) spec: InvocationSpec,
+    pub(in super::super) way: Way,
+    /// The `PATH` of whoever started tidegate: for a hint about a tool that is not found.
+    pub(in super::super) host_path: String,
+    pub(in super::super) state: PathBuf,
+    /// Where it may write: the folder in the scratch space of the tidegate that asks.
+    pub(in super::super) own: PathBuf,
+    /// The name that its folder there shall have: whoever asks can take that away when the supervisor was killed.
+    pub(in super::super) scratch: String,
+    /// Who files must belong to for the step to be able to change them.
+    pub(in super::super) owner: Option<u32>,
+    /// The record's folder.
+    pub(in super::super) place: PathBuf,
+    /// The file for what the step says.
+    pub(in super::super) log: PathBuf,
+}
+
+/// What it shall live in.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) enum Way {
+    Sandbox(sandbox::Setup),
+    Container(container::Setup),
+}
+
+impl Way {
+    /// The executor's name.
+    pub(in super::super) fn name(&self) -> &'static str {
+        match self {
+            Self::Sandbox(setup) => setup.name(),
+            Self::Container(_) => container::NAME,
+        }
+    }
+}
