@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tidegate::adapters::executor::{Executor, LogSink, SandboxExecutor, Standing, Watcher};
+use tidegate::adapters::executor::{AnyExecutor, ContainerExecutor, Executor, LogSink, Pull, SandboxExecutor, Standing, Watcher};
 use tidegate::adapters::sandbox::{self, Isolation};
 use tidegate::adapters::workspace::Store;
 use tidegate::model::artifact::ArtifactKind;
@@ -16,15 +16,28 @@ use tidegate::model::limits::{Network, Resources};
 use tidegate::model::outcome::{Exit, Outcome};
 use tokio::sync::watch;
 
+use crate::engines;
+
 struct Scene {
     state: TempDir,
-    executor: SandboxExecutor,
-    isolation: Isolation,
+    executor: AnyExecutor,
+    kind: Kind,
+}
+
+/// What differs from one to the next is told by this, and by nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Isolated,
+    Bare,
+    /// A container of an engine.
+    Container,
 }
 
 fn every_executor() -> Vec<Scene> {
     sandbox::set_program(env!("CARGO_BIN_EXE_tidegate"));
-    [Isolation::Full, Isolation::None].map(Scene::new).into()
+    let mut scenes: Vec<Scene> = [Isolation::Full, Isolation::None].map(Scene::new).into();
+    scenes.extend(engines::all().into_iter().map(Scene::in_engine));
+    scenes
 }
 
 #[derive(Clone, Default)]
@@ -80,7 +93,30 @@ impl Scene {
     fn new(isolation: Isolation) -> Self {
         let state = tempfile::tempdir().unwrap();
         let store = Store::open(state.path(), sandbox::outer_uid()).unwrap();
-        Self { executor: SandboxExecutor::new(state.path(), store, Vec::new(), isolation), state, isolation }
+        let kind = if isolation == Isolation::Full { Kind::Isolated } else { Kind::Bare };
+        Self { executor: AnyExecutor::Sandbox(SandboxExecutor::new(state.path(), store, Vec::new(), isolation)), state, kind }
+    }
+
+    fn in_engine(engine: tidegate::adapters::executor::Engine) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let store = Store::open(state.path(), sandbox::outer_uid()).unwrap();
+        let executor = ContainerExecutor::new(state.path(), store, engine, Pull::Never).unwrap();
+        Self { executor: AnyExecutor::Container(executor), state, kind: Kind::Container }
+    }
+
+    /// The same step, in an image where this executor wants one.
+    fn fit(&self, spec: InvocationSpec) -> InvocationSpec {
+        InvocationSpec { image: (self.kind == Kind::Container).then(|| engines::IMAGE.to_owned()), ..spec }
+    }
+
+    /// As the shell says it. The first process of a container, which an engine knows the end of, is not the step: it passes on a number.
+    fn killed_by(&self, signal: i32, words: &str) -> (Exit, String) {
+        match self.kind {
+            Kind::Container => {
+                (Exit::Code(128 + signal), format!("exited with {}: it, or a command in it, was ended by signal {signal} ({words})", 128 + signal))
+            }
+            _ => (Exit::Signal(signal), format!("was killed by signal {signal} ({words})")),
+        }
     }
 
     /// A commit's tree.
@@ -100,7 +136,7 @@ impl Scene {
         let log = Log::default();
         let (_keep, cancel) = watch::channel(false);
         let (run, node, attempt) = (spec.run.clone(), spec.node.clone(), spec.attempt);
-        let result = self.executor.invoke(spec, &self.log(), log.watched(cancel)).await;
+        let result = self.executor.invoke(self.fit(spec), &self.log(), log.watched(cancel)).await;
         assert_eq!(std::fs::read_to_string(self.log()).unwrap_or_default(), log.text(), "what is shown is what is kept");
         self.executor.forget(&run, &node, attempt);
         (result, log.text())
@@ -170,6 +206,18 @@ fn give(path: &Path) {
     }
 }
 
+#[test]
+fn docker_takes_part() {
+    let Some(engine) = engines::engine_or_skip("TIDEGATE_TEST_DOCKER", "executor::docker_takes_part") else { return };
+    assert!(engine.name.starts_with("Docker Engine "), "{engine:?}");
+}
+
+#[test]
+fn podman_takes_part() {
+    let Some(engine) = engines::engine_or_skip("TIDEGATE_TEST_PODMAN", "executor::podman_takes_part") else { return };
+    assert!(engine.name.starts_with("Podman "), "{engine:?}");
+}
+
 #[tokio::test]
 async fn a_step_sees_its_layers_and_leaves_its_outputs_for_the_next() {
     for scene in every_executor() {
@@ -196,12 +244,14 @@ async fn a_step_sees_its_layers_and_leaves_its_outputs_for_the_next() {
                 ("app", ArtifactKind::File, 8)
             ]
         );
-        if scene.isolation == Isolation::Full {
+        if scene.kind != Kind::Bare {
             assert_eq!(result.record.discarded.files, 1, "the rubbish");
         }
         assert_eq!(scene.leftovers(), Vec::<String>::new());
         assert_eq!(std::fs::read_to_string(commit.join("readme")).unwrap(), "old", "the commit is never written to");
-        assert!(result.record.phases.total_us() > 0 && result.record.peak_memory_bytes > 0);
+        assert!(result.record.phases.total_us() > 0);
+        // An engine removes what counted it before anybody can read it.
+        assert!(result.record.peak_memory_bytes > 0 || scene.kind == Kind::Container);
 
         let layer = result.layer.unwrap();
         let script =
@@ -217,7 +267,7 @@ async fn a_step_sees_its_layers_and_leaves_its_outputs_for_the_next() {
 async fn the_environment_is_what_the_step_declares_and_nothing_else() {
     for scene in every_executor() {
         let env = BTreeMap::from([("GREETING".to_owned(), "hello $(id)".to_owned()), ("TIDEGATE_STEP".to_owned(), "another".to_owned())]);
-        let (_, log) = scene.run(InvocationSpec { env, ..spec("env | cut -d= -f1 | sort | tr '\\n' ' '; echo; echo \"$GREETING $TIDEGATE_RUN $TIDEGATE_STEP $CI\"; cd; pwd >/dev/null; command -v tidegate >/dev/null") }).await;
+        let (_, log) = scene.run(InvocationSpec { env, ..spec("env | cut -d= -f1 | grep -vx SHLVL | sort | tr '\\n' ' '; echo; echo \"$GREETING $TIDEGATE_RUN $TIDEGATE_STEP $CI\"; cd; pwd >/dev/null; command -v tidegate >/dev/null") }).await;
         let expected = "CI GREETING HOME LANG PATH PWD TIDEGATE TIDEGATE_ATTEMPT TIDEGATE_FINDINGS TIDEGATE_INVOCATION TIDEGATE_OUTPUT TIDEGATE_RUN TIDEGATE_STEP TIDEGATE_SUMMARY TMPDIR \nhello $(id) r1 build true\n";
         assert_eq!(log, expected);
     }
@@ -226,12 +276,17 @@ async fn the_environment_is_what_the_step_declares_and_nothing_else() {
 #[tokio::test]
 async fn a_step_that_fails_says_how() {
     for scene in every_executor() {
+        let killed = scene.killed_by(11, "segmentation fault");
+        let not_found = match scene.kind {
+            Kind::Container => "exited with 127: a command was not found (no-such-tool); it is not in the image",
+            _ => "exited with 127: a command was not found (no-such-tool); install it on this machine",
+        };
         for (script, exit, reason) in [
             ("exit 3", Exit::Code(3), "exited with 3"),
             ("echo before; false; echo not reached", Exit::Code(1), "exited with 1"),
             ("echo $undefined", Exit::Code(2), "exited with 2"),
-            ("kill -SEGV $$", Exit::Signal(11), "was killed by signal 11 (segmentation fault)"),
-            ("no-such-tool", Exit::Code(127), "exited with 127: a command was not found (no-such-tool); install it on this machine"),
+            ("kill -SEGV $$", killed.0, killed.1.as_str()),
+            ("no-such-tool", Exit::Code(127), not_found),
         ] {
             let (result, log) = scene.run(spec(script)).await;
             assert_eq!(result.outcome, Outcome::Failed { exit, reason: reason.to_owned() }, "{script}: {log}");
@@ -350,7 +405,7 @@ async fn a_deadline_and_a_cancellation_kill_everything() {
             cancel.send(true).unwrap();
         };
         let file = scene.log();
-        let (result, ()) = tokio::join!(scene.executor.invoke(spec(script), &file, log.watched(cancelled)), asking);
+        let (result, ()) = tokio::join!(scene.executor.invoke(scene.fit(spec(script)), &file, log.watched(cancelled)), asking);
         assert!(matches!(result.outcome, Outcome::Cancelled { .. }));
         scene.forget();
         assert_eq!(scene.leftovers(), Vec::<String>::new());
@@ -384,7 +439,7 @@ async fn what_a_step_read_and_wrote_is_counted_also_for_what_it_left_behind() {
         let (result, _) = scene.run(spec("dd if=/dev/zero of=big bs=1M count=8 status=none; sync big")).await;
         assert_eq!(result.outcome, Outcome::Succeeded);
         let place = std::process::Command::new("stat").args(["-f", "-c", "%T"]).arg(scene.state.path()).output().unwrap();
-        if String::from_utf8_lossy(&place.stdout).trim() != "tmpfs" {
+        if scene.kind != Kind::Container && String::from_utf8_lossy(&place.stdout).trim() != "tmpfs" {
             assert!(result.record.written_bytes >= 8 << 20, "{:?}", result.record);
         }
     }
@@ -401,7 +456,7 @@ async fn a_step_whose_supervisor_was_killed_is_nobodys_fault_and_says_that_it_ha
         };
         let (_keep, cancel) = watch::channel(false);
         let file = scene.log();
-        let (result, ()) = tokio::join!(scene.executor.invoke(spec("echo started; sleep 987123"), &file, log.watched(cancel)), killing);
+        let (result, ()) = tokio::join!(scene.executor.invoke(scene.fit(spec("echo started; sleep 987123")), &file, log.watched(cancel)), killing);
         assert!(matches!(result.outcome, Outcome::Infrastructure { .. }), "{result:?}");
         assert!(result.record.started, "what it did until then can have had effects");
         assert!(processes_with("sleep\x00987123").is_empty(), "what it ran has ended with it");
@@ -421,7 +476,7 @@ async fn an_invocation_goes_on_without_whoever_asked_for_it_and_is_never_begun_t
         let first = Log::default();
         {
             let (_keep, cancel) = watch::channel(false);
-            let following = scene.executor.invoke(asked.clone(), &file, first.watched(cancel));
+            let following = scene.executor.invoke(scene.fit(asked.clone()), &file, first.watched(cancel));
             tokio::select! {
                 _ = following => panic!("it has not ended yet"),
                 () = first.says("begun") => {}
@@ -430,7 +485,7 @@ async fn an_invocation_goes_on_without_whoever_asked_for_it_and_is_never_begun_t
         // Whoever asked has let go of it.
         assert!(matches!(scene.executor.standing(&asked.run, &asked.node, 1), Standing::Living));
         let (_keep, cancel) = watch::channel(false);
-        let again = scene.executor.invoke(asked.clone(), &file, Log::default().watched(cancel.clone())).await;
+        let again = scene.executor.invoke(scene.fit(asked.clone()), &file, Log::default().watched(cancel.clone())).await;
         assert!(matches!(again.outcome, Outcome::Infrastructure { .. }) && again.record.started, "not begun again: {again:?}");
 
         let second = Log::default();
@@ -458,7 +513,7 @@ async fn whoever_comes_later_can_stop_it() {
         {
             let (_keep, cancel) = watch::channel(false);
             tokio::select! {
-                _ = scene.executor.invoke(asked.clone(), &file, log.watched(cancel)) => panic!("it has not ended yet"),
+                _ = scene.executor.invoke(scene.fit(asked.clone()), &file, log.watched(cancel)) => panic!("it has not ended yet"),
                 () = log.says("begun") => {}
             }
         }
@@ -476,7 +531,7 @@ async fn a_deadline_holds_when_nobody_follows() {
         {
             let (_keep, cancel) = watch::channel(false);
             tokio::select! {
-                _ = scene.executor.invoke(asked.clone(), &file, log.watched(cancel)) => panic!("it has not ended yet"),
+                _ = scene.executor.invoke(scene.fit(asked.clone()), &file, log.watched(cancel)) => panic!("it has not ended yet"),
                 () = log.says("begun") => {}
             }
         }

@@ -1,5 +1,7 @@
 //! The same stories over every implementation of a seam.
 
+#[path = "../support/engines.rs"]
+mod engines;
 #[path = "../support/packages.rs"]
 mod packages;
 

@@ -84,6 +84,7 @@ fn invocation_ended(node: NodeId) -> RunFact {
         log_dropped_bytes: 11,
         discarded: Discarded { files: 12, bytes: 13 },
         // Added after the sample was written: what an old journal does not say.
+        image: None,
         started: false,
         read_bytes: 0,
         written_bytes: 0,

@@ -44,13 +44,12 @@ async fn try_to(mut work: Work<'_>, setup: &Setup) -> Result<Outcome, Outcome> {
     let docker = setup.engine.connect().map_err(silent)?;
     let image = have_image(&docker, reference, setup, &mut work).await?;
     work.record.image = Some(image.used.clone());
-    let patience = Patience { deadline: Instant::now().checked_add(spec.timeout), grace: spec.grace };
     let surroundings = Surroundings::make(work.store, &work.request.scratch, spec).map_err(infrastructure)?;
     work.record.phases.workspace_us = sandbox::monotonic_us().saturating_sub(work.request.asked_us);
 
     let name = setup.identity.name(&spec.run, &spec.node, spec.attempt);
     let mut stay = Stay { docker: &docker, setup, work, image: &image, name: &name, surroundings, init: true };
-    let wrong = match stay.run(patience).await {
+    let wrong = match stay.run().await {
         Ok(stayed) => stay.wrong_with(&stayed),
         Err(outcome) => Some(outcome),
     };
@@ -101,12 +100,14 @@ struct Stayed {
 }
 
 impl<'a> Stay<'a> {
-    async fn run(&mut self, patience: Patience) -> Result<Stayed, Outcome> {
+    async fn run(&mut self) -> Result<Stayed, Outcome> {
         let asked = Instant::now();
         let limits = limits_of(&self.work.request.spec.resources);
         let output = self.start(&limits, asked).await?;
         let begun = Instant::now();
         let spec = &self.work.request.spec;
+        // What the engine takes to make a container is not the step's doing.
+        let patience = Patience { deadline: begun.checked_add(spec.timeout), grace: spec.grace };
         self.work.record.started = true;
         self.work.record.isolation = self.isolation();
         self.work.record.unheld = limits::unheld(&limits, &self.work.record.isolation);

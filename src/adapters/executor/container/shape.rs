@@ -142,7 +142,7 @@ fn ulimits(file_bytes: Option<u64>) -> Vec<ResourcesUlimits> {
         let value = i64::try_from(value).ok();
         ResourcesUlimits { name: Some(name.to_owned()), soft: value, hard: value }
     };
-    let mut limits = vec![bounded("core", Resource::Core, 0), bounded("nofile", Resource::Nofile, 65_536), bounded("nproc", Resource::Nproc, 65_536)];
+    let mut limits = vec![bounded("core", Resource::Core, 0), bounded("nofile", Resource::Nofile, 65_536), bounded("nproc", Resource::Nproc, 30_000)];
     limits.extend(file_bytes.map(|bytes| bounded("fsize", Resource::Fsize, bytes)));
     limits
 }
