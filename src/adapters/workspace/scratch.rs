@@ -117,6 +117,18 @@ impl Store {
         Ok(Scratch { path, gone: false })
     }
 
+    /// What was made under that name before, by a process that was killed.
+    pub fn scratch_again(&self, name: &str) -> Scratch {
+        Scratch { path: self.shared.process.path.join(name), gone: false }
+    }
+
+    /// The lock of a dead process's folder: who holds it keeps the folder from being swept. An error when that process lives, or the folder is gone.
+    pub fn lock_of(folder: &Path) -> std::io::Result<File> {
+        let lock = File::open(folder.join("lock"))?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(lock)
+    }
+
     /// Takes away what a process that was killed had by that name. Nothing of it lives any more.
     pub fn take_away(&self, name: &str) -> Result<(), WorkspaceError> {
         let path = self.shared.process.path.join(name);

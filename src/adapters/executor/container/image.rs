@@ -30,13 +30,14 @@ pub enum Pull {
 const PROGRESS: Duration = Duration::from_secs(5);
 
 /// An image that the engine has.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Image {
     /// What containers are made from: a tag may move meanwhile, this does not.
     pub(super) id: String,
     pub(super) used: ImageUsed,
     pub(super) architecture: String,
-    /// What it brings into the environment.
+    /// What it brings into the environment. Nobody's secret: whoever has the image has it.
+    #[serde(skip)]
     pub(super) env: BTreeMap<String, String>,
 }
 

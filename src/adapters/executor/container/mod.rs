@@ -3,6 +3,7 @@
 //! The supervisor drives the engine; the container has no more of the machine than a sandbox has. Everything in the engine is labelled, so that what a killed
 //! supervisor left is found and removed (`reaper.rs`).
 
+mod adopt;
 mod bell;
 mod credentials;
 mod engine;
@@ -17,7 +18,7 @@ mod watch;
 mod words;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,7 @@ use crate::model::id::{NodeId, RunId};
 use crate::model::invocation::{InvocationResult, InvocationSpec};
 use crate::model::outcome::{Exit, Outcome};
 
+use adopt::Begun;
 use credentials::Credentials;
 use names::Identity;
 
@@ -48,20 +50,22 @@ pub(super) struct Setup {
     /// Whether the image's own files can not be changed.
     read_only: bool,
     credentials: Option<Credentials>,
+    /// What is known of a container that another supervisor has begun.
+    #[serde(default)]
+    begun: Option<Begun>,
 }
 
 #[derive(Debug)]
 pub struct ContainerExecutor {
     desk: Desk,
-    state: PathBuf,
     setup: Setup,
 }
 
 impl ContainerExecutor {
     /// `state`: the state folder, which `store` is in.
     pub fn new(state: &Path, store: Store, engine: Engine, pull: Pull) -> io::Result<Self> {
-        let setup = Setup { engine, identity: Identity::of(state)?, pull, read_only: false, credentials: None };
-        Ok(Self { desk: Desk::new(state, store, NAME), state: state.to_owned(), setup })
+        let setup = Setup { engine, identity: Identity::of(state)?, pull, read_only: false, credentials: None, begun: None };
+        Ok(Self { desk: Desk::new(state, store, NAME), setup })
     }
 
     pub fn engine(&self) -> &Engine {
@@ -74,11 +78,24 @@ impl ContainerExecutor {
         self
     }
 
-    /// Removes what nobody owns any more from the engine. Answers how many invocations that were.
+    /// Goes on with what has outlived its supervisor, and removes from the engine what nobody can go on with. Answers how many invocations were removed.
     pub async fn tidy(&self) -> Result<usize, EngineError> {
         let silent = |error| EngineError::Silent { socket: self.setup.engine.socket.clone(), why: words::why(&error) };
         let docker = self.setup.engine.connect().map_err(silent)?;
-        reaper::sweep(&docker, &self.setup.identity, &self.state).await.map_err(silent)
+        reaper::sweep(&docker, &self.setup.identity, &self.desk).await.map_err(silent)
+    }
+}
+
+impl ContainerExecutor {
+    /// A supervisor that was killed could not, and nobody could go on with it.
+    async fn clear(&self, run: &RunId, node: &NodeId, attempt: u32, result: &InvocationResult) {
+        if matches!(result.outcome, Outcome::Infrastructure { .. })
+            && !self.desk.place(run, node, attempt).is_held()
+            && let Ok(docker) = self.setup.engine.connect()
+        {
+            // What can not be removed now is found by the next sweep.
+            let _ = perform::remove(&docker, &self.setup.identity.name(run, node, attempt)).await;
+        }
     }
 }
 
@@ -91,10 +108,15 @@ impl Executor for ContainerExecutor {
         };
         let credentials = credentials::find(image, |name| std::env::var_os(name));
         let setup = Setup { credentials, ..self.setup.clone() };
-        self.desk.invoke(spec, Way::Container(setup), false, log, watcher).await
+        let (run, node, attempt) = (spec.run.clone(), spec.node.clone(), spec.attempt);
+        let result = self.desk.invoke(spec, Way::Container(setup), false, log, watcher).await;
+        self.clear(&run, &node, attempt, &result).await;
+        result
     }
     async fn resume(&self, run: &RunId, node: &NodeId, attempt: u32, log: &Path, watcher: Watcher) -> InvocationResult {
-        self.desk.resume(run, node, attempt, log, watcher).await
+        let result = self.desk.resume(run, node, attempt, log, watcher).await;
+        self.clear(run, node, attempt, &result).await;
+        result
     }
     fn standing(&self, run: &RunId, node: &NodeId, attempt: u32) -> Standing {
         self.desk.standing(run, node, attempt)

@@ -4,7 +4,7 @@
 //! Request ─▶ image (there, or pulled) ─▶ surroundings ─▶ volume, container, attached before it starts ─▶ watch ─▶ all of it removed ─▶ collect ─▶ result
 //! ```
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bollard::Docker;
 use bollard::query_parameters::{AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions};
@@ -14,10 +14,11 @@ use super::super::supervisor::collect::{self, Collected, NotCollected};
 use super::super::supervisor::disk::{self, FILES, Quota};
 use super::super::supervisor::ending::{Patience, Stopped};
 use super::super::supervisor::{Work, hints, infrastructure, limits};
+use super::adopt::{self, Begun};
 use super::image::{self, Image};
 use super::shape::{self, Shape};
 use super::surroundings::{Surroundings, environment};
-use super::watch::{Course, Ended, Output, Running};
+use super::watch::{self, Course, Ended, Output, Running};
 use super::{Setup, bell, words};
 use crate::adapters::sandbox::{self, Exceeded};
 use crate::model::limits::Network;
@@ -42,6 +43,9 @@ async fn try_to(mut work: Work<'_>, setup: &Setup) -> Result<Outcome, Outcome> {
     }
     let silent = |error: bollard::errors::Error| infrastructure(format!("the container engine does not answer: {}", words::why(&error)));
     let docker = setup.engine.connect().map_err(silent)?;
+    if let Some(begun) = &setup.begun {
+        return take_over(&docker, work, setup, begun).await;
+    }
     let image = have_image(&docker, reference, setup, &mut work).await?;
     work.record.image = Some(image.used.clone());
     let surroundings = Surroundings::make(work.store, &work.request.scratch, spec).map_err(infrastructure)?;
@@ -49,14 +53,26 @@ async fn try_to(mut work: Work<'_>, setup: &Setup) -> Result<Outcome, Outcome> {
 
     let name = setup.identity.name(&spec.run, &spec.node, spec.attempt);
     let mut stay = Stay { docker: &docker, setup, work, image: &image, name: &name, surroundings, init: true };
-    let wrong = match stay.run().await {
-        Ok(stayed) => stay.wrong_with(&stayed),
-        Err(outcome) => Some(outcome),
+    let stayed = stay.run().await;
+    stay.end(stayed).await
+}
+
+/// Goes on with what another supervisor has begun.
+async fn take_over(docker: &Docker, mut work: Work<'_>, setup: &Setup, begun: &Begun) -> Result<Outcome, Outcome> {
+    let spec = &work.request.spec;
+    let name = setup.identity.name(&spec.run, &spec.node, spec.attempt);
+    let surroundings = Surroundings::again(work.store, &work.request.scratch, spec, begun.overlay);
+    work.record.image = Some(begun.image.used.clone());
+    let found = adopt::find(docker, &name, &mut work).await;
+    let mut stay = Stay { docker, setup, work, image: &begun.image, name: &name, surroundings, init: begun.init };
+    let stayed = match found {
+        Ok(()) => {
+            let limits = limits_of(&spec.resources);
+            stay.watch(watch::all_of(docker, &name), &limits, begun.left()).await
+        }
+        Err(outcome) => Err(outcome),
     };
-    // What can not be removed now is found by the next sweep; the outcome stands.
-    let _ = stay.remove().await;
-    let Stay { work, surroundings, .. } = stay;
-    put_away(work, surroundings, wrong)
+    stay.end(stayed).await
 }
 
 /// Until the image is there, or somebody wants it to stop.
@@ -99,18 +115,23 @@ struct Stayed {
     quota: Quota,
 }
 
-impl<'a> Stay<'a> {
+impl Stay<'_> {
     async fn run(&mut self) -> Result<Stayed, Outcome> {
         let asked = Instant::now();
         let limits = limits_of(&self.work.request.spec.resources);
         let output = self.start(&limits, asked).await?;
+        // What the engine takes to make a container is not the step's doing.
+        let timeout = self.work.request.spec.timeout;
+        self.watch(output, &limits, timeout).await
+    }
+
+    async fn watch(&mut self, output: Output, limits: &sandbox::Limits, timeout: Duration) -> Result<Stayed, Outcome> {
         let begun = Instant::now();
         let spec = &self.work.request.spec;
-        // What the engine takes to make a container is not the step's doing.
-        let patience = Patience { deadline: begun.checked_add(spec.timeout), grace: spec.grace };
+        let patience = Patience { deadline: begun.checked_add(timeout), grace: spec.grace };
         self.work.record.started = true;
         self.work.record.isolation = self.isolation();
-        self.work.record.unheld = limits::unheld(&limits, &self.work.record.isolation);
+        self.work.record.unheld = limits::unheld(limits, &self.work.record.isolation);
 
         let quota = Quota { bytes: spec.resources.disk.unwrap_or(DISK), files: FILES };
         let mut disk = disk::Watch::new(self.surroundings.places.upper.clone(), quota);
@@ -173,6 +194,8 @@ impl<'a> Stay<'a> {
         self.work.record.phases.setup_us = micros(asked);
         // In doubt it has: a mark that can not be made is found by nobody, and the result says it.
         let _ = self.work.place.mark_started();
+        let begun = Begun::now(self.image, self.init, self.surroundings.overlay.is_some(), spec.timeout);
+        adopt::write_plan(&self.work, self.setup, begun);
         let starting = Instant::now();
         self.docker.start_container(self.name, None).await.map_err(|error| ("starting the container", error))?;
         self.work.record.phases.exec_us = micros(starting);
@@ -235,6 +258,16 @@ impl<'a> Stay<'a> {
         }
         let reason = format!("the image {reference} has no /bin/sh, which `run` is executed by: name an image with a shell");
         Some(Outcome::Failed { exit: Exit::None, reason })
+    }
+
+    async fn end(self, stayed: Result<Stayed, Outcome>) -> Result<Outcome, Outcome> {
+        let wrong = match &stayed {
+            Ok(stayed) => self.wrong_with(stayed),
+            Err(outcome) => Some(outcome.clone()),
+        };
+        // What can not be removed now is found by the next sweep; the outcome stands.
+        let _ = self.remove().await;
+        put_away(self.work, self.surroundings, wrong)
     }
 
     /// Everything of it that is in the engine.

@@ -1,38 +1,57 @@
 //! Removes what nobody owns any more: what a supervisor that was killed had in the engine. It touches nothing of another state folder, and nothing that only
 //! says that it is ours.
 
-use std::path::Path;
+use std::collections::BTreeMap;
 
 use bollard::Docker;
 use bollard::errors::Error;
 use bollard::query_parameters::{ListContainersOptionsBuilder, ListVolumesOptionsBuilder};
 
-use super::super::supervisor::place::Place;
+use super::super::supervisor::desk::Desk;
 use super::names::{Identity, Labelled};
 use super::perform::remove;
 
+/// What becomes of something in an engine whose supervisor is dead.
+enum Left {
+    /// Another supervisor has it now, or somebody who lives will see to it.
+    Kept,
+    Removed,
+}
+
 /// Answers how many invocations it has tidied up after.
-pub(super) async fn sweep(docker: &Docker, identity: &Identity, state: &Path) -> Result<usize, Error> {
+pub(super) async fn sweep(docker: &Docker, identity: &Identity, desk: &Desk) -> Result<usize, Error> {
     let filters = identity.filter();
     let containers = docker.list_containers(Some(ListContainersOptionsBuilder::default().all(true).filters(&filters).build())).await?;
     let volumes = docker.list_volumes(Some(ListVolumesOptionsBuilder::default().filters(&filters).build())).await?;
     let containers = containers.into_iter().filter_map(|one| Some((one.names?.into_iter().next()?, one.labels.unwrap_or_default())));
     let volumes = volumes.volumes.into_iter().flatten().map(|one| (one.name, one.labels));
-    let found = containers.chain(volumes).filter_map(|(name, labels)| Some((identity.whose(&name, &labels)?, name)));
-    let mut left: Vec<String> = found.filter(|(whose, _)| is_left(state, whose)).map(|(_, name)| name.trim_start_matches('/').to_owned()).collect();
-    left.sort();
-    left.dedup();
-    for name in &left {
-        match remove(docker, name).await {
-            // Somebody else is at it.
-            Err(Error::DockerResponseServerError { status_code: 409, .. }) => {}
-            other => other?,
+    let found = containers.chain(volumes).filter_map(|(name, labels)| Some((name.trim_start_matches('/').to_owned(), identity.whose(&name, &labels)?)));
+    // A container and its volume have one name.
+    let found: BTreeMap<String, Labelled> = found.collect();
+    let mut removed = 0;
+    for (name, whose) in found {
+        if let Left::Removed = look_after(docker, desk, &name, &whose).await? {
+            removed += 1;
         }
     }
-    Ok(left.len())
+    Ok(removed)
 }
 
-/// Whoever has something in the engine has held the lock of its record since before.
-fn is_left(state: &Path, whose: &Labelled) -> bool {
-    !Place::of(state, &whose.run, &whose.node, whose.attempt).is_held()
+async fn look_after(docker: &Docker, desk: &Desk, name: &str, whose: &Labelled) -> Result<Left, Error> {
+    // Whoever has something in the engine has held the lock of its record since before.
+    let place = desk.place(&whose.run, &whose.node, whose.attempt);
+    if place.is_held() {
+        return Ok(Left::Kept);
+    }
+    match desk.adopt(&place) {
+        Ok(Some(_)) => return Ok(Left::Kept),
+        // Its tidegate lives, and follows it.
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(Left::Kept),
+        _ => {}
+    }
+    match remove(docker, name).await {
+        // Somebody else is at it.
+        Err(Error::DockerResponseServerError { status_code: 409, .. }) => Ok(Left::Kept),
+        other => other.map(|()| Left::Removed),
+    }
 }

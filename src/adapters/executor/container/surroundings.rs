@@ -46,6 +46,19 @@ impl Surroundings {
         Ok(Self { places, script, answers, overlay, scratch })
     }
 
+    /// What another supervisor has made, for a container that has it already.
+    pub(super) fn again(store: &Store, name: &str, spec: &InvocationSpec, overlaid: bool) -> Self {
+        let scratch = store.scratch_again(name);
+        let (tree, answers) = (scratch.path().join("tree"), scratch.path().join("answers"));
+        let places = Places {
+            upper: tree.join("upper"),
+            values: answers.join("values"),
+            collecting: scratch.path().join("collecting"),
+            lower: if overlaid { spec.layers.clone() } else { Vec::new() },
+        };
+        Self { places, script: scratch.path().join("script"), answers, overlay: overlaid.then(String::new), scratch }
+    }
+
     /// For an engine that can not mount an overlay for us.
     pub(super) fn copy_instead(&mut self, owner: Option<u32>) -> Result<(), WorkspaceError> {
         let upper = &self.places.upper;

@@ -141,8 +141,7 @@ impl Running<'_> {
 
     /// All that it has said so far and will say, from the engine's own copy.
     fn again(&self) -> Output {
-        let options = LogsOptionsBuilder::default().follow(true).stdout(true).stderr(true).build();
-        Box::pin(self.docker.logs(self.name, Some(options)))
+        all_of(self.docker, self.name)
     }
 
     /// Everybody in it; only the first process where its others are not to be found on this machine.
@@ -175,6 +174,12 @@ impl Running<'_> {
             }
         }
     }
+}
+
+/// From the engine's own copy: from the first word on, and as it goes on.
+pub(super) fn all_of(docker: &Docker, name: &str) -> Output {
+    let options = LogsOptionsBuilder::default().follow(true).stdout(true).stderr(true).build();
+    Box::pin(docker.logs(name, Some(options)))
 }
 
 /// The code that its first process has ended with.

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use super::super::{Standing, Watcher};
-use super::follow;
+use super::follow::{self, Tail};
 use super::infrastructure;
 use super::place::{self, Known, Place};
 use super::request::{Request, Way};
@@ -15,6 +15,9 @@ use crate::adapters::sandbox;
 use crate::adapters::workspace::Store;
 use crate::model::id::{NodeId, RunId};
 use crate::model::invocation::{InvocationRecord, InvocationResult, InvocationSpec};
+
+/// As many are tried for one invocation, each taking over from the one before.
+const SUPERVISORS: usize = 5;
 
 #[derive(Debug)]
 pub(in super::super) struct Desk {
@@ -121,12 +124,42 @@ impl Desk {
         Ok(control)
     }
 
-    async fn follow(&self, place: &Place, control: UnixStream, log: &Path, watcher: Watcher) -> InvocationResult {
+    /// To its end, also when another supervisor has to see to that.
+    async fn follow(&self, place: &Place, mut control: UnixStream, log: &Path, watcher: Watcher) -> InvocationResult {
         let Watcher { log: mut sink, cancel } = watcher;
-        match follow::until_the_end(control, log, &mut *sink, cancel).await {
-            Ok(()) => self.outcome_of(place),
-            Err(error) => self.lost(true, format!("it could not be followed: {error}")),
+        let mut tail = Tail::default();
+        for _ in 0..SUPERVISORS {
+            if let Err(error) = follow::until_the_end(control, log, &mut tail, &mut *sink, cancel.clone()).await {
+                return self.lost(true, format!("it could not be followed: {error}"));
+            }
+            control = match place.known() {
+                Known::Lost { .. } => match self.adopt(place) {
+                    Ok(Some(control)) => control,
+                    _ => break,
+                },
+                // Somebody else was faster.
+                Known::Living => match place.connect() {
+                    Ok(control) => control,
+                    Err(_) => break,
+                },
+                Known::Ended(_) => break,
+            };
         }
+        self.outcome_of(place)
+    }
+
+    /// Lets a second supervisor go on with what has outlived the first, if there is such a thing. `None` when there is not.
+    pub(in super::super) fn adopt(&self, place: &Place) -> io::Result<Option<UnixStream>> {
+        let Some(request) = place.plan().and_then(|plan| serde_json::from_slice::<Request>(&plan).ok()) else { return Ok(None) };
+        let Some(lock) = place.take_over()? else { return Ok(None) };
+        let (own, ours) = self.store.own();
+        let theirs = if own == request.own { None } else { Some(Store::lock_of(&request.own)?) };
+        let Some(scratch) = theirs.as_ref().map(File::as_fd).or(ours) else { return Ok(None) };
+        let (control, far) = UnixStream::pair()?;
+        sandbox::supervisor(&[far.as_fd(), lock.as_fd(), scratch], false)?;
+        drop(far);
+        sandbox::write_message(&control, &request)?;
+        Ok(Some(control))
     }
 
     /// Of one whose supervisor has closed its socket.

@@ -14,6 +14,7 @@ use super::super::LogSink;
 pub(super) async fn until_the_end(
     control: std::os::unix::net::UnixStream,
     log: &Path,
+    tail: &mut Tail,
     sink: &mut dyn LogSink,
     mut cancel: watch::Receiver<bool>,
 ) -> io::Result<()> {
@@ -22,7 +23,6 @@ pub(super) async fn until_the_end(
     // Nobody who could cancel is left: then it will not be.
     let unwanted = async move { cancel.wait_for(|cancelled| *cancelled).await.is_ok() };
     tokio::pin!(unwanted);
-    let mut tail = Tail::default();
     let mut asked = false;
     let mut words = [0; 256];
     loop {
@@ -46,9 +46,9 @@ pub(super) async fn until_the_end(
     }
 }
 
-/// A file that grows, from where it was read last.
+/// A file that grows, from where it was read last. One that is written anew, with the same beginning, is read on from there.
 #[derive(Default)]
-struct Tail {
+pub(super) struct Tail {
     file: Option<File>,
     buffer: Vec<u8>,
 }

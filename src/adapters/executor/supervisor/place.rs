@@ -5,6 +5,7 @@
 //!     lock      held by the supervisor and by the sandbox's helper. Free: nothing of the invocation lives any more
 //!     started   there once the step's first process has begun
 //!     result    what came of it, as JSON; under this name only when it is whole and on disk
+//!     plan      what a second supervisor needs to go on with what does not die with the first: a container. Nothing secret
 //!     socket    where a later tidegate follows it, or asks it to stop
 //! ```
 //! It stands until the result is in the journal (`Place::remove`).
@@ -70,6 +71,38 @@ impl Place {
 
     pub(in super::super) fn mark_started(&self) -> io::Result<()> {
         File::create(self.path.join("started")).map(drop)
+    }
+
+    /// Writes down what somebody needs to go on when the supervisor is killed. Not for the next boot: then there is nothing to go on with.
+    pub(in super::super) fn write_plan(&self, plan: &[u8]) -> io::Result<()> {
+        let new = self.path.join("plan.new");
+        fs::write(&new, plan)?;
+        fs::rename(&new, self.path.join("plan"))
+    }
+
+    pub(in super::super) fn plan(&self) -> Option<Vec<u8>> {
+        fs::read(self.path.join("plan")).ok()
+    }
+
+    /// Takes the lock of one whose supervisor was killed, for another one. `None` when there is a result, or somebody who lives.
+    pub(in super::super) fn take_over(&self) -> io::Result<Option<File>> {
+        let lock = File::open(self.path.join("lock"))?;
+        // Whoever looks whether it is free holds it for a moment.
+        let mut tries = 20;
+        while flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            tries -= 1;
+            if tries == 0 {
+                return Ok(None);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if self.result().is_some() {
+            return Ok(None);
+        }
+        match fs::remove_file(self.path.join("socket")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(Some(lock)),
+        }
     }
 
     /// On disk when it returns.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::super::{container, sandbox};
 use crate::model::invocation::InvocationSpec;
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(in super::super) struct Request {
     /// When tidegate asked, on the clock that all processes share.
     pub(in super::super) asked_us: u64,
@@ -29,7 +29,7 @@ pub(in super::super) struct Request {
 }
 
 /// What it shall live in.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(in super::super) enum Way {
     Sandbox(sandbox::Setup),
     Container(container::Setup),
