@@ -609,6 +609,53 @@ async fn a_step_that_says_too_much_is_cut_and_counted() {
     }
 }
 
+/// Lines in it. For the gibibyte of docs/executors.md: 120,000,000.
+fn flood() -> u64 {
+    std::env::var("TIDEGATE_TEST_FLOOD").ok().and_then(|lines| lines.parse().ok()).unwrap_or(1_000_000)
+}
+
+#[tokio::test]
+async fn a_flood_is_kept_to_the_last_byte_and_in_order() {
+    let lines = flood();
+    for scene in every_executor() {
+        // Both streams, and an end right behind the last word.
+        let half = lines / 2;
+        let script = format!("seq 1 {half}; seq {} {lines} >&2; exit 0", half + 1);
+        let file = scene.log();
+        let limits = CaptureLimits { log: 2 << 30, ..CaptureLimits::default() };
+        let asked = scene.fit(InvocationSpec { limits, timeout: Duration::from_secs(600), ..spec(&script) });
+        let (_keep, cancel) = watch::channel(false);
+        let nobody = Watcher { log: Box::new(Nobody), cancel };
+        let begun = std::time::Instant::now();
+        let result = scene.executor.invoke(asked, &file, nobody).await;
+        assert_eq!(result.outcome, Outcome::Succeeded);
+        let mut lines_read = 0;
+        for line in std::io::BufRead::lines(std::io::BufReader::new(std::fs::File::open(&file).unwrap())) {
+            lines_read += 1;
+            assert_eq!(line.unwrap(), lines_read.to_string());
+        }
+        assert_eq!(lines_read, lines);
+        eprintln!("{:?}: {} bytes in {:?}", scene.kind, result.record.log_bytes, begun.elapsed());
+        scene.forget();
+    }
+}
+
+struct Nobody;
+
+impl LogSink for Nobody {
+    fn write(&mut self, _: &[u8]) {}
+}
+
+#[tokio::test]
+async fn a_step_that_says_one_word_and_ends_at_once_is_heard() {
+    for scene in every_executor() {
+        for _ in 0..5 {
+            let (result, log) = scene.run(spec("echo word; exit 3")).await;
+            assert_eq!((result.outcome.word(), log.as_str()), ("failed", "word\n"));
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_step_that_closes_its_output_is_still_waited_for_and_still_has_a_deadline() {
     for scene in every_executor() {
