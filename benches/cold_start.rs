@@ -1,8 +1,10 @@
 //! Cold start of one step that does nothing (`/bin/true`), start to end, beside others: `cargo bench --bench cold_start [-- ROUNDS [WAY]]`.
 //!
 //! All ways take turns (A B C A B C …), so that whatever else the machine does hits them alike; first one at a time, then eight at once, each of which is
-//! measured from the moment when all were asked for. The tables are Markdown; ratios are what to quote.
+//! measured from the moment when all were asked for; the state folder on the file system of temporary files, then in memory. The tables are Markdown; ratios
+//! are what to quote.
 
+mod common;
 #[path = "cold_start/crun.rs"]
 mod crun;
 
@@ -13,12 +15,11 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tidegate::adapters::executor::{Executor as _, LogSink, SandboxExecutor, Watcher};
-use tidegate::adapters::sandbox::{self, Isolation, Overlay, SandboxSpec};
+use common::{made, quantile};
+use tidegate::adapters::executor::SandboxExecutor;
+use tidegate::adapters::sandbox::{self, Isolation, Limits, Overlay, SandboxSpec};
 use tidegate::adapters::workspace::Store;
-use tidegate::model::id::{InvocationId, NodeId, RunId};
-use tidegate::model::invocation::{CaptureLimits, InvocationSpec, default_grace};
-use tidegate::model::limits::{Network, Resources};
+use tidegate::model::id::RunId;
 use tidegate::model::outcome::{Exit, Outcome};
 use tokio::io::AsyncReadExt as _;
 
@@ -32,24 +33,49 @@ struct Way {
     times: Vec<Duration>,
 }
 
+/// What of a sandbox is there.
+#[derive(Clone, Copy)]
+struct Parts {
+    overlay: bool,
+    groups: bool,
+    host_network: bool,
+}
+
+const FULL: Parts = Parts { overlay: true, groups: true, host_network: false };
+
 fn main() {
     let rounds = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(200);
+    let only = std::env::args().skip(1).find(|argument| argument.parse::<u32>().is_err() && !argument.starts_with('-')).unwrap_or_default();
     sandbox::set_program(env!("CARGO_BIN_EXE_tidegate"));
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let bench = Bench::new(folder.path());
-    let mut missing = Vec::new();
+    for (place, folder) in common::places() {
+        let bench = Bench::new(folder.path());
+        let (mut ways, missing) = ways(folder.path());
+        ways.retain(|way| way.name.contains(&only));
+        for at_once in [1, AT_ONCE] {
+            measure(&bench, &mut ways, rounds / at_once, at_once);
+            print(&mut ways, &place, rounds / at_once, at_once);
+        }
+        for what in missing {
+            println!("Missing: {what}.\n");
+        }
+    }
+}
 
+fn ways(folder: &Path) -> (Vec<Way>, Vec<String>) {
+    let mut missing = Vec::new();
     let mut ways = vec![
         way("posix_spawn, no isolation", false, |_| plain(Command::new("/bin/true"))),
-        way("sandbox, cold", false, |bench| bench.sandboxed(true, false)),
-        way("sandbox, warm", true, |bench| bench.sandboxed(true, false)),
-        way("sandbox, cold, without overlay", false, |bench| bench.sandboxed(false, false)),
-        way("sandbox, cold, with the host's network (no template)", false, |bench| bench.sandboxed(true, true)),
-        way("invocation, cold (supervisor, record, log)", false, Bench::invoked),
+        way("sandbox, cold", false, |bench| bench.sandboxed(FULL)),
+        way("sandbox, warm", true, |bench| bench.sandboxed(FULL)),
+        way("sandbox, warm, without cgroups", true, |bench| bench.sandboxed(Parts { groups: false, ..FULL })),
+        way("sandbox, cold, without overlay", false, |bench| bench.sandboxed(Parts { overlay: false, ..FULL })),
+        way("sandbox, cold, without overlay and cgroups", false, |bench| bench.sandboxed(Parts { overlay: false, groups: false, ..FULL })),
+        way("sandbox, cold, with the host's network (no template)", false, |bench| bench.sandboxed(Parts { host_network: true, ..FULL })),
+        way("invocation, cold (supervisor, record, log, `sh`)", false, Bench::invoked),
         way("invocation, warm", true, Bench::invoked),
     ];
     if Command::new("bwrap").arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success()) {
-        ways.push(way("bwrap --unshare-all --ro-bind / /", false, |_| {
+        ways.push(way("bwrap --unshare-all --ro-bind / / (no overlay, cgroups, seccomp)", false, |_| {
             let mut command = Command::new("bwrap");
             command.args(["--unshare-all", "--ro-bind", "/", "/", "/bin/true"]);
             plain(command);
@@ -57,30 +83,24 @@ fn main() {
     } else {
         missing.push("bubblewrap (install the package `bubblewrap`)".to_owned());
     }
-    match crun::Bundle::make(folder.path()) {
-        Ok(bundle) => ways.push(way("crun run", false, move |_| plain(bundle.command()))),
+    match crun::Bundle::make(folder) {
+        Ok(bundle) => ways.push(way("crun run, prepared bundle (no overlay, cgroups)", false, move |_| plain(bundle.command()))),
         Err(why) => missing.push(format!("crun: {why}")),
     }
-    let only = std::env::args().skip(1).find(|argument| argument.parse::<u32>().is_err() && !argument.starts_with('-')).unwrap_or_default();
-    ways.retain(|way| way.name.contains(&only));
+    (ways, missing)
+}
 
-    for at_once in [1, AT_ONCE] {
-        let rounds = rounds / at_once;
-        for round in 0..rounds + 5 {
-            for way in &mut ways {
-                sandbox::set_warm(way.warm);
-                let times = together(&bench, at_once, &way.run);
-                if round >= 5 {
-                    way.times.extend(times);
-                }
-                // What a start leaves to be done in the background (the pool, the end of namespaces) is not the next one's to pay.
-                std::thread::sleep(Duration::from_millis(12));
+fn measure(bench: &Bench, ways: &mut [Way], rounds: usize, at_once: usize) {
+    for round in 0..rounds + 5 {
+        for way in &mut *ways {
+            sandbox::set_warm(way.warm);
+            let times = together(bench, at_once, &way.run);
+            if round >= 5 {
+                way.times.extend(times);
             }
+            // What a start leaves to be done in the background (the pool, the end of namespaces) is not the next one's to pay.
+            std::thread::sleep(Duration::from_millis(if at_once == 1 { 12 } else { 50 }));
         }
-        print(&mut ways, rounds, at_once);
-    }
-    for what in missing {
-        println!("Missing: {what}.");
     }
 }
 
@@ -106,8 +126,8 @@ fn together(bench: &Bench, at_once: usize, run: &(dyn Fn(&Bench) + Sync)) -> Vec
     })
 }
 
-fn print(ways: &mut [Way], rounds: usize, at_once: usize) {
-    println!("Cold start of `/bin/true`, {at_once} at once, {rounds} rounds, interleaved.\n");
+fn print(ways: &mut [Way], place: &str, rounds: usize, at_once: usize) {
+    println!("Cold start of `/bin/true`, {at_once} at once, {rounds} rounds, interleaved; state on {place}.\n");
     println!("| way | p50 ms | p99 ms | × posix_spawn | × bwrap |\n|---|---:|---:|---:|---:|");
     let median = |ways: &mut [Way], name: &str| ways.iter_mut().find(|way| way.name.starts_with(name)).map(|way| quantile(&mut way.times, 0.5));
     let (base, bwrap) = (median(ways, "posix_spawn"), median(ways, "bwrap"));
@@ -120,20 +140,14 @@ fn print(ways: &mut [Way], rounds: usize, at_once: usize) {
     println!();
 }
 
+/// As many as a step has where its file says nothing.
+const LIMITS: Limits = Limits { memory_bytes: Some(4 << 30), cpu_millis: None, pids: Some(4096), file_bytes: Some(16 << 30) };
+
 struct Bench {
     folder: PathBuf,
     lower: PathBuf,
     executor: SandboxExecutor,
     counter: AtomicUsize,
-}
-
-fn made(at: &Path, name: &str) -> PathBuf {
-    let path = at.join(name);
-    std::fs::create_dir(&path).expect("a folder");
-    if let Some(uid) = sandbox::outer_uid() {
-        std::os::unix::fs::chown(&path, Some(uid), Some(uid)).expect("to give it away");
-    }
-    path
 }
 
 fn plain(mut command: Command) {
@@ -142,12 +156,6 @@ fn plain(mut command: Command) {
 
 thread_local! {
     static RUNTIME: tokio::runtime::Runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-}
-
-struct Silent;
-
-impl LogSink for Silent {
-    fn write(&mut self, _: &[u8]) {}
 }
 
 impl Bench {
@@ -162,9 +170,9 @@ impl Bench {
     }
 
     /// Scratch space, sandbox, process, end, clean-up.
-    fn sandboxed(&self, overlay: bool, host_network: bool) {
+    fn sandboxed(&self, parts: Parts) {
         let scratch = made(&self.folder, &format!("scratch-{}", self.next()));
-        let overlay = overlay.then(|| Overlay {
+        let overlay = parts.overlay.then(|| Overlay {
             lower: vec![self.lower.clone()],
             upper: made(&scratch, "upper"),
             work: made(&scratch, "work"),
@@ -180,9 +188,10 @@ impl Bench {
             read_only: Vec::new(),
             writable: Vec::new(),
             tmp_size: 1 << 30,
-            host_network,
+            host_network: parts.host_network,
             listen: None,
-            limits: sandbox::Limits::default(),
+            limits: if parts.groups { LIMITS } else { Limits::default() },
+            required: Vec::new(),
             lifted: Vec::new(),
         };
         RUNTIME.with(|runtime| {
@@ -198,38 +207,11 @@ impl Bench {
 
     /// A whole step: with its supervisor, its record on disk, its log, and `/bin/sh` around it.
     fn invoked(&self) {
-        let (run, node) = (RunId::new(format!("r{}", self.next())), NodeId::new("step"));
-        let spec = InvocationSpec {
-            id: InvocationId::of(&run, &node, 1),
-            run: run.clone(),
-            node: node.clone(),
-            attempt: 1,
-            script: "exec /bin/true".to_owned(),
-            env: BTreeMap::new(),
-            layers: vec![self.lower.clone()],
-            outputs: Vec::new(),
-            image: None,
-            timeout: Duration::from_secs(60),
-            network: Network::None,
-            resources: Resources { cpu: None, memory: None, pids: None, disk: None },
-            limits: CaptureLimits::default(),
-            grace: default_grace(),
-        };
+        let run = RunId::new(format!("r{}", self.next()));
         let log = self.folder.join(format!("{run}.log"));
-        RUNTIME.with(|runtime| {
-            runtime.block_on(async {
-                let (_keep, cancel) = tokio::sync::watch::channel(false);
-                let result = self.executor.invoke(spec, &log, Watcher { log: Box::new(Silent), cancel }).await;
-                assert_eq!(result.outcome, Outcome::Succeeded);
-            })
-        });
-        self.executor.forget(&run, &node, 1);
+        let spec = common::step(&run, "exec /bin/true", vec![self.lower.clone()]);
+        let result = RUNTIME.with(|runtime| runtime.block_on(common::invoke(&self.executor, spec, &log, Box::new(common::Silent))));
+        assert_eq!(result.outcome, Outcome::Succeeded);
         std::fs::remove_file(log).expect("its log");
     }
-}
-
-fn quantile(times: &mut [Duration], share: f64) -> f64 {
-    times.sort();
-    let index = ((times.len() - 1) as f64 * share).round() as usize;
-    times[index].as_secs_f64() * 1000.0
 }

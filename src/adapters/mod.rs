@@ -1,6 +1,8 @@
 //! Floor 3: everything that touches the world. Siblings do not name one another, except along the arrows drawn in docs/architecture.md
-//! (`executor → sandbox`, `executor → workspace`, `gateway → sandbox`, `provider::local → gateway`); they name `model`, and nothing of `core`.
+//! (`executor → sandbox`, `executor → workspace`, `executor → egress`, `gateway → sandbox`, `provider::local → gateway`); they name `model`, and nothing of `core`.
 
+pub mod admission;
+pub mod egress;
 pub mod executor;
 pub mod gateway;
 pub mod journal;

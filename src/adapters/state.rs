@@ -6,6 +6,7 @@
 //! STATE/runs/RUN/tree        the path of the tree that its steps stand on
 //! STATE/owners/OWNER         locked as long as that process lives: the kernel lets go of the lock however it dies
 //! STATE/invocations/RUN/…   the records of invocations under way (executor)
+//! STATE/admission/…          the queue for room on this machine (admission)
 //! STATE/…                    other folders, each of one adapter: `StateFolder::folder`
 //! ```
 //!
@@ -90,6 +91,10 @@ impl StateFolder {
     pub fn log(&self, run: &RunId, node: &NodeId, attempt: u32) -> PathBuf {
         self.run(run).join(log_name(node, attempt))
     }
+    /// A file that is locked as long as anything of an attempt lives, whoever began it. Not made.
+    pub fn life(&self, run: &RunId, node: &NodeId, attempt: u32) -> PathBuf {
+        invocation(&self.root, run, node, attempt).join("lock")
+    }
     /// Where it is written which tree the steps of a run stand on. Not made.
     pub fn tree(&self, run: &RunId) -> PathBuf {
         self.run(run).join("tree")
@@ -98,6 +103,11 @@ impl StateFolder {
         self.folder("runs")?;
         private_folder(self.run(run))
     }
+}
+
+/// In a state folder: the record of an attempt, while it is under way. Not made.
+pub fn invocation(state: &Path, run: &RunId, node: &NodeId, attempt: u32) -> PathBuf {
+    state.join("invocations").join(file_name(run.as_str())).join(attempt_name(node, attempt))
 }
 
 fn private_folder(path: PathBuf) -> Result<PathBuf, StateError> {

@@ -25,6 +25,9 @@ pub struct Global {
     /// Where runs, releases and the journal are kept [default: $XDG_STATE_HOME/tidegate or ~/.local/state/tidegate]
     #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "DIR", env = "TIDEGATE_STATE_DIR", hide_env = true)]
     pub state_dir: Option<PathBuf>,
+    /// Limits, required protections and prices [default: $XDG_CONFIG_HOME/tidegate/settings.yaml or ~/.config/tidegate/settings.yaml, if it is there]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FILE", env = "TIDEGATE_CONFIG", hide_env = true)]
+    pub config: Option<PathBuf>,
     /// JSON instead of text on standard output: facts as they happen, one a line
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub json: bool,
@@ -196,6 +199,15 @@ pub enum RunsCommand {
     Show {
         /// An id, the beginning of one, or `latest`
         run: String,
+    },
+    /// What a run took and cost, or all runs of each repository together
+    Usage {
+        /// An id, the beginning of one, or `latest`
+        #[arg(conflicts_with = "of")]
+        run: Option<String>,
+        /// Only this repository, by the name that the list has for it
+        #[arg(long, value_name = "NAME")]
+        of: Option<String>,
     },
     /// The logs of a run, or of one step
     Logs {

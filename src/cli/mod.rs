@@ -20,6 +20,7 @@ mod screen;
 mod serve;
 mod serving;
 mod session;
+mod settings;
 mod terminal;
 
 use std::process::ExitCode;

@@ -4,6 +4,7 @@
 
 mod logs;
 mod show;
+mod usage;
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -13,12 +14,14 @@ use crate::adapters::state::{self, StateError, StateFolder};
 use crate::model::fact::{Entry, Fact, RunFact, Stream};
 use crate::model::id::RunId;
 use crate::model::outcome::RunOutcome;
+use crate::model::settings::Prices;
 use crate::model::time::Timestamp;
 use crate::report::run::text::{clean, duration, fit, pad, width};
 
 use super::args::{Global, RunsArguments, RunsCommand};
 use super::exit::Exit;
 use super::print::eprintln;
+use super::settings::{self, SettingsError};
 
 /// Runs that a prefix of an id is looked for among.
 const KNOWN_RUNS: usize = 10_000;
@@ -30,7 +33,10 @@ pub fn run(global: &Global, arguments: &RunsArguments) -> Exit {
         Err(RunsError::Print(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Success,
         Err(error) => {
             eprintln!("error: {error}");
-            if matches!(error, RunsError::Unknown(_) | RunsError::Ambiguous { .. } | RunsError::NoStep { .. }) {
+            if matches!(
+                error,
+                RunsError::Unknown(_) | RunsError::Ambiguous { .. } | RunsError::NoStep { .. } | RunsError::NoRepository(_) | RunsError::Settings(_)
+            ) {
                 Exit::Usage
             } else {
                 Exit::Infrastructure
@@ -51,6 +57,10 @@ enum RunsError {
     Ambiguous { given: String, found: usize },
     #[error("the run has no step {given:?}; it has {known}")]
     NoStep { given: String, known: String },
+    #[error("there are no runs of a repository {0:?}; `tidegate runs usage` lists those that there are")]
+    NoRepository(String),
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     #[error("{0}")]
     Print(#[from] std::io::Error),
 }
@@ -78,6 +88,8 @@ fn answer(global: &Global, command: &RunsCommand) -> Result<(), RunsError> {
         match command {
             RunsCommand::Ls { limit } => ls(&past, *limit, global, &mut out).await,
             RunsCommand::Show { run } => show::show(&past, &past.find(run).await?, global, &mut out).await,
+            RunsCommand::Usage { run: Some(run), .. } => usage::of_one(&past.find(run).await?, &prices(global)?, global, &mut out),
+            RunsCommand::Usage { run: None, of } => usage::of_all(&past, of.as_deref(), &prices(global)?, global, &mut out).await,
             RunsCommand::Logs { run, step } => logs::logs(&past, &past.find(run).await?, step.as_deref(), global, &mut out),
         }
     })
@@ -85,11 +97,20 @@ fn answer(global: &Global, command: &RunsCommand) -> Result<(), RunsError> {
 
 fn nothing_yet(command: &RunsCommand, json: bool) -> Result<(), RunsError> {
     match command {
-        RunsCommand::Ls { .. } if !json => eprintln!("There are no runs yet: `tidegate run` starts one."),
-        RunsCommand::Ls { .. } => {}
-        RunsCommand::Show { run } | RunsCommand::Logs { run, .. } => return Err(RunsError::Unknown(run.clone())),
+        RunsCommand::Ls { .. } | RunsCommand::Usage { run: None, of: None } if !json => {
+            eprintln!("There are no runs yet: `tidegate run` starts one.")
+        }
+        RunsCommand::Ls { .. } | RunsCommand::Usage { run: None, of: None } => {}
+        RunsCommand::Usage { run: None, of: Some(of) } => return Err(RunsError::NoRepository(of.clone())),
+        RunsCommand::Show { run } | RunsCommand::Logs { run, .. } | RunsCommand::Usage { run: Some(run), .. } => {
+            return Err(RunsError::Unknown(run.clone()));
+        }
     }
     Ok(())
+}
+
+fn prices(global: &Global) -> Result<Prices, SettingsError> {
+    Ok(settings::load(global)?.settings.prices)
 }
 
 impl Past {

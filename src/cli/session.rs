@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::args::{ExecutorArgument, GatewayArguments, Global, IsolationArguments, PullArgument};
 use super::exit::Exit;
+use super::settings::{self, SettingsError};
 use crate::adapters::executor::{self, AnyExecutor, Choice, Configuration, EngineError, Pull, Refusal};
 use crate::adapters::gateway::Isolation;
 use crate::adapters::journal::{self, AnyJournal, JournalError};
@@ -16,6 +17,7 @@ use crate::adapters::provider::LocalOptions;
 use crate::adapters::sandbox;
 use crate::adapters::state::{self, Owner, StateError, StateFolder};
 use crate::adapters::workspace::{Store, WorkspaceError};
+use crate::model::settings::Limits;
 use crate::runtime::drive_run::{Rest, Surroundings};
 use crate::runtime::observer::Observer;
 use crate::runtime::recover::{RecoverError, recover};
@@ -29,6 +31,7 @@ pub struct Session {
     pub observer: Observer,
     pub journal: AnyJournal,
     pub state: StateFolder,
+    pub limits: Limits,
     owner: Owner,
 }
 
@@ -42,6 +45,8 @@ pub enum SessionError {
     Workspace(#[from] WorkspaceError),
     #[error(transparent)]
     Recover(#[from] RecoverError),
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     #[error("{0}")]
     Refused(#[from] Refusal),
 }
@@ -50,7 +55,7 @@ impl SessionError {
     /// What the command line asked for and can not be had, or what the machine lacks.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Refused(Refusal::Engine(EngineError::Remote { .. }) | Refusal::HostTools { .. }) => Exit::Usage,
+            Self::Settings(_) | Self::Refused(Refusal::Engine(EngineError::Remote { .. }) | Refusal::HostTools { .. }) => Exit::Usage,
             _ => Exit::Infrastructure,
         }
     }
@@ -59,6 +64,8 @@ impl SessionError {
 impl Session {
     /// Opens everything. Needs a tokio runtime around it.
     pub async fn open(global: &Global, isolation: &IsolationArguments, gateway: &GatewayArguments) -> Result<Self, SessionError> {
+        let settings = settings::load(global)?.settings;
+        sandbox::set_warm(settings.warm);
         let state = StateFolder::open(state::locate(global.state_dir.as_deref(), |name| std::env::var_os(name))?)?;
         let owner = state.claim()?;
         let journal = journal::open(&state.journal(), owner.id())?;
@@ -78,6 +85,7 @@ impl Session {
                 PullArgument::Always => Pull::Always,
                 PullArgument::Never => Pull::Never,
             },
+            require: settings.require.clone(),
         };
         let executor = Arc::new(executor::open(choice, configuration).await?);
         // Before anything new is made, what dead processes left is removed: first whoever may still write, then what was written.
@@ -87,12 +95,13 @@ impl Session {
         let options = LocalOptions {
             isolation: if executor.isolates() { Isolation::Full } else { Isolation::None },
             host_tools: isolation.host_tools.clone(),
+            required: settings.require,
             ..LocalOptions::new(gateway.listen)
         };
         let observer = Observer::default();
         let mailbox = Mailbox::new(state.folder("letters")?);
         let rollouts = Rollouts::new(journal.clone(), state.clone(), mailbox, observer.clone(), options);
-        Ok(Self { rollouts, executor, store, observer, journal, state, owner })
+        Ok(Self { rollouts, executor, store, observer, journal, state, limits: settings.limits, owner })
     }
 
     /// Ends what dead processes left unfinished, or goes on with it.
@@ -110,6 +119,7 @@ impl Session {
             observer: self.observer.clone(),
             state: self.state.clone(),
             snapshot,
+            limits: self.limits,
             parallel,
         }
     }

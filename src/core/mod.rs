@@ -12,3 +12,4 @@ pub mod run;
 pub mod spec;
 pub mod template;
 pub mod turn;
+pub mod usage;

@@ -7,9 +7,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::artifact::Artifact;
-use super::id::{InvocationId, NodeId, RunId};
+use super::egress::Egress;
+use super::id::{Digest, InvocationId, NodeId, RunId};
 use super::limits::{Network, Resources};
 use super::outcome::Outcome;
+use super::service::Service;
 
 /// Everything that an executor needs to run one step once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +30,9 @@ pub struct InvocationSpec {
     /// The container image that it runs in, as the file names it; without one it sees the host's tools.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// Containers that run beside it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<Service>,
     pub timeout: Duration,
     pub network: Network,
     pub resources: Resources,
@@ -59,11 +64,18 @@ pub struct CaptureLimits {
     pub outputs: u64,
     /// Bytes of `TIDEGATE_OUTPUT`.
     pub values: u64,
+    /// Files and folders that it may make in its workspace.
+    #[serde(default = "most_files")]
+    pub files: u64,
+}
+
+fn most_files() -> u64 {
+    1_000_000
 }
 
 impl Default for CaptureLimits {
     fn default() -> Self {
-        Self { log: 64 << 20, outputs: 4 << 30, values: 1 << 20 }
+        Self { log: 64 << 20, outputs: 4 << 30, values: 1 << 20, files: most_files() }
     }
 }
 
@@ -89,6 +101,9 @@ pub struct InvocationRecord {
     /// Protections and limits that this machine could not hold, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unheld: Vec<String>,
+    /// Folders of the host that it saw besides the host's usual tools.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub host_tools: Vec<PathBuf>,
     pub phases: Phases,
     pub cpu_user_us: u64,
     pub cpu_system_us: u64,
@@ -96,6 +111,9 @@ pub struct InvocationRecord {
     pub peak_memory_bytes: u64,
     pub log_bytes: u64,
     pub log_dropped_bytes: u64,
+    /// Of the log's file; `None` where it could not be kept whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_digest: Option<Digest>,
     /// What it wrote outside of its outputs, which was thrown away.
     pub discarded: Discarded,
     /// The image that it ran in.
@@ -110,6 +128,9 @@ pub struct InvocationRecord {
     /// Bytes that its processes had the machine write to storage.
     #[serde(default)]
     pub written_bytes: u64,
+    /// What it tried to reach.
+    #[serde(default, skip_serializing_if = "Egress::is_empty")]
+    pub egress: Egress,
 }
 
 /// An image as it was named, and what that meant at the time.

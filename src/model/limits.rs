@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::egress::Rule;
+
 /// What an invocation may use at most.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Resources {
@@ -22,8 +24,9 @@ pub struct Resources {
 pub enum Network {
     None,
     Open,
-    /// `host`, `host:port`, `*.domain`.
-    Only(Vec<String>),
+    Only(Vec<Rule>),
+    /// Everything public, through the proxy that `Only` has, to find out what its list would have to hold.
+    Learn,
 }
 
 /// Why an attempt may be repeated.

@@ -5,6 +5,7 @@
 pub mod artifact;
 pub mod deploy;
 pub mod diagnostic;
+pub mod egress;
 pub mod event;
 pub mod fact;
 pub mod finding;
@@ -15,6 +16,7 @@ pub mod limits;
 pub mod number;
 pub mod outcome;
 pub mod release;
+pub mod service;
 pub mod settings;
 pub mod time;
 pub mod traffic;

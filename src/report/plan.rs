@@ -91,8 +91,11 @@ fn details(node: &Node) -> Vec<String> {
             if !outputs.is_empty() {
                 details.push(format!("leaves {}", outputs.join(", ")));
             }
-            if invoke.network == Network::Open {
-                details.push("network open".to_owned());
+            match &invoke.network {
+                Network::None => {}
+                Network::Open => details.push("network open".to_owned()),
+                Network::Learn => details.push("network learn".to_owned()),
+                Network::Only(rules) => details.push(format!("reaches {}", rules.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))),
             }
         }
     }

@@ -7,6 +7,7 @@
 //! ```
 //! Knows nothing of what is shown or of how a rollout goes.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -18,14 +19,16 @@ use crate::adapters::executor::{AnyExecutor, Executor as _, Watcher};
 use crate::adapters::journal::{AnyJournal, Journal as _, JournalError};
 use crate::adapters::state::StateFolder;
 use crate::core::plan::Plan;
-use crate::core::run::{Effect, IllegalInput, Input, PlanError, Room, Rules, Run, always, never};
+use crate::core::run::{Effect, IllegalInput, Input, NodeState, PlanError, Rules, Run};
 use crate::core::turn::Turn;
 use crate::model::fact::{Fact, RolloutFact, RolloutOutcome, RunFact, Stream};
 use crate::model::id::{InvocationId, NodeId, RolloutId, RunId};
 use crate::model::invocation::InvocationResult;
 use crate::model::outcome::{Exit, Outcome, RunOutcome};
+use crate::model::settings::Limits;
 use crate::model::time::Timestamp;
 
+use super::admission::Rooms;
 use super::logs::StepLog;
 use super::observer::Observer;
 use super::recorder::Recorder;
@@ -42,7 +45,9 @@ pub struct Surroundings {
     pub state: StateFolder,
     /// The commit's tree: the lowest layer of every workspace.
     pub snapshot: std::path::PathBuf,
-    /// Invocations at once.
+    /// Invocations at once, over all that use the state folder.
+    pub limits: Limits,
+    /// Invocations at once of a run.
     pub parallel: NonZeroUsize,
 }
 
@@ -73,15 +78,16 @@ pub enum Rest {
 /// Runs a plan to its end.
 pub async fn drive(around: &Surroundings, id: RunId, plan: Plan, stop: Stop) -> Result<RunOutcome, DriveError> {
     let at = clock::now();
-    let (run, turn) = Run::start(id.clone(), plan, rules(around, Rest::Run), at)?;
-    let (hands, inbox) = Hands::new(around, id, 0);
+    let (mut hands, inbox) = Hands::new(around, id.clone(), &plan, 0);
+    let (run, turn) = hands.asking(Rest::Run, |rules| Run::start(id, plan, rules, at))?;
     hands.drive(run, turn, at, inbox, Rest::Run, stop).await
 }
 
 /// Goes on with a run whose process has died; `written` is how many facts it has. What it had begun is followed to its end, never begun again.
 pub async fn go_on(around: &Surroundings, mut run: Run, written: u64, rest: Rest, stop: Stop) -> Result<RunOutcome, DriveError> {
     let at = clock::now();
-    let (mut hands, inbox) = Hands::new(around, run.id().clone(), written);
+    let (mut hands, inbox) = Hands::new(around, run.id().clone(), run.plan(), written);
+    hands.queued = run.nodes().filter_map(|(node, state)| Some((node.id.clone(), queued_since(state)?))).collect();
     for (node, attempt) in run.under_way() {
         hands.resume(node, attempt);
     }
@@ -93,7 +99,7 @@ pub async fn go_on(around: &Surroundings, mut run: Run, written: u64, rest: Rest
         let _ = hands.answers.send(Input::RolloutEnded { node, outcome });
     }
     let input = if rest == Rest::Leave && run.under_way().is_empty() { Input::Interrupted } else { Input::Tick };
-    let turn = run.handle(input, rules(around, rest), at).map_err(|illegal| DriveError::Machine(Box::new(illegal)))?;
+    let turn = hands.asking(rest, |rules| run.handle(input, rules, at)).map_err(|illegal| DriveError::Machine(Box::new(illegal)))?;
     hands.drive(run, turn, at, inbox, rest, stop).await
 }
 
@@ -107,13 +113,8 @@ async fn rollout_outcome(journal: &AnyJournal, rollout: RolloutId) -> Result<Rol
     Ok(ended.unwrap_or_else(|| RolloutOutcome::Stuck { reason: "its process died, and it could not be taken back".to_owned() }))
 }
 
-/// Made anew for every turn: they must not be held while something is waited for.
-fn rules(around: &Surroundings, rest: Rest) -> Rules<'static> {
-    let room: Room<'static> = match rest {
-        Rest::Run => &always,
-        Rest::Leave => &never,
-    };
-    Rules { parallel: around.parallel, condition: &condition::evaluate, room }
+fn queued_since(state: &NodeState) -> Option<Timestamp> {
+    if let NodeState::Queued { since, .. } = state { Some(*since) } else { None }
 }
 
 async fn sleep_until(moment: Option<Timestamp>) {
@@ -140,18 +141,31 @@ struct Hands<'a> {
     abort: HashMap<NodeId, watch::Sender<bool>>,
     queued: HashMap<NodeId, Timestamp>,
     recorder: Recorder,
+    rooms: Rooms,
 }
 
 impl<'a> Hands<'a> {
-    fn new(around: &'a Surroundings, run_id: RunId, written: u64) -> (Self, mpsc::UnboundedReceiver<Input>) {
+    fn new(around: &'a Surroundings, run_id: RunId, plan: &Plan, written: u64) -> (Self, mpsc::UnboundedReceiver<Input>) {
         #[expect(
             clippy::disallowed_methods,
-            reason = "bounded by what is under way: every effect answers once, a deploy twice; waiting for room could lock up the loop"
+            reason = "bounded by what is under way: every effect answers once, a deploy twice, a wish for room once; waiting for room could lock up the loop"
         )]
         let (answers, inbox) = mpsc::unbounded_channel();
         let recorder = Recorder::new(around.journal.clone(), Stream::Run(run_id.clone()), written, around.observer.clone());
         let (tasks, kill, abort, queued) = (JoinSet::new(), HashMap::new(), HashMap::new(), HashMap::new());
-        (Self { around, run_id, answers, tasks, kill, abort, queued, recorder }, inbox)
+        let (again, observer) = (answers.clone(), around.observer.clone());
+        let tell = move || drop(again.send(Input::Tick));
+        let rooms = Rooms::new(&around.state, (run_id.clone(), plan), around.limits, tell, move |why| observer.note(why));
+        (Self { around, run_id, answers, tasks, kill, abort, queued, recorder, rooms }, inbox)
+    }
+
+    /// One turn of the machine. Its rules are made anew for every one: they must not be held while something is waited for.
+    fn asking<T>(&mut self, rest: Rest, turn: impl FnOnce(Rules<'_>) -> T) -> T {
+        let rooms = RefCell::new(&mut self.rooms);
+        let room = |node: &NodeId, attempt: u32| rest == Rest::Run && rooms.borrow_mut().ask(node, attempt);
+        let done = turn(Rules { parallel: self.around.parallel, condition: &condition::evaluate, room: &room });
+        self.rooms.settle();
+        done
     }
 
     /// The loop.
@@ -191,7 +205,7 @@ impl<'a> Hands<'a> {
                 }
             };
             at = clock::now();
-            turn = run.handle(input, rules(self.around, rest), at).map_err(|illegal| DriveError::Machine(Box::new(illegal)))?;
+            turn = self.asking(rest, |rules| run.handle(input, rules, at)).map_err(|illegal| DriveError::Machine(Box::new(illegal)))?;
         }
     }
 
@@ -228,6 +242,7 @@ impl<'a> Hands<'a> {
         self.kill.insert((node.clone(), attempt), kill);
         let (around, answers) = (self.around.clone(), self.answers.clone());
         let run_id = self.run_id.clone();
+        let give_room_back = self.rooms.returning(&node, attempt);
         self.tasks.spawn(async move {
             let mut result = match spec {
                 Ok(spec) => {
@@ -237,6 +252,7 @@ impl<'a> Hands<'a> {
                 Err(reason) => failed(reason),
             };
             result.record.phases.queued_us = queued_us;
+            give_room_back();
             // A closed inbox means that the loop has ended with an error: nobody is left to tell.
             let _ = answers.send(Input::InvocationEnded { node, attempt, result: Box::new(result) });
         });

@@ -19,6 +19,7 @@ pub fn spec(run: &Run, id: &NodeId, attempt: u32, invocation: InvocationId, dead
     let steps = condition::steps(&view);
     let (script, env) = work.resolve(&steps).map_err(|error| error.to_string())?;
     let image = work.resolve_image(&steps).map_err(|error| error.to_string())?;
+    let services = work.resolve_services(&steps).map_err(|error| error.to_string())?;
     let mut layers = vec![snapshot.to_path_buf()];
     for layer in view.needs.iter().filter_map(|need| need.kept?.layer.as_ref()) {
         let layer = PathBuf::from(layer);
@@ -37,6 +38,7 @@ pub fn spec(run: &Run, id: &NodeId, attempt: u32, invocation: InvocationId, dead
         layers,
         outputs: work.outputs.clone(),
         image,
+        services,
         timeout: clock::until(deadline),
         network: work.network.clone(),
         resources: work.resources.clone(),

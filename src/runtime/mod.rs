@@ -1,5 +1,6 @@
 //! Floor 4: the loop, recovery: the only place that sees both a machine and an adapter, and the only one that reads the clock for the machines.
 
+mod admission;
 pub mod clock;
 mod condition;
 pub mod drive_rollout;

@@ -30,7 +30,7 @@ const FLOORS: [&[&str]; 6] = [&["model"], &["core"], &["report"], &["adapters"],
 
 /// Siblings on one floor that may name each other in this direction. A chain may be followed to its end, so `run → template` is one as well.
 /// Names match from the left: `provider::local` is its folder only.
-const ARROWS: [(&str, &str); 17] = [
+const ARROWS: [(&str, &str); 18] = [
     ("core::run", "core::plan"),
     ("core::run", "core::spec"),
     ("core::run", "core::template"),
@@ -42,6 +42,7 @@ const ARROWS: [(&str, &str); 17] = [
     ("core::rollout", "core::judge"),
     // What every machine answers with.
     ("core", "core::turn"),
+    ("adapters::executor", "adapters::egress"),
     ("adapters::executor", "adapters::sandbox"),
     ("adapters::executor", "adapters::workspace"),
     ("adapters::gateway", "adapters::sandbox"),

@@ -1,90 +1,11 @@
 //! Attacks on the machine's resources, by a whole invocation: each takes what it can where it may, and is stopped where it may not.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
-use tidegate::adapters::executor::{Executor as _, LogSink, SandboxExecutor, Watcher};
-use tidegate::adapters::sandbox::{self, Isolation};
-use tidegate::adapters::workspace::Store;
-use tidegate::model::id::{InvocationId, NodeId, RunId};
-use tidegate::model::invocation::{CaptureLimits, InvocationResult, InvocationSpec, default_grace};
-use tidegate::model::limits::{Network, Resources};
+use tidegate::adapters::sandbox;
+use tidegate::model::invocation::CaptureLimits;
+use tidegate::model::limits::Resources;
 use tidegate::model::outcome::Outcome;
 
-struct Silent;
-
-impl LogSink for Silent {
-    fn write(&mut self, _: &[u8]) {}
-}
-
-struct Ended {
-    result: InvocationResult,
-    log: String,
-    /// What is left of it: scratch folders and control groups.
-    left: Vec<String>,
-}
-
-impl Ended {
-    /// The reason why it failed.
-    fn reason(&self) -> &str {
-        match &self.result.outcome {
-            Outcome::Failed { reason, .. } => reason,
-            other => panic!("{other:?}: {}", self.log),
-        }
-    }
-
-    /// Whether this machine lets whoever runs this hold a limit. Where it does not, the record says so.
-    fn holds(&self, limit: &str) -> bool {
-        let held = self.result.record.isolation.iter().any(|name| name == limit);
-        assert_ne!(held, self.result.record.unheld.iter().any(|name| name == limit), "{:?}", self.result.record);
-        held
-    }
-}
-
-const NONE: Resources = Resources { cpu: None, memory: None, pids: None, disk: None };
-
-async fn run(resources: Resources, limits: CaptureLimits, script: &str) -> Ended {
-    sandbox::set_program(env!("CARGO_BIN_EXE_tidegate"));
-    let state = tempfile::tempdir().unwrap();
-    let store = Store::open(state.path(), sandbox::outer_uid()).unwrap();
-    let executor = SandboxExecutor::new(state.path(), store, Vec::new(), Isolation::Full);
-    let (run, node) = (RunId::new("r1"), NodeId::new("bomb"));
-    let spec = InvocationSpec {
-        id: InvocationId::of(&run, &node, 1),
-        run,
-        node,
-        attempt: 1,
-        script: script.to_owned(),
-        env: BTreeMap::new(),
-        layers: Vec::new(),
-        outputs: Vec::new(),
-        image: None,
-        timeout: Duration::from_secs(60),
-        network: Network::None,
-        resources,
-        limits,
-        grace: default_grace(),
-    };
-    let file = state.path().join("log");
-    let (_keep, cancel) = tokio::sync::watch::channel(false);
-    let result = executor.invoke(spec, &file, Watcher { log: Box::new(Silent), cancel }).await;
-    let log = String::from_utf8_lossy(&std::fs::read(file).unwrap()).into_owned();
-    let mut left = left_in(state.path());
-    for _ in 0..200 {
-        if left.is_empty() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        left = left_in(state.path());
-    }
-    Ended { result, log, left }
-}
-
-fn left_in(state: &std::path::Path) -> Vec<String> {
-    let scratch = std::fs::read_dir(state.join("scratch")).unwrap().filter_map(Result::ok).filter(|entry| entry.path().is_dir());
-    let folders = scratch.flat_map(|process| std::fs::read_dir(process.path()).unwrap().filter_map(Result::ok));
-    folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).filter(|name| name != "lock").collect()
-}
+use crate::whole::{Ended, NONE, run};
 
 /// Both: without the limit and with it.
 async fn both(limited: Resources, script: &str) -> (Ended, Ended) {
@@ -179,6 +100,47 @@ async fn a_disk_filled_where_nobody_may_look() {
     assert!(with.reason().starts_with("wrote more than its limit of 32 MiB"), "{}", with.reason());
 }
 
+/// Who may not list a folder may still write to it.
+#[tokio::test]
+async fn a_disk_filled_in_a_folder_that_can_not_be_listed() {
+    let script =
+        "mkdir hidden; chmod 300 hidden; for n in 1 2 3 4 5 6 7 8 9; do head -c 8M /dev/zero > hidden/big$n; sleep 0.1; done; chmod 700 hidden";
+    let (_, with) = both(Resources { disk: Some(32 << 20), ..NONE }, script).await;
+    assert!(with.reason().starts_with("wrote more than its limit of 32 MiB"), "{}", with.reason());
+}
+
+/// Further down than the longest path says.
+#[tokio::test]
+async fn a_disk_filled_far_down() {
+    let script = "name=$(printf '%0200d' 1); n=0; while [ $n -lt 40 ]; do mkdir $name; cd -P $name 2>/dev/null || break; n=$((n+1)); done
+        python3 -c 'import os
+for n in range(40):
+    name = \"x\" * 200; os.mkdir(name); os.chdir(name)
+for n in range(9): open(\"big%d\" % n, \"wb\").write(bytes(8 << 20))'";
+    let (_, with) = both(Resources { disk: Some(32 << 20), ..NONE }, script).await;
+    assert!(with.reason().starts_with("wrote more than its limit of 32 MiB"), "{}", with.reason());
+}
+
+#[tokio::test]
+async fn inodes_used_up_by_empty_files() {
+    let script = "mkdir many; cd many; python3 -c 'for n in range(3000): open(str(n), \"w\")'";
+    let limits = CaptureLimits { files: 1000, ..CaptureLimits::default() };
+    let (without, with) = (run(NONE, CaptureLimits::default(), script).await, run(NONE, limits.clone(), script).await);
+    assert_eq!(without.result.outcome, Outcome::Succeeded, "{}", without.log);
+    assert_eq!(with.reason(), "made more files in its workspace than its limit of 1000: pack them into one");
+    // Names of one file are files as well: a folder of them takes as much to look at.
+    let script = "echo x > it; mkdir many; python3 -c 'import os\nfor n in range(3000): os.link(\"it\", \"many/%d\" % n)'";
+    assert!(run(NONE, limits, script).await.reason().starts_with("made more files"));
+}
+
+#[tokio::test]
+async fn inodes_used_up_by_folders_in_folders() {
+    let script = "python3 -c 'import os\nfor n in range(700): os.mkdir(\"x\"); os.chdir(\"x\")'";
+    let ended = run(NONE, CaptureLimits::default(), script).await;
+    assert!(ended.reason().starts_with("made folders in its workspace so deep"), "{}", ended.reason());
+    assert_eq!(ended.left, [""; 0], "and they are gone");
+}
+
 #[tokio::test]
 async fn a_disk_filled_just_before_the_end() {
     let script = "for n in 1 2 3 4 5 6 7 8 9; do head -c 8M /dev/zero > big$n; done";
@@ -213,7 +175,10 @@ fn no_group_outlives_its_helper() {
     let groups = || -> Vec<String> {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
         let places = mounts.lines().filter(|line| line.contains(" - cgroup")).filter_map(|line| line.split(' ').nth(4));
-        let mut open: Vec<std::path::PathBuf> = places.map(Into::into).collect();
+        // Those of this process: what somebody was killed in elsewhere is found by who starts there.
+        let own = std::fs::read_to_string("/proc/self/cgroup").unwrap();
+        let own: Vec<&str> = own.lines().filter_map(|line| line.splitn(3, ':').nth(2)).collect();
+        let mut open: Vec<_> = places.flat_map(|place| own.iter().map(move |own| std::path::PathBuf::from(format!("{place}{own}")))).collect();
         let mut found = Vec::new();
         while let Some(folder) = open.pop() {
             for entry in std::fs::read_dir(&folder).into_iter().flatten().filter_map(Result::ok).filter(|entry| entry.path().is_dir()) {

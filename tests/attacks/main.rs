@@ -4,8 +4,18 @@ mod support;
 
 mod basics;
 mod bombs;
+#[cfg(target_arch = "x86_64")]
+mod calls;
+mod egress;
 mod host;
 mod kernel;
+mod leftovers;
+#[cfg(target_arch = "x86_64")]
+mod mounts;
+mod others;
+mod outputs;
+mod proc;
 mod survivors;
 mod users;
 mod walls;
+mod whole;

@@ -5,7 +5,7 @@ use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use tidegate::adapters::sandbox::{self, Ended, Isolation, Overlay, SandboxSpec};
+use tidegate::adapters::sandbox::{self, Ended, Isolation, Overlay, Protection, SandboxSpec};
 use tokio::io::AsyncReadExt as _;
 
 pub struct Scene {
@@ -34,6 +34,13 @@ pub fn marker() -> String {
     use std::sync::atomic::{AtomicU32, Ordering};
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("9{}{:03}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Says that a test can not run here.
+pub fn skip(name: &str, reason: &str) {
+    use std::io::Write as _;
+    let Some(list) = std::env::var_os("TIDEGATE_TEST_SKIPS") else { panic!("{name}: {reason}") };
+    writeln!(std::fs::OpenOptions::new().append(true).open(list).unwrap(), "{name}\t{reason}").unwrap();
 }
 
 /// Gives a folder to whoever the sandbox's process is outside.
@@ -70,14 +77,19 @@ impl Scene {
             host_network: false,
             listen: None,
             limits: sandbox::Limits::default(),
+            required: Vec::new(),
             lifted: Vec::new(),
         };
         Self { folder, spec }
     }
 
-    /// The same in Python, for system calls that no shell offers. `call(name, …)` answers the error's name, or what it returned.
+    /// The same in Python, for system calls that no shell offers. `call(name, …)` answers the error's name, or what it returned. `attempt` says what came of
+    /// it; `reach` also takes it for success that the kernel was asked and has it not, or gives it to nobody.
     pub async fn python(&mut self, script: &str) -> Said {
-        let prelude = "import ctypes, errno, os, signal, socket, sys\nlibc = ctypes.CDLL(None, use_errno=True)\ndef call(name, *args):\n    answer = getattr(libc, name)(*args)\n    return errno.errorcode[ctypes.get_errno()] if answer == -1 else answer\n";
+        let prelude = "import ctypes, errno, os, signal, socket, sys\nlibc = ctypes.CDLL(None, use_errno=True)\ndef call(name, *args):\n    answer = getattr(libc, name)(*args)\n    return errno.errorcode[ctypes.get_errno()] if answer == -1 else answer\n\
+            libc.syscall.restype = ctypes.c_long\ndef syscall(number, *args):\n    return call('syscall', *(ctypes.c_long(arg) if type(arg) is int else arg for arg in (number, *args)))\n\
+            def attempt(act):\n    try:\n        answer = act()\n    except OSError as error:\n        answer = errno.errorcode[error.errno]\n    print('succeeded' if type(answer) is not str else answer)\n\
+            def reach(act):\n    attempt(lambda: (lambda answer: None if answer in MISSING else answer)(act()))\nMISSING = 'ENOSYS', 'EAFNOSUPPORT', 'EACCES', 'ENOENT'\n";
         std::fs::write(self.folder.path().join("commit/attack.py"), format!("{prelude}{script}")).unwrap();
         self.run("exec python3 attack.py").await
     }
@@ -91,3 +103,38 @@ impl Scene {
         Said { text: String::from_utf8_lossy(&text).into_owned(), ended }
     }
 }
+
+/// What a script says without the walls, and with all of them.
+pub async fn without_and_with(lifted: &[Protection], script: &str) -> (String, String) {
+    let mut open = Scene::new();
+    open.spec.lifted = lifted.to_vec();
+    (open.python(script).await.text, Scene::new().python(script).await.text)
+}
+
+/// One attack, one test: the script, the walls in its way, and what is answered when they stand.
+macro_rules! attacks {
+    ($($name:ident: $lifted:expr, $script:expr => $refused:expr;)*) => {$(
+        #[tokio::test]
+        async fn $name() {
+            #[allow(unused_imports, reason = "some of what is attacked no wall can be taken down for")]
+            use tidegate::adapters::sandbox::Protection::*;
+            let (without, with) = $crate::support::without_and_with(&$lifted, $script).await;
+            assert_eq!((without.as_str(), with.as_str()), ("succeeded\n", concat!($refused, "\n")));
+        }
+    )*};
+}
+pub(crate) use attacks;
+
+/// Attacks that more than one wall stops, of which the kernel's own can not be taken down: refused without ours as well.
+macro_rules! refused_twice {
+    ($($name:ident: $lifted:expr, $script:expr => $refused:expr;)*) => {$(
+        #[tokio::test]
+        async fn $name() {
+            use tidegate::adapters::sandbox::Protection::*;
+            let (without, with) = $crate::support::without_and_with(&$lifted, $script).await;
+            assert!(!without.is_empty() && !without.contains("succeeded"), "{without}");
+            assert_eq!(with.as_str(), concat!($refused, "\n"));
+        }
+    )*};
+}
+pub(crate) use refused_twice;

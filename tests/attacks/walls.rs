@@ -1,30 +1,13 @@
-//! Attacks that succeed when one wall is taken down, and fail when it stands. Each script says "succeeded" or the error's name.
+//! Attacks that succeed when one wall is taken down, and fail when it stands. Each script says "succeeded" or the error's name. Here: walls in front of namespaces,
+//! mounts, sockets and terminals.
 
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
 
-use tidegate::adapters::sandbox::Protection;
+use tidegate::adapters::sandbox::{self, Protection, SandboxError};
+use tidegate::model::outcome::Exit;
 
-use crate::support::Scene;
-
-/// What a script says without the walls, and with all of them.
-async fn without_and_with(lifted: &[Protection], script: &str) -> (String, String) {
-    let mut open = Scene::new();
-    open.spec.lifted = lifted.to_vec();
-    (open.python(script).await.text, Scene::new().python(script).await.text)
-}
-
-/// One attack, one test: the script, the walls in its way, and what is answered when they stand.
-macro_rules! attacks {
-    ($($name:ident: $lifted:expr, $script:expr => $refused:expr;)*) => {$(
-        #[tokio::test]
-        async fn $name() {
-            use Protection::*;
-            let (without, with) = without_and_with(&$lifted, $script).await;
-            assert_eq!((without.as_str(), with.as_str()), ("succeeded\n", concat!($refused, "\n")));
-        }
-    )*};
-}
+use crate::support::{Scene, attacks, without_and_with};
 
 attacks! {
     a_user_namespace: [Seccomp, UserNamespaces], "answer = call('unshare', 0x10000000); print(answer or 'succeeded')" => "EPERM";
@@ -37,6 +20,26 @@ attacks! {
     a_personality_without_random_addresses: [Seccomp], "answer = call('personality', 0x40000); print('succeeded' if type(answer) is int else answer)" => "EPERM";
     more_signals_waiting_than_allowed: [Rlimits], "import resource
 print('succeeded' if resource.getrlimit(resource.RLIMIT_SIGPENDING)[1] > 4096 else 'bounded')" => "bounded";
+}
+
+#[tokio::test]
+async fn a_process_without_a_wall_that_must_stand_does_not_begin() {
+    for (wall, name) in [(Protection::Landlock, "landlock"), (Protection::Seccomp, "seccomp"), (Protection::Rlimits, "rlimits")] {
+        let mut scene = Scene::new();
+        scene.spec.argv = ["/bin/touch", "/workspace/begun"].map(str::to_owned).to_vec();
+        scene.spec.required = vec!["user-namespace".to_owned(), name.to_owned()];
+        scene.spec.lifted = vec![wall];
+        match sandbox::spawn(&scene.spec).await {
+            Err(SandboxError::Unprotected(why)) => assert!(why.contains(name) && !why.contains("user-namespace"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+        let begun = scene.spec.overlay.as_ref().unwrap().upper.join("begun");
+        assert!(!begun.exists(), "{name}");
+        // It is the wall, and nothing else.
+        let mut whole = Scene::new();
+        whole.spec.required = scene.spec.required;
+        assert_eq!(whole.run("touch /workspace/begun").await.ended.exit, Exit::Code(0), "{name}");
+    }
 }
 
 /// Also where the number has more than 32 bits, of which the kernel reads the low half.

@@ -77,6 +77,7 @@ fn spec(script: &str) -> InvocationSpec {
         layers: Vec::new(),
         outputs: Vec::new(),
         image: None,
+        services: Vec::new(),
         timeout: Duration::from_secs(60),
         network: Network::None,
         resources: Resources { cpu: None, memory: None, pids: None, disk: None },
@@ -138,6 +139,7 @@ impl Scene {
         let (run, node, attempt) = (spec.run.clone(), spec.node.clone(), spec.attempt);
         let result = self.executor.invoke(self.fit(spec), &self.log(), log.watched(cancel)).await;
         assert_eq!(std::fs::read_to_string(self.log()).unwrap_or_default(), log.text(), "what is shown is what is kept");
+        let _ = std::fs::remove_file(self.log());
         self.executor.forget(&run, &node, attempt);
         (result, log.text())
     }
@@ -222,6 +224,33 @@ fn docker_takes_part() {
 fn podman_takes_part() {
     let Some(engine) = engines::engine_or_skip("TIDEGATE_TEST_PODMAN", "executor::podman_takes_part") else { return };
     assert!(engine.name.starts_with("Podman "), "{engine:?}");
+}
+
+#[tokio::test]
+async fn a_step_does_not_begin_where_a_protection_that_is_required_is_missing() {
+    sandbox::set_program(env!("CARGO_BIN_EXE_tidegate"));
+    for isolation in [Isolation::Full, Isolation::None] {
+        let mut scene = Scene::new(isolation);
+        let store = Store::open(scene.state.path(), sandbox::outer_uid()).unwrap();
+        let missing = if isolation == Isolation::Full { "no-such-wall" } else { "seccomp" };
+        let executor = SandboxExecutor::new(scene.state.path(), store, Vec::new(), isolation).requiring(vec![missing.to_owned()]);
+        scene.executor = AnyExecutor::Sandbox(executor);
+        let (result, log) = scene.run(spec("echo begun")).await;
+        match result.outcome {
+            Outcome::Infrastructure { reason } => assert!(reason.contains(missing) && reason.contains("not begun"), "{reason}"),
+            other => panic!("{other:?}"),
+        }
+        assert!(!result.record.started && log.is_empty(), "{log}");
+    }
+}
+
+/// An engine is asked before anything runs: what its containers have does not depend on the step.
+#[test]
+fn an_engine_says_which_protections_its_containers_have() {
+    for engine in engines::all() {
+        assert!(engine.holds("seccomp") && engine.holds("no-capabilities") && engine.holds("cgroup-memory"), "{engine:?}");
+        assert!(!engine.holds("landlock") && !engine.holds("no-such-wall"), "{engine:?}");
+    }
 }
 
 #[tokio::test]
@@ -469,7 +498,7 @@ async fn a_step_whose_supervisor_was_killed_is_nobodys_fault_and_says_that_it_ha
         assert!(processes_with("sleep\x00987123").is_empty(), "what it ran has ended with it");
         assert_eq!(scene.leftovers(), Vec::<String>::new());
         scene.forget();
-        let (result, _) = scene.run(InvocationSpec { network: Network::Only(vec!["example.com".to_owned()]), ..spec("true") }).await;
+        let (result, _) = scene.run(InvocationSpec { image: Some("example.com/image".to_owned()), ..spec("true") }).await;
         assert!(!result.record.started);
     }
 }
@@ -491,11 +520,8 @@ async fn a_container_whose_supervisor_was_killed_is_gone_on_with_and_nothing_is_
     for scene in every_executor().into_iter().filter(|scene| scene.kind == Kind::Container) {
         let script =
             "echo begun; n=0; while [ $n -lt 30 ]; do sleep 0.1; n=$((n+1)); echo line $n; done; echo kept > it; echo v=1 >> \"$TIDEGATE_OUTPUT\"";
-        let asked = InvocationSpec {
-            outputs: vec![declare("it", "it")],
-            env: BTreeMap::from([("TOKEN".to_owned(), "s3cr3t".to_owned())]),
-            ..spec(script)
-        };
+        let asked =
+            InvocationSpec { outputs: vec![declare("it", "it")], env: BTreeMap::from([("TOKEN".to_owned(), "s3cr3t".to_owned())]), ..spec(script) };
         let log = Log::default();
         let killing = async {
             for line in ["line 3\n", "line 6\n"] {
@@ -667,7 +693,7 @@ async fn a_step_that_closes_its_output_is_still_waited_for_and_still_has_a_deadl
 #[tokio::test]
 async fn what_is_not_supported_yet_is_refused_before_anything_runs() {
     for scene in every_executor() {
-        let (result, log) = scene.run(InvocationSpec { network: Network::Only(vec!["example.com".to_owned()]), ..spec("echo ran") }).await;
+        let (result, log) = scene.run(InvocationSpec { image: Some("example.com/image".to_owned()), ..spec("echo ran") }).await;
         assert!(matches!(result.outcome, Outcome::Infrastructure { ref reason } if reason.contains("not supported yet")), "{result:?}");
         assert_eq!(log, "");
     }

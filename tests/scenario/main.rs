@@ -9,6 +9,7 @@ mod support;
 
 mod bad_input;
 mod clients;
+mod egress;
 mod gateway;
 mod hostile;
 mod kill;
@@ -19,4 +20,6 @@ mod readme;
 mod rollout;
 mod run;
 mod serve;
+mod settings;
 mod story;
+mod survivors;

@@ -190,3 +190,26 @@ fn a_step_whose_supervisor_died_too_is_not_run_again_unless_it_may() {
         );
     }
 }
+
+/// Init of a sandbox whose helper owns something: number 1 inside, and a child of that.
+fn init_below(owners: &[i32]) -> Option<i32> {
+    let status = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let word =
+        |pid, name: &str| status(pid).lines().find_map(|line| line.strip_prefix(name)?.split_ascii_whitespace().next_back()?.parse::<i32>().ok());
+    let pids = std::fs::read_dir("/proc").expect("/proc").filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    pids.into_iter().find(|pid| word(*pid, "NSpid:") == Some(1) && *pid != 1 && word(*pid, "PPid:").is_some_and(|parent| owners.contains(&parent)))
+}
+
+#[test]
+fn a_sandbox_that_is_killed_from_outside_is_not_the_steps_failure() {
+    let world = story(PIPELINE);
+    let mut tidegate = world.start(&["run", ".tidegate/story.yaml"]);
+    let log = until(|| find(&world.state().join("runs"), "slow.1.log").filter(|log| std::fs::read(log).is_ok_and(|text| !text.is_empty())));
+    let init = until(|| init_below(&owners_of(&world)));
+    kill_process(Pid::from_raw(init).expect("a process"), Signal::KILL).expect("kill -9");
+    assert_eq!(tidegate.wait().expect("its end").code(), Some(4));
+    let run = RunId::new(log.parent().and_then(|run| run.file_name()?.to_str()).expect("the run's folder"));
+    let (facts, run_now) = facts(&world, &run);
+    assert!(matches!(ended(&run_now, "slow"), Some(Outcome::Infrastructure { .. })), "{facts:#?}");
+    assert_eq!(starts(&facts, "slow"), 1, "it had begun, and is not begun again");
+}

@@ -2,6 +2,7 @@
 
 mod container;
 mod open;
+mod proxy;
 mod sandbox;
 mod supervisor;
 

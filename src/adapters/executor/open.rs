@@ -29,6 +29,8 @@ pub struct Configuration {
     /// The container engine's socket, where it was named.
     pub engine: Option<String>,
     pub pull: Pull,
+    /// Protections without which nothing runs, by their names in a record (or `cgroup`).
+    pub require: Vec<String>,
 }
 
 /// Why there is no executor, and the ways out.
@@ -42,6 +44,10 @@ pub enum Refusal {
         "this machine can not isolate steps: {why}\n  {remedy}\n  Or run without isolation: --allow-unisolated (steps can then read and change whatever you can)"
     )]
     NoIsolation { why: String, remedy: String },
+    #[error(
+        "the settings require what this machine does not give: {why}\n  {remedy}\n  Or take it out of `require:` in the settings: steps then run without it"
+    )]
+    Unprotected { why: String, remedy: String },
     #[error("--host-tools {}: {why}; name a folder that exists, and that no other user's secrets are in", path.display())]
     HostTools { path: PathBuf, why: String },
 }
@@ -116,6 +122,11 @@ pub async fn open(choice: Choice, configuration: Configuration) -> Result<AnyExe
         Choice::Container => {
             let socket = container::find_engine(configuration.engine.as_deref(), |name| std::env::var_os(name))?;
             let engine = Engine::at(&socket).await?;
+            let lacks = |name: &&String| if *name == "cgroup" { !engine.holds("cgroup-memory") } else { !engine.holds(name) };
+            if let Some(missing) = configuration.require.iter().find(lacks) {
+                let why = format!("steps in containers of {} do not have `{missing}`", engine.name);
+                return Err(Refusal::Unprotected { why, remedy: "run steps in the sandbox: leave --executor container out".to_owned() });
+            }
             let executor = ContainerExecutor::new(&configuration.state, configuration.store, engine, configuration.pull);
             executor.map(AnyExecutor::Container).map_err(|error| Refusal::Identity(error.to_string()))
         }
@@ -130,10 +141,17 @@ pub async fn open(choice: Choice, configuration: Configuration) -> Result<AnyExe
             }
             let isolation = match sandbox::try_isolation() {
                 Verdict::Present { .. } => Isolation::Full,
+                Verdict::Missing { why, remedy } if !configuration.require.is_empty() => return Err(Refusal::Unprotected { why, remedy }),
                 Verdict::Missing { .. } if configuration.allow_unisolated => Isolation::None,
                 Verdict::Missing { why, remedy } => return Err(Refusal::NoIsolation { why, remedy }),
             };
-            Ok(AnyExecutor::Sandbox(SandboxExecutor::new(&configuration.state, configuration.store, host_tools, isolation)))
+            if !configuration.require.is_empty()
+                && let Verdict::Missing { why, remedy } = sandbox::try_protections(&configuration.require)
+            {
+                return Err(Refusal::Unprotected { why, remedy });
+            }
+            let executor = SandboxExecutor::new(&configuration.state, configuration.store, host_tools, isolation);
+            Ok(AnyExecutor::Sandbox(executor.requiring(configuration.require)))
         }
     }
 }

@@ -68,6 +68,7 @@ pub async fn launch(function: &Function, version: u64, root: &Path, stream: &str
         host_network: options.isolation == Isolation::None,
         listen: outside.is_none().then_some(API_PORT),
         limits: sandbox::Limits::default(),
+        required: sandbox::required_for(&options.required, &sandbox::Limits::default()),
         lifted: Vec::new(),
     };
     let mut running = sandbox::spawn(&spec).await?;

@@ -13,6 +13,8 @@ pub struct GatewayOptions {
     pub listen: SocketAddr,
     /// How far instances are kept apart.
     pub isolation: Isolation,
+    /// Protections without which no instance starts.
+    pub required: Vec<String>,
     /// Host folders shown read-only inside, with their `bin` on `PATH`.
     pub host_tools: Vec<PathBuf>,
     /// A folder for the logs of instances.
@@ -28,6 +30,7 @@ impl GatewayOptions {
         Self {
             listen,
             isolation: Isolation::Full,
+            required: Vec::new(),
             host_tools: Vec::new(),
             logs,
             idle: Duration::from_secs(300),

@@ -82,7 +82,7 @@ impl Cell {
             }
         }
         if self.course.gone && !self.began {
-            return Err(SandboxError::wordless());
+            return Err(if self.course.stands { SandboxError::Killed } else { SandboxError::wordless() });
         }
         Ok(begun)
     }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Resource, Rlimit, setrlimit, umask};
 
-use super::spec::SandboxSpec;
+use super::spec::{Protection, SandboxSpec};
 use super::sys;
 use super::wire::{Failure, Stage};
 
@@ -23,7 +23,9 @@ fn try_start(spec: &SandboxSpec, cwd: &Path) -> io::Result<u32> {
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     #[expect(clippy::disallowed_methods, reason = "this process has one thread and becomes the step's: its folder is the point")]
     std::env::set_current_dir(cwd).map_err(|error| io::Error::other(format!("its folder {} can not be entered: {error}", cwd.display())))?;
-    sys::close_all_at_exec()?;
+    if spec.keeps(Protection::Descriptors) {
+        sys::close_all_at_exec()?;
+    }
     let (arg0, rest) = spec.argv.split_first().ok_or_else(|| io::Error::other("no program was named"))?;
     // With nothing to be done between fork and exec this is a `posix_spawn`: no memory is copied, and it returns when exec has happened or failed.
     let mut command = Command::new(find(spec)?);

@@ -30,6 +30,8 @@ use super::wire::{Failure, Stage};
 /// The stage: a tmpfs over the old `/tmp` that holds the new root, and the trees below the overlay while it is mounted.
 const STAGE: &str = "/tmp";
 const NEW: &str = "new";
+/// An empty folder that nobody writes to, relative to the new root.
+pub(super) const EMPTY: &str = "run/tidegate/empty";
 
 fn mounting<E: std::fmt::Display>(what: impl std::fmt::Display) -> impl FnOnce(E) -> Failure {
     Stage::Mounts.because(what)
@@ -46,9 +48,12 @@ pub(super) fn build(spec: &SandboxSpec, trees: Trees) -> Result<(), Failure> {
     show_host(&trees.host, &trees.rest)?;
     // While the old root is still there: a fresh procfs is only given to those who see a whole one.
     folder(&new.join("proc"))?;
-    mount("proc", new.join("proc"), "proc", MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC, None)
-        .map_err(Stage::Proc.because("mounting /proc"))?;
-    folder(&new.join("run"))?;
+    if spec.keeps(Protection::FreshProc) && spec.keeps(Protection::PidNamespace) {
+        fresh_proc(new)?
+    } else {
+        attach(&whole_proc()?, new)?
+    }
+    folder(&new.join(EMPTY))?;
     private_folders(new, spec.tmp_size)?;
     device_links()?;
     if let (Some(overlay), Some(trees)) = (&spec.overlay, &trees.overlay) {
@@ -66,7 +71,11 @@ pub(super) fn build(spec: &SandboxSpec, trees: Trees) -> Result<(), Failure> {
     if spec.keeps(Protection::UserNamespaces) {
         forbid_user_namespaces()?;
     }
-    make_the_root_read_only()
+    make_the_root_read_only()?;
+    if spec.keeps(Protection::MaskedProc) && spec.keeps(Protection::FreshProc) && spec.keeps(Protection::PidNamespace) {
+        mask_proc()?;
+    }
+    Ok(())
 }
 
 /// The same root without what is one sandbox's own: empty places instead. The whole `/proc` of the host is below the one that every sandbox mounts: only who
@@ -82,7 +91,7 @@ pub(super) fn build_template(hostname: &str, folders: &[&str], files: &[&str]) -
     let new = Path::new(NEW);
     show_host(&host, &rest)?;
     attach(&proc, new)?;
-    for path in ["tmp", "dev/shm"].iter().chain(folders) {
+    for path in ["tmp", "dev/shm", EMPTY].iter().chain(folders) {
         folder(&new.join(path))?;
     }
     for path in files {
@@ -98,8 +107,8 @@ pub(super) fn build_template(hostname: &str, folders: &[&str], files: &[&str]) -
 
 /// In a copy of the template, what needs to know nothing of what will run.
 pub(super) fn prepare(tmp_size: u64) -> Result<(), Failure> {
-    mount("proc", "/proc", "proc", MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC, None)
-        .map_err(Stage::Proc.because("mounting /proc"))?;
+    fresh_proc(Path::new("/"))?;
+    mask_proc()?;
     private_folders(Path::new("/"), tmp_size)?;
     forbid_user_namespaces()
 }
@@ -117,6 +126,32 @@ pub(super) fn furnish(spec: &SandboxSpec, trees: &Trees, prepared_size: u64) -> 
     }
     // The places are the template's own and lead nowhere else.
     trees.binds.iter().try_for_each(|tree| move_to(tree.mount.as_fd(), &Path::new("/").join(&tree.at)))
+}
+
+fn fresh_proc(root: &Path) -> Result<(), Failure> {
+    mount("proc", root.join("proc"), "proc", MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC, None)
+        .map_err(Stage::Proc.because("mounting /proc"))
+}
+
+/// What `/proc` says of the machine and its devices that no step needs. Most of it is root's alone anyway; this holds when one of its files is not.
+/// `subset=pid` would hide all of it at once, and with it `cpuinfo`, `meminfo`, `stat` and `sys`, without which many tools do not run.
+const MASKED_FILES: [&str; 11] =
+    ["cmdline", "interrupts", "kallsyms", "kcore", "key-users", "keys", "latency_stats", "sched_debug", "sysrq-trigger", "timer_list", "timer_stats"];
+const MASKED_FOLDERS: [&str; 5] = ["acpi", "asound", "bus", "fs", "scsi"];
+
+/// Each costs some microseconds; those that this kernel does not have, next to nothing.
+fn mask_proc() -> Result<(), Failure> {
+    let empty = format!("/{EMPTY}");
+    let files = MASKED_FILES.iter().map(|name| ("/dev/null", name));
+    let folders = MASKED_FOLDERS.iter().map(|name| (empty.as_str(), name));
+    for (nothing, name) in files.chain(folders) {
+        let at = Path::new("/proc").join(name);
+        match mount(nothing, &at, "", MountFlags::BIND, None) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+            Err(error) => return Err(Stage::Proc.because(format_args!("masking {}", at.display()))(error)),
+        }
+    }
+    Ok(())
 }
 
 fn show_host(trees: &[Tree], rest: &[Shown]) -> Result<(), Failure> {

@@ -16,7 +16,7 @@ use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use super::cgroup::{self, Group, Past};
 use super::init::{self, Beginning};
 use super::prepared::{self, Begun, Prepared};
-use super::spec::{Isolation, SandboxSpec};
+use super::spec::{Isolation, Protection, SandboxSpec};
 use super::wire::{Failure, Report, Stage, read_blocking, send};
 use super::{INNER_UID, sys, template, trees, unisolated};
 
@@ -62,7 +62,7 @@ fn serve(control: &OwnedFd, held: Option<OwnedFd>, prepared: Option<Prepared>) -
 fn isolated(control: &OwnedFd, spec: SandboxSpec, held: Option<OwnedFd>, prepared: Option<Prepared>) -> Result<Last, Failure> {
     let outer = trees::outer_uid();
     let plain = |error: io::Error| Failure { stage: Stage::Namespaces, why: error.to_string() };
-    let make = || prepared.map_or_else(prepared::prepare, Ok);
+    let make = || prepared.map_or_else(|| prepared::prepare(spec.limits.any()), Ok);
     let begun = (template::fits(&spec) && template::exists()).then(|| make()?.begin(&spec, control.as_fd(), io::stdout().as_fd()));
     // What can not be made of the template is built on its own, and says why when that fails too.
     let Some(Ok(Begun { init, alive, mounts, group })) = begun else { return built(control, spec, held) };
@@ -102,15 +102,14 @@ fn built(control: &OwnedFd, spec: SandboxSpec, held: Option<OwnedFd>) -> Result<
     leave_groups(outer)?;
     let plain = |error: io::Error| Failure { stage: Stage::Namespaces, why: error.to_string() };
     let (watched, alive) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|error| plain(error.into()))?;
-    let (group, limits) = cgroup::hold(None, &spec.limits);
-    let namespaces = sys::NEW_USER | sys::NEW_MOUNT | sys::NEW_PID | sys::NEW_IPC | sys::NEW_UTS;
-    let namespaces = if spec.host_network { namespaces } else { namespaces | sys::NEW_NETWORK };
-    match sys::fork(namespaces).map_err(Stage::Namespaces.because("making namespaces"))? {
+    let mut group = spec.limits.any().then(Group::make).flatten();
+    let limits = cgroup::hold(group.as_ref(), &spec.limits);
+    match Group::fork(&mut group, namespaces(&spec)).map_err(Stage::Namespaces.because("making namespaces"))? {
         None => {
             drop((alive, held));
             let control = control.try_clone().map_err(plain)?;
-            let limits = limits.into_iter().map(str::to_owned).collect();
-            init::run(Beginning { spec, trees, control, helper: watched, held: limits })
+            let limits = limits.into_iter().filter(|_| group.is_some()).map(str::to_owned).collect();
+            init::run(Beginning { spec, trees, control, helper: watched, held: limits, group })
         }
         Some(child) => {
             drop((watched, trees));
@@ -118,9 +117,6 @@ fn built(control: &OwnedFd, spec: SandboxSpec, held: Option<OwnedFd>) -> Result<
             // An early end of this process is the child's as well: it waits for the byte that says that it is somebody.
             let mounts = prepared::mounts_of(child)?;
             map_user(child, outer)?;
-            if let Some(group) = &group {
-                group.add(child);
-            }
             become_outer_user(outer, group.is_some())?;
             alive.write_all(&[1]).map_err(plain)?;
             init::silence().map_err(plain)?;
@@ -130,6 +126,16 @@ fn built(control: &OwnedFd, spec: SandboxSpec, held: Option<OwnedFd>) -> Result<
             Ok(Last { report: with_past(report, group.as_ref()), group, _mounts: Some(mounts), _held: held })
         }
     }
+}
+
+fn namespaces(spec: &SandboxSpec) -> i32 {
+    let wanted = [
+        (sys::NEW_PID, spec.keeps(Protection::PidNamespace)),
+        (sys::NEW_IPC, spec.keeps(Protection::IpcNamespace)),
+        (sys::NEW_NETWORK, !spec.host_network),
+    ];
+    let always = sys::NEW_USER | sys::NEW_MOUNT | sys::NEW_UTS;
+    wanted.into_iter().filter(|(_, wanted)| *wanted).fold(always, |all, (one, _)| all | one)
 }
 
 /// One user and one group inside, which is an unprivileged one outside. So a file of anybody else stays out of reach, whatever its mode.

@@ -12,11 +12,12 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal, setsid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
+use super::cgroup::Group;
 use super::helper::become_user;
 use super::spec::{Protection, SandboxSpec};
 use super::trees::{self, Trees};
 use super::wire::{Failure, Report, Stage, send};
-use super::{INNER_UID, exec, filetree, landlock, prepared, rlimits, seccomp, sys, template};
+use super::{INNER_UID, exec, filetree, landlock, prepared, required, rlimits, seccomp, sys, template};
 
 /// What init was given by the helper that cloned it.
 pub(super) struct Beginning {
@@ -29,6 +30,7 @@ pub(super) struct Beginning {
     pub(super) helper: OwnedFd,
     /// The limits that its control group holds, by name.
     pub(super) held: Vec<String>,
+    pub(super) group: Option<Group>,
 }
 
 pub(super) fn run(beginning: Beginning) -> ! {
@@ -48,10 +50,10 @@ pub(super) fn run(beginning: Beginning) -> ! {
 }
 
 /// Init of a sandbox that is made of the template.
-pub(super) fn run_prepared(helper: UnixStream) -> ! {
+pub(super) fn run_prepared(helper: UnixStream, group: Option<Group>) -> ! {
     let helper = OwnedFd::from(helper);
     template::forget();
-    let told = become_inner_user(&helper).and_then(|()| prepare()).and_then(|()| {
+    let told = join(group).and_then(|()| become_inner_user(&helper)).and_then(|()| prepare()).and_then(|()| {
         let from = helper.try_clone().map(UnixStream::from).and_then(|from| prepared::receive_order(&from));
         from.map_err(Stage::Specification.because("waiting for what to be"))
     });
@@ -82,7 +84,8 @@ fn prepare() -> Result<(), Failure> {
 }
 
 fn live(beginning: Beginning) -> Result<(), Failure> {
-    let Beginning { spec, trees, control, helper, held } = beginning;
+    let Beginning { spec, trees, control, helper, held, group } = beginning;
+    join(group)?;
     become_inner_user(&helper)?;
     let trees = trees.map_or_else(|| trees::open(&spec), Ok)?;
     rustix::system::sethostname(spec.hostname.as_bytes()).map_err(Stage::Namespaces.because("naming the sandbox"))?;
@@ -106,7 +109,9 @@ fn live_on(spec: &SandboxSpec, held: &[String], control: OwnedFd, helper: &Owned
     let walls = raise_walls(spec)?;
 
     let told = |error: io::Error| Failure { stage: Stage::Specification, why: format!("tidegate is gone: {error}") };
-    let ready = Report::Ready { at_us: sys::monotonic_us(), isolation: isolation(spec, &walls, held) };
+    let isolation = isolation(spec, &walls, held);
+    required::insist(&spec.required, &isolation)?;
+    let ready = Report::Ready { at_us: sys::monotonic_us(), isolation };
     send(&control, &ready, listener.as_ref().map(AsFd::as_fd)).map_err(told)?;
     drop(listener);
     sys::default_signals();
@@ -122,6 +127,11 @@ fn live_on(spec: &SandboxSpec, held: &[String], control: OwnedFd, helper: &Owned
     while sys::wait(-1).map_err(told)?.is_some() {}
     let usage = sys::usage_since(before, counters.as_ref());
     send(&control, &Report::Exited { at_us, exit: ended.exit, usage }, None).map_err(told)
+}
+
+/// Before anything is done or started.
+fn join(group: Option<Group>) -> Result<(), Failure> {
+    group.map_or(Ok(()), Group::enter).map_err(Stage::Namespaces.because("joining its control group"))
 }
 
 /// Waits until there is somebody to be, and becomes that. The capabilities in the new namespaces stay, as long as the file tree needs them.
@@ -162,12 +172,14 @@ fn give_up_privileges(spec: &SandboxSpec) -> Result<(), Failure> {
         rustix::thread::set_no_new_privs(true).map_err(because("refusing new privileges"))?;
     }
     if spec.keeps(Protection::Capabilities) { drop_capabilities() } else { keep_capabilities() }.map_err(because("dropping capabilities"))?;
-    sys::fresh_keyring();
+    if spec.keeps(Protection::Keyring) {
+        sys::fresh_keyring();
+    }
     let dumpable = if spec.keeps(Protection::Untraceable) { DumpableBehavior::NotDumpable } else { DumpableBehavior::Dumpable };
     set_dumpable_behavior(dumpable).map_err(because("refusing to be traced"))
 }
 
-fn drop_capabilities() -> rustix::io::Result<()> {
+pub(super) fn drop_capabilities() -> rustix::io::Result<()> {
     bar_capabilities();
     let _ = rustix::thread::clear_ambient_capability_set();
     let none = CapabilitySet::empty();
@@ -176,7 +188,7 @@ fn drop_capabilities() -> rustix::io::Result<()> {
 }
 
 /// None comes back by exec. Those that this process has it keeps.
-fn bar_capabilities() {
+pub(super) fn bar_capabilities() {
     for number in 0..64 {
         let one = CapabilitySet::from_bits_retain(1 << number);
         if rustix::thread::remove_capability_from_bounding_set(one).is_err() {

@@ -4,7 +4,8 @@
 use std::path::Path;
 
 use landlock::{
-    ABI, Access as _, AccessFs, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError,
+    RulesetStatus, Scope,
 };
 
 use super::spec::SandboxSpec;
@@ -28,6 +29,16 @@ pub(super) fn apply(spec: &SandboxSpec) -> Result<bool, RulesetError> {
     let binds = spec.writable.iter().map(|bind| bind.target.as_path());
     for path in ["/tmp", "/dev/shm"].into_iter().map(Path::new).chain(workspace).chain(binds) {
         rules = beneath(rules, path, all)?;
+    }
+    Ok(rules.restrict_self()?.ruleset != RulesetStatus::NotEnforced)
+}
+
+/// What a process of ours beside a sandbox may do with files: read what a resolver reads. It waits for nobody on TCP, and reaches no abstract socket.
+pub(super) fn apply_beside() -> Result<bool, RulesetError> {
+    let all = AccessFs::from_all(WANTED);
+    let mut rules = Ruleset::default().handle_access(all)?.handle_access(AccessNet::BindTcp)?.scope(Scope::from_all(WANTED))?.create()?;
+    for path in ["/etc", "/usr", "/lib", "/lib64", "/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager", "/nix/store"] {
+        rules = beneath(rules, path.as_ref(), AccessFs::from_read(WANTED))?;
     }
     Ok(rules.restrict_self()?.ruleset != RulesetStatus::NotEnforced)
 }

@@ -23,6 +23,12 @@ pub enum SandboxError {
     /// The machine (or its configuration) does not allow what a sandbox needs. `tidegate doctor` says what to do.
     #[error("the sandbox could not be made ({stage}): {why}")]
     Setup { stage: &'static str, why: String },
+    /// Its process may have begun.
+    #[error("the sandbox was killed from outside as its process began; is the machine out of memory?")]
+    Killed,
+    /// A protection that must be there is not; nothing has begun.
+    #[error("{0}")]
+    Unprotected(String),
     #[error("the sandbox's helper could not be started: {0}")]
     Helper(#[from] io::Error),
 }
@@ -31,6 +37,7 @@ impl From<Failure> for SandboxError {
     fn from(failure: Failure) -> Self {
         let stage = match failure.stage {
             Stage::Program => return Self::Program(failure.why),
+            Stage::Required => return Self::Unprotected(failure.why),
             Stage::Specification => "its specification",
             Stage::Identity => "changing the user",
             Stage::Namespaces => "namespaces",

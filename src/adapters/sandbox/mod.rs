@@ -14,6 +14,7 @@
 //! - `Running::wait` returns when the last process of the sandbox is gone and its mounts with it, not before.
 //! - Knows nothing of steps, functions, outputs or time-outs.
 
+mod beside;
 mod cell;
 mod cgroup;
 mod course;
@@ -29,6 +30,7 @@ mod pool;
 mod prepared;
 mod probe;
 mod program;
+mod required;
 mod rlimits;
 mod seccomp;
 mod spec;
@@ -40,14 +42,16 @@ mod unisolated;
 mod warm;
 mod wire;
 
+pub use beside::{Beside, beside};
 pub use cell::{Cell, begin};
 pub use cgroup::{Exceeded, Limits, sweep_groups};
 pub use course::{Ended, Standing};
 pub use host::TOOL_PATH;
 pub use launch::{Running, SandboxError, spawn};
 pub use nursery::{Waiting, init_main, supervisor};
-pub use probe::{Capability, Verdict, probe, try_isolation};
+pub use probe::{Capability, Verdict, probe, try_isolation, try_protections};
 pub use program::{program_file, set_program};
+pub use required::required_for;
 pub use spec::*;
 pub use sys::monotonic_us;
 pub use trees::outer_uid;

@@ -29,7 +29,7 @@ use rustix::process::setsid;
 use super::pool::{self, Pool};
 use super::prepared::Prepared;
 use super::wire::{Report, Stage, send};
-use super::{INIT_COMMAND, helper, init, program, seccomp, sys, template};
+use super::{INIT_COMMAND, cgroup, helper, init, program, seccomp, sys, template};
 
 /// What shall be born.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +49,7 @@ pub fn init_main(supervise: fn(Vec<OwnedFd>, Option<Waiting>) -> ExitCode) -> Ex
     let _ = setsid();
     sys::forget_children(true);
     seccomp::prepare();
+    cgroup::prepare();
     sys::forget_children(false);
     template::become_able_to_mount();
     sys::forget_children(true);

@@ -107,8 +107,8 @@ fn birth() -> io::Result<OwnedFd> {
 /// The life of a helper that waits.
 fn wait(requests: &OwnedFd) -> ExitCode {
     sys::forget_children(false);
-    let Ok(mut prepared) = prepared::prepare() else { return ExitCode::FAILURE };
-    prepared.make_group();
+    // With a control group, as most of them will want one.
+    let Ok(prepared) = prepared::prepare(true) else { return ExitCode::FAILURE };
     let Ok(Some((_, descriptors))) = receive(requests) else { return ExitCode::SUCCESS };
     let mut descriptors = descriptors.into_iter();
     let (Some(control), Some(output)) = (descriptors.next(), descriptors.next()) else { return ExitCode::FAILURE };

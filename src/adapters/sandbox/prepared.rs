@@ -60,20 +60,21 @@ struct OverlayOrder {
     work: PathBuf,
 }
 
-/// The first half.
-pub(super) fn prepare() -> Result<Prepared, Failure> {
+/// The first half; with a control group or without.
+pub(super) fn prepare(grouped: bool) -> Result<Prepared, Failure> {
     let plain = |error: io::Error| Failure { stage: Stage::Namespaces, why: error.to_string() };
     let outer = trees::outer_uid();
     let (mut socket, far) = UnixStream::pair().map_err(plain)?;
     let namespaces = sys::NEW_USER | sys::NEW_MOUNT | sys::NEW_PID | sys::NEW_IPC | sys::NEW_UTS | sys::NEW_NETWORK;
     leave_groups(outer)?;
+    let mut group = grouped.then(Group::make).flatten();
     template::enter().map_err(Stage::Namespaces.because("entering the template"))?;
-    let Some(init) = sys::fork(namespaces).map_err(Stage::Namespaces.because("making namespaces"))? else {
+    let Some(init) = Group::fork(&mut group, namespaces).map_err(Stage::Namespaces.because("making namespaces"))? else {
         drop(socket);
-        init::run_prepared(far)
+        init::run_prepared(far, group)
     };
     drop(far);
-    let mut prepared = Prepared { init, mounts: mounts_of(init)?, socket: socket.try_clone().map_err(plain)?, taken: false, group: None };
+    let mut prepared = Prepared { init, mounts: mounts_of(init)?, socket: socket.try_clone().map_err(plain)?, taken: false, group };
     map_user(init, outer)?;
     template::leave().map_err(Stage::Namespaces.because("leaving the template"))?;
     // An early end of this process is the child's as well: it waits for the byte that says that it is somebody.
@@ -89,23 +90,11 @@ pub(super) fn mounts_of(init: Pid) -> Result<OwnedFd, Failure> {
 }
 
 impl Prepared {
-    /// Ahead of the second half, as most of them will want one: a control group without limits.
-    pub(super) fn make_group(&mut self) {
-        self.group = Group::make();
-        if let Some(group) = &self.group {
-            group.add(self.init);
-        }
-    }
-
     /// The second half: everything that init needs, and then it is on its own.
     pub(super) fn begin(mut self, spec: &SandboxSpec, control: BorrowedFd<'_>, output: BorrowedFd<'_>) -> Result<Begun, Failure> {
         let Trees { overlay, binds, .. } = trees::open_own(spec)?;
         let mut descriptors = vec![control, output];
-        let made = self.group.is_some();
-        let (group, held) = cgroup::hold(self.group.take(), &spec.limits);
-        if let Some(group) = group.as_ref().filter(|_| !made) {
-            group.add(self.init);
-        }
+        let held = cgroup::hold(self.group.as_ref(), &spec.limits);
         let mut order: Order<&SandboxSpec> = (spec, None, Vec::new(), held.into_iter().map(str::to_owned).collect());
         if let Some(overlay) = &overlay {
             order.1 = Some(OverlayOrder { lower: overlay.lower.len(), upper: overlay.upper.clone(), work: overlay.work.clone() });
@@ -121,7 +110,7 @@ impl Prepared {
         // From here on it may run: whoever asked must not try anything else.
         send_order(&self.socket, &order, &descriptors).map_err(Stage::Specification.because("telling init what to be"))?;
         self.taken = true;
-        Ok(Begun { init: self.init, alive, mounts, group })
+        Ok(Begun { init: self.init, alive, mounts, group: self.group.take() })
     }
 }
 

@@ -5,6 +5,7 @@ use std::fs;
 
 use super::cgroup::Limits;
 use super::launch::{SandboxError, launch};
+use super::required::{missing, required_for};
 use super::spec::{Isolation, Overlay, SandboxSpec};
 use super::wire::{Failure, Report, Stage, read_blocking};
 
@@ -44,9 +45,9 @@ pub fn probe() -> Vec<Capability> {
         Stage::Proc => 3,
         Stage::Overlay => 4,
         Stage::Network => 5,
-        Stage::Privileges | Stage::Program => 6,
+        Stage::Privileges | Stage::Required | Stage::Program => 6,
     };
-    let failure = attempt().err();
+    let failure = attempt(Limits::default()).err();
     let broken = failure.as_ref().map_or(names.len(), |failure| reached(failure.stage));
     let present = names.iter().take(broken).map(|name| Capability { name, verdict: Verdict::Present { detail: "works".to_owned() } });
     let missing = failure.map(|failure| Capability { name: names[broken.min(names.len() - 1)], verdict: verdict_of(failure) });
@@ -55,7 +56,36 @@ pub fn probe() -> Vec<Capability> {
 
 /// Whether a whole sandbox can be made here. Takes a few milliseconds.
 pub fn try_isolation() -> Verdict {
-    attempt().map_or_else(verdict_of, |isolation| Verdict::Present { detail: isolation.join(", ") })
+    attempt(Limits::default()).map_or_else(verdict_of, |isolation| Verdict::Present { detail: isolation.join(", ") })
+}
+
+/// Whether a whole sandbox can be made here, with every protection of `required` in force; if not, what is missing, why, and what to do.
+pub fn try_protections(required: &[String]) -> Verdict {
+    // Small ones: that they can be set is what counts.
+    let limits = Limits { memory_bytes: Some(64 << 20), cpu_millis: Some(1000), pids: Some(64), ..Limits::default() };
+    let isolation = match attempt(limits) {
+        Ok(isolation) => isolation,
+        Err(failure) => return verdict_of(failure),
+    };
+    let missing = missing(&required_for(required, &limits), &isolation);
+    let Some(first) = missing.first() else { return Verdict::Present { detail: isolation.join(", ") } };
+    let (why, remedy) = about(first);
+    Verdict::Missing { why: format!("{}: {why}", missing.join(", ")), remedy: remedy.to_owned() }
+}
+
+/// Why a protection is not there where the rest of a sandbox is.
+fn about(protection: &str) -> (&'static str, &'static str) {
+    match protection {
+        "seccomp" => ("the kernel takes no filter of system calls", "use a kernel with CONFIG_SECCOMP_FILTER"),
+        "landlock" => {
+            ("the kernel has no Landlock, or it is not switched on", "use Linux 5.13 or newer with `landlock` in the `lsm=` of its command line")
+        }
+        name if name.starts_with("cgroup") => (
+            "Tidegate has no control groups that it may make others in",
+            "run it as root, or let systemd hand a group over to it: `systemd-run --user --scope -p Delegate=yes tidegate …`",
+        ),
+        _ => ("this machine does not hold it", "see `tidegate doctor`"),
+    }
 }
 
 fn verdict_of(failure: Failure) -> Verdict {
@@ -64,7 +94,7 @@ fn verdict_of(failure: Failure) -> Verdict {
 }
 
 /// Runs `/bin/true` in a sandbox with everything.
-fn attempt() -> Result<Vec<String>, Failure> {
+fn attempt(limits: Limits) -> Result<Vec<String>, Failure> {
     let plain = |error: std::io::Error| Failure { stage: Stage::Specification, why: error.to_string() };
     let folder = tempfile::tempdir().map_err(plain)?;
     let at = |name: &str| {
@@ -91,7 +121,8 @@ fn attempt() -> Result<Vec<String>, Failure> {
         tmp_size: 1 << 20,
         host_network: false,
         listen: None,
-        limits: Limits::default(),
+        limits,
+        required: Vec::new(),
         lifted: Vec::new(),
     };
     let launched = launch(&spec).map_err(plain)?;
@@ -137,6 +168,7 @@ fn remedy(stage: Stage) -> String {
         Stage::Proc => "/proc is partly hidden here, as containers do it: run tidegate on the host, or with `--security-opt systempaths=unconfined`",
         Stage::Mounts => "the sandbox needs Linux 5.12 or newer and leave to mount in its own namespace",
         Stage::Network => "a network namespace of its own needs CONFIG_NET_NS in the kernel",
+        Stage::Required => "see `tidegate doctor` for what this machine can hold",
         Stage::Privileges | Stage::Identity => "run tidegate as an ordinary user, or as a root that has its capabilities",
         Stage::Specification => "is the temporary folder ($TMPDIR) writable?",
         Stage::Program => "/bin/true should be there; is this an unusual distribution?",

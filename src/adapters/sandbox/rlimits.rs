@@ -14,6 +14,13 @@ const LIMITS: [(Resource, u64); 7] = [
     (Resource::Nice, 0),
 ];
 
+/// For a process of ours beside a sandbox: it serves connections, starts nothing and writes no file.
+pub(super) fn apply_beside() -> rustix::io::Result<()> {
+    let own = [(Resource::Nofile, 2_048), (Resource::Fsize, 0), (Resource::As, 2 << 30)];
+    own.into_iter().try_for_each(|(resource, most)| setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) }))?;
+    apply(None)
+}
+
 /// Only ever lowers, which everybody may.
 pub(super) fn apply(file_bytes: Option<u64>) -> rustix::io::Result<()> {
     let file = file_bytes.map(|bytes| (Resource::Fsize, bytes));

@@ -33,6 +33,9 @@ pub struct SandboxSpec {
     /// What all of its processes together may take.
     #[serde(default)]
     pub limits: Limits,
+    /// Protections, by the names in a record, without which the process must not begin.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub required: Vec<String>,
     /// What a test takes away to show that an attack succeeds without it. Never set outside tests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lifted: Vec<Protection>,
@@ -58,6 +61,26 @@ pub enum Protection {
     UserNamespaces,
     /// Lifted, PID 1 can be traced.
     Untraceable,
+    /// Lifted, the process sees and may signal what its user may on the host. The host's `/proc` with it: no other one would be given.
+    PidNamespace,
+    IpcNamespace,
+    /// Lifted, `/proc` is the host's.
+    FreshProc,
+    /// Lifted, all of `/proc` is there.
+    MaskedProc,
+    /// Lifted, what is bound may have devices in it.
+    NoDevices,
+    /// Lifted, the caller's keys are there.
+    Keyring,
+    /// Lifted, what the caller had left open stays open.
+    Descriptors,
+}
+
+impl Protection {
+    /// Whether it is built when nothing is known yet of what will run.
+    pub(super) fn is_of_the_template(self) -> bool {
+        matches!(self, Self::UserNamespaces | Self::PidNamespace | Self::IpcNamespace | Self::FreshProc | Self::MaskedProc)
+    }
 }
 
 /// How far the process is kept apart.

@@ -43,6 +43,20 @@ pub(super) fn fork(namespaces: i32) -> io::Result<Option<Pid>> {
     Ok(i32::try_from(pid).ok().and_then(Pid::from_raw))
 }
 
+/// The same, into a control group of version 2 (its folder).
+#[expect(unsafe_code, reason = "only clone3 takes a control group")]
+pub(super) fn fork_into(namespaces: i32, group: BorrowedFd<'_>) -> io::Result<Option<Pid>> {
+    const INTO_CGROUP: u64 = 0x2_0000_0000;
+    // flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup
+    let mut arguments = [0_u64; 11];
+    arguments[0] = u64::from(namespaces.unsigned_abs()) | INTO_CGROUP;
+    arguments[4] = u64::from(libc::SIGCHLD.unsigned_abs());
+    arguments[10] = u64::try_from(group.as_raw_fd()).unwrap_or(u64::MAX);
+    // SAFETY: eleven u64 are the layout of the kernel's struct, and the size is given; otherwise as `fork`.
+    let pid = check(unsafe { libc::syscall(libc::SYS_clone3, arguments.as_ptr(), size_of_val(&arguments)) })?;
+    Ok(i32::try_from(pid).ok().and_then(Pid::from_raw))
+}
+
 /// Ends a forked process here: nothing that its parent has on the stack is dropped or flushed a second time.
 #[expect(unsafe_code, reason = "std's exit would run what the parent registered")]
 pub(super) fn leave(code: std::process::ExitCode) -> ! {
@@ -231,11 +245,15 @@ pub(super) fn loopback_up(socket: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Kills every process that this one may kill, itself excepted. As PID 1 that is the whole sandbox, and nothing else.
+/// As PID 1, kills every process that this one may kill, itself excepted. That is the whole sandbox, and nothing else.
 #[expect(unsafe_code, reason = "kill(-1) has no wrapper")]
 pub(super) fn kill_everything() {
-    // SAFETY: sends a signal; touches no memory.
-    unsafe { libc::kill(-1, libc::SIGKILL) };
+    // SAFETY: sends a signal; touches no memory. Anywhere but as PID 1 "every process" would be the machine's.
+    unsafe {
+        if libc::getpid() == 1 {
+            libc::kill(-1, libc::SIGKILL);
+        }
+    }
 }
 
 /// From now on a TERM to this process goes on to every other one that it may signal. As PID 1 that is the whole sandbox.

@@ -12,7 +12,7 @@ use rustix::fs::CWD;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
 use super::host::{self, Shown};
-use super::spec::SandboxSpec;
+use super::spec::{Protection, SandboxSpec};
 use super::sys;
 use super::wire::{Failure, Stage};
 
@@ -98,9 +98,10 @@ pub(super) fn open_host(hostname: &str, host_network: bool) -> Result<(Vec<Tree>
 pub(super) fn open_own(spec: &SandboxSpec) -> Result<Trees, Failure> {
     let mut trees = Trees { host: Vec::new(), rest: Vec::new(), overlay: None, binds: Vec::new() };
     trees.overlay = spec.overlay.as_ref().map(open_overlay).transpose()?;
-    for (binds, attributes) in [(&spec.read_only, TOOL), (&spec.writable, WRITABLE)] {
+    let devices = if spec.keeps(Protection::NoDevices) { sys::NO_DEVICES } else { 0 };
+    for (binds, attributes) in [(&spec.read_only, sys::READ_ONLY), (&spec.writable, 0)] {
         for bind in binds {
-            trees.binds.push(tree(&bind.source, inside(&bind.target)?, attributes)?);
+            trees.binds.push(tree(&bind.source, inside(&bind.target)?, attributes | sys::NO_SETUID | devices)?);
         }
     }
     // A place inside another one comes after it.

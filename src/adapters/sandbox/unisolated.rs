@@ -22,6 +22,7 @@ pub(super) fn run(control: &OwnedFd, spec: &SandboxSpec) -> Result<Report, Failu
         let why = "a listening socket inside needs a network of its own: without isolation, listen yourself".to_owned();
         return Err(Failure { stage: Stage::Network, why });
     }
+    super::required::insist(&spec.required, &[])?;
     let cwd = spec
         .overlay
         .as_ref()

@@ -55,6 +55,8 @@ pub(super) enum Stage {
     Proc,
     Network,
     Privileges,
+    /// A protection that must be there is not.
+    Required,
     /// The program is not there or can not be executed: the caller's fault.
     Program,
 }

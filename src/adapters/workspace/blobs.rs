@@ -53,19 +53,25 @@ impl Store {
     /// everybody has (the empty one) comes to that.
     pub fn lay_out(&self, stored: &StoredFile, place: &Path) -> Result<(), WorkspaceError> {
         let laid = fs::hard_link(&stored.path, place).or_else(|error| match error.kind() {
-            io::ErrorKind::TooManyLinks => fs::copy(&stored.path, place).and_then(|_| self.shared.owner.give(place)),
+            io::ErrorKind::TooManyLinks => {
+                fs::copy(&stored.path, place).and_then(|_| self.shared.owner.give(place)).and_then(|()| File::open(place)?.sync_all())
+            }
             _ => Err(error),
         });
         laid.map_err(WorkspaceError::at(place))
     }
 
-    /// Gives a finished tree (a folder of a scratch, made of hard links to stored files) its name among the layers.
+    /// Gives a finished tree (a folder of a scratch, made of hard links to stored files) its name among the layers. On disk when it returns.
     pub fn keep_layer(&self, tree: &Path, digest: &Digest) -> Result<PathBuf, WorkspaceError> {
         let path = self.shared.layers.join(digest.hex());
+        if !path.is_dir() {
+            sync_folders(tree).map_err(WorkspaceError::at(tree))?;
+        }
         match fs::rename(tree, &path) {
             Err(_) if path.is_dir() => {}
             other => other.map_err(WorkspaceError::at(&path))?,
         }
+        File::open(&self.shared.layers).and_then(|layers| layers.sync_all()).map_err(WorkspaceError::at(&path))?;
         Ok(path)
     }
 
@@ -84,6 +90,28 @@ impl Store {
     pub fn make_folder(&self, path: &Path) -> Result<(), WorkspaceError> {
         self.shared.owner.folder(path).map_err(WorkspaceError::at(path))
     }
+}
+
+/// Folders that are synced one by one. With more it is cheaper to have all of the file system's written.
+const FOLDERS: usize = 64;
+
+/// The names in a tree, and its links: its files are on disk already.
+fn sync_folders(tree: &Path) -> io::Result<()> {
+    let (mut open, mut synced) = (vec![tree.to_owned()], 0);
+    while let Some(folder) = open.pop() {
+        synced += 1;
+        if synced > FOLDERS {
+            return Ok(rustix::fs::syncfs(File::open(tree)?)?);
+        }
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                open.push(entry.path());
+            }
+        }
+        File::open(&folder)?.sync_all()?;
+    }
+    Ok(())
 }
 
 fn digest(path: &Path) -> io::Result<(Digest, u64)> {

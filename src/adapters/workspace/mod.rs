@@ -83,7 +83,7 @@ impl Store {
 }
 
 /// Names this boot of the machine.
-fn boot() -> String {
+pub fn boot() -> String {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let id: String = id.chars().filter(char::is_ascii_alphanumeric).take(32).collect();
     if id.is_empty() { "unknown-boot".to_owned() } else { id }

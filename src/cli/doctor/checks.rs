@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use super::super::args::Global;
+use super::super::settings;
 use crate::adapters::sandbox::{self, Verdict};
 use crate::adapters::state;
 
@@ -39,10 +41,11 @@ impl Check {
     }
 }
 
-pub(super) fn all(state_dir: Option<&Path>) -> Vec<Check> {
+pub(super) fn all(global: &Global) -> Vec<Check> {
     let mut checks = isolation();
+    checks.extend(settings(global));
     checks.extend(["git", "python3"].map(tool));
-    checks.push(state_folder(state_dir));
+    checks.push(state_folder(global.state_dir.as_deref()));
     checks.push(cgroups());
     checks.push(container_engine());
     checks
@@ -68,6 +71,28 @@ fn isolation() -> Vec<Check> {
         None => Check::good("user", "tidegate is an ordinary user; steps have no more rights than it has"),
     };
     checks.chain([who]).collect()
+}
+
+/// Which file holds, and whether the machine gives what it requires.
+fn settings(global: &Global) -> Vec<Check> {
+    let found = match settings::load(global) {
+        Ok(found) => found,
+        Err(error) => return vec![Check::missing("settings", error.to_string(), "mend the file, or name another one with --config FILE")],
+    };
+    let file = match (&found.path, settings::usual(|name| std::env::var_os(name))) {
+        (Some(path), _) => Check::good("settings", path.display().to_string()),
+        (None, Some(usual)) => Check::good("settings", format!("none; {} would be used if it were there", usual.display())),
+        (None, None) => Check::good("settings", "none"),
+    };
+    let require = &found.settings.require;
+    if require.is_empty() {
+        return vec![file];
+    }
+    let required = match sandbox::try_protections(require) {
+        Verdict::Present { .. } => Check::good("required", format!("{}: all there", require.join(", "))),
+        Verdict::Missing { why, remedy } => Check::missing("required", why, format!("{remedy}; or take it out of `require:` in the settings")),
+    };
+    vec![file, required]
 }
 
 /// Whether steps will find a program.

@@ -13,7 +13,7 @@ use super::terminal;
 use checks::State;
 
 pub fn run(global: &Global) -> Exit {
-    let checks = checks::all(global.state_dir.as_deref());
+    let checks = checks::all(global);
     let text = if global.json { show::json(&checks) } else { show::text(&checks, terminal::run_look().width) };
     print!("{text}");
     if checks.iter().any(|check| check.state == State::Missing) { Exit::Infrastructure } else { Exit::Success }

@@ -16,6 +16,7 @@ use crate::model::outcome::Outcome;
 use crate::model::time::Timestamp;
 use crate::report::rollout::{self, Picture};
 use crate::report::run::summary::{LogTail, summary};
+use crate::report::run::usage;
 use crate::report::run::view::{Status, View};
 use crate::runtime::recover::rollout_facts;
 
@@ -38,6 +39,10 @@ pub(super) async fn show(past: &Past, found: &[(Entry, RunFact)], global: &Globa
     }
     let view = View::of(facts.iter().map(|(at, fact)| (*at, fact)));
     write!(out, "{}", summary(&view, &tails(past, &view), entry.at, terminal::run_look()))?;
+    let usage = usage::of_run(&usage::attempts(facts.iter().map(|(_, fact)| fact)), &super::prices(global)?, terminal::run_look());
+    if !usage.is_empty() {
+        write!(out, "\n{usage}")?;
+    }
     for id in view.nodes.iter().filter_map(|node| node.rollout.as_ref()) {
         let entries = past.journal.read(&Stream::Rollout(id.clone())).await?;
         let picture = Picture::of(&rollout_facts(&entries));

@@ -4,6 +4,7 @@
 
 mod discarded_failure;
 mod endless_retry;
+mod learning_network;
 mod open_network;
 mod plain_secret;
 mod undeployed_function;
@@ -25,6 +26,7 @@ pub fn all() -> Vec<Box<dyn Check>> {
     vec![
         Box::new(plain_secret::PlainSecret),
         Box::new(open_network::OpenNetwork),
+        Box::new(learning_network::LearningNetwork),
         Box::new(undeployed_function::UndeployedFunction),
         Box::new(unused_output::UnusedOutput),
         Box::new(discarded_failure::DiscardedFailure),

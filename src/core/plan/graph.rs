@@ -12,6 +12,7 @@ use crate::model::function::Function;
 use crate::model::id::NodeId;
 use crate::model::invocation::OutputDeclaration;
 use crate::model::limits::{Network, Resources, Retry};
+use crate::model::service::{Ready, Service};
 
 /// A directed acyclic graph of nodes, in an order in which every node stands behind all that it needs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -81,25 +82,47 @@ pub struct Invoke {
     /// The container image; without one, the host's tools.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<Template>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<ServiceTemplate>,
     pub network: Network,
     pub resources: Resources,
     /// `secret-scan` where the step is a reusable one.
     pub action: Option<String>,
 }
 
+/// A container beside a step; what is left to fill in is what only the run knows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServiceTemplate {
+    pub name: String,
+    pub image: Template,
+    pub env: BTreeMap<String, Template>,
+    pub ready: Option<Ready>,
+}
+
 impl Invoke {
     /// Script and environment with what the run knows by now: `steps` as [`super::steps_context`] gives it.
     pub fn resolve(&self, steps: &serde_json::Value) -> Result<(String, BTreeMap<String, String>), TemplateError> {
         let script = self.script.render(Escape::Shell, steps)?;
-        let env =
-            self.env.iter().map(|(name, value)| Ok((name.clone(), value.render(Escape::Plain, steps)?))).collect::<Result<_, TemplateError>>()?;
-        Ok((script, env))
+        Ok((script, plain(&self.env, steps)?))
     }
 
     /// The image, likewise.
     pub fn resolve_image(&self, steps: &serde_json::Value) -> Result<Option<String>, TemplateError> {
         self.image.as_ref().map(|image| image.render(Escape::Plain, steps)).transpose()
     }
+
+    /// What runs beside it, likewise.
+    pub fn resolve_services(&self, steps: &serde_json::Value) -> Result<Vec<Service>, TemplateError> {
+        let resolve = |service: &ServiceTemplate| {
+            let image = service.image.render(Escape::Plain, steps)?;
+            Ok(Service { name: service.name.clone(), image, env: plain(&service.env, steps)?, ready: service.ready.clone() })
+        };
+        self.services.iter().map(resolve).collect()
+    }
+}
+
+fn plain(env: &BTreeMap<String, Template>, steps: &serde_json::Value) -> Result<BTreeMap<String, String>, TemplateError> {
+    env.iter().map(|(name, value)| Ok((name.clone(), value.render(Escape::Plain, steps)?))).collect()
 }
 
 /// Publish an artifact as a function's release and move traffic to it.

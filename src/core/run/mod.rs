@@ -55,11 +55,6 @@ pub fn always(_: &NodeId, _: u32) -> bool {
     true
 }
 
-/// No room for anything: for whoever only waits for what has begun.
-pub fn never(_: &NodeId, _: u32) -> bool {
-    false
-}
-
 /// What the machine is told about its surroundings. Not part of its state: a run can go on elsewhere with another `parallel`.
 #[derive(Clone, Copy)]
 pub struct Rules<'a> {

@@ -19,7 +19,8 @@ static NAMES: Shape = Either { expected: "a step's name or a list of names", of:
 pub static SECRET: [Key; 1] = [key("secret", &NAME, "The name of a secret.").required()];
 pub static ENV: Shape = Named { names: &f::VARIABLE, of: &Either { expected: "text or { secret: NAME }", of: &[&Keys(&SECRET), &TEMPLATE] } };
 
-static NETWORK: Shape = Either { expected: "none, open, or a list of hosts", of: &[&List(&Scalar(&f::HOST)), &Choice(&["none", "open"])] };
+static NETWORK: Shape =
+    Either { expected: "none, open, learn, or a list of hosts", of: &[&List(&Scalar(&f::EGRESS)), &Choice(&["none", "open", "learn"])] };
 
 static RESOURCES: [Key; 4] = [
     key("cpu", &Scalar(&f::CPU), "Processors; fractions are allowed."),
@@ -57,7 +58,7 @@ static GROUP: [Key; 2] = [
 
 static DEFAULTS: [Key; 3] = [
     key("timeout", &TIMEOUT, "How long an attempt of a step may take."),
-    key("network", &NETWORK, "What a step may reach: none, open, or a list of hosts."),
+    key("network", &NETWORK, "What a step may reach: none, open, learn, or a list of hosts."),
     key("resources", &Keys(&RESOURCES), "What a step may use at most."),
 ];
 
@@ -71,9 +72,9 @@ static GATE: [Key; 2] = [
     key("only", &Choice(&["all", "new"]), "Only findings that the base commit did not have.").later(),
 ];
 static SERVICE: [Key; 3] = [
-    key("image", &TEXT, "The container.").required(),
+    key("image", &TEMPLATE, "The container image.").required(),
     key("env", &ENV, "Its environment."),
-    key("ready", &TEXT, "A command that succeeds once it is ready."),
+    key("ready", &Scalar(&f::MATRIX_VALUE), "A port that it listens on once it is ready, or a command that succeeds then."),
 ];
 static DEPLOY: [Key; 2] = [
     key("function", &NAME, "A function of this file.").required(),
@@ -94,10 +95,10 @@ pub static STEP: [Key; 21] = [
     key("idempotent", &Bool, "May run again although it was started before a crash."),
     key("matrix", &Named { names: &f::NAME, of: &List(&Scalar(&f::MATRIX_VALUE)) }, "Run once for every combination of values."),
     key("concurrency", &COUNT, "Invocations of this step at once, over all runs."),
-    key("network", &NETWORK, "What it may reach: none, open, or a list of hosts."),
+    key("network", &NETWORK, "What it may reach: none, open, learn, or a list of hosts."),
     key("resources", &Keys(&RESOURCES), "What it may use at most."),
     key("gate", &Keys(&GATE), "Which findings fail the step."),
-    key("image", &TEMPLATE, "A container image to run in.").later(),
+    key("image", &TEMPLATE, "A container image to run in."),
     key("inputs", &List(&Scalar(&f::GLOB)), "What it may see of the commit.").later(),
     key("cache", &Named { names: &f::NAME, of: &Scalar(&f::ANY_PATH) }, "Folders kept between invocations.").later(),
     key("services", &Named { names: &f::NAME, of: &Keys(&SERVICE) }, "Containers that run beside it.").later(),

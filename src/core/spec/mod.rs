@@ -17,6 +17,7 @@ mod places;
 mod problems;
 mod route;
 mod schema;
+mod settings;
 mod shape;
 mod validate;
 
@@ -29,6 +30,7 @@ pub use places::{MAX_BYTES, MAX_DEPTH, MAX_EXPANSION, Part};
 pub use problems::nearest;
 pub use route::{Route, Segment};
 pub use schema::json_schema;
+pub use settings::load as load_settings;
 
 use crate::model::diagnostic::{Diagnostic, Level, Span};
 use places::Places;

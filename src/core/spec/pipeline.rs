@@ -13,6 +13,7 @@ use crate::model::finding::Severity;
 use crate::model::function::Target;
 use crate::model::invocation::OutputDeclaration;
 use crate::model::limits::{Network, Resources, Retry};
+use crate::model::service::Ready;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pipeline {
@@ -136,6 +137,7 @@ pub struct Step {
     pub outputs: Vec<OutputDeclaration>,
     /// The container image that it runs in; without one it sees the host's tools.
     pub image: Option<Template>,
+    pub services: Vec<ServiceSource>,
     pub retry: Retry,
     pub timeout: Duration,
     pub idempotent: bool,
@@ -162,6 +164,15 @@ pub enum StepWork {
     Run(Template),
     Use(ActionUse),
     Deploy { function: String, step: String, output: String },
+}
+
+/// A container that runs beside a step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServiceSource {
+    pub name: String,
+    pub image: Template,
+    pub env: BTreeMap<String, EnvSource>,
+    pub ready: Option<Ready>,
 }
 
 /// A reusable step with its inputs.

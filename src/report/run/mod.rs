@@ -11,9 +11,11 @@
 
 pub mod live;
 pub mod look;
+mod network;
 pub mod plain;
 pub mod summary;
 pub mod text;
+pub mod usage;
 pub mod view;
 
 #[cfg(test)]

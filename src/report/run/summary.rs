@@ -8,6 +8,7 @@ use crate::model::outcome::Outcome;
 use crate::model::time::Timestamp;
 
 use super::look::{BOLD, FAINT, Look, run_sign, sign};
+use super::network::network;
 use super::text::{bytes, clean, count, duration, fit, pad, width, wrap, wrap_parts};
 use super::view::{NodeView, Status, View, reason, short_reason};
 
@@ -32,6 +33,7 @@ pub fn summary(view: &View, tails: &[LogTail], now: Timestamp, look: Look) -> St
     let names = view.nodes.iter().map(|node| width(&node.name)).max().unwrap_or(0).min(look.width / 4);
     view.nodes.iter().for_each(|node| out.extend(node_lines(node, names, now, look)));
     out.extend(artifacts(view, look));
+    out.extend(network(view, look));
     // Why a rollout went wrong is told with the rollout, which comes next.
     for node in view.nodes.iter().filter(|node| went_wrong(node) && node.rollout.is_none()) {
         out.extend(cause(view, node, tails, look));

@@ -73,7 +73,6 @@ fn event() -> Event {
 fn invocation_ended(node: NodeId) -> RunFact {
     let phases = Phases { queued_us: 1, workspace_us: 2, setup_us: 3, exec_us: 4, run_us: 5, collect_us: 6 };
     let record = InvocationRecord {
-        unheld: Vec::new(),
         executor: text("sandbox"),
         isolation: vec![text("user-namespace")],
         phases,
@@ -84,10 +83,7 @@ fn invocation_ended(node: NodeId) -> RunFact {
         log_dropped_bytes: 11,
         discarded: Discarded { files: 12, bytes: 13 },
         // Added after the sample was written: what an old journal does not say.
-        image: None,
-        started: false,
-        read_bytes: 0,
-        written_bytes: 0,
+        ..InvocationRecord::default()
     };
     let (digest, path) = (Digest::from_sha256([1; 32]), text("dist/function.zip"));
     RunFact::InvocationEnded {

@@ -89,6 +89,11 @@ impl Engine {
         }
     }
 
+    /// Whether its containers have a protection, by its name in a record.
+    pub fn holds(&self, protection: &str) -> bool {
+        super::perform::ALWAYS.contains(&protection) || protection == "no-network" || self.holds.iter().any(|held| held == protection)
+    }
+
     pub(super) fn connect(&self) -> Result<Docker, bollard::errors::Error> {
         connect(&self.socket, &ClientVersion { major_version: self.version.0, minor_version: self.version.1 })
     }

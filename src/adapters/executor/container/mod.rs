@@ -55,6 +55,12 @@ pub(super) struct Setup {
     begun: Option<Begun>,
 }
 
+impl Setup {
+    pub(super) fn is_begun(&self) -> bool {
+        self.begun.is_some()
+    }
+}
+
 #[derive(Debug)]
 pub struct ContainerExecutor {
     desk: Desk,

@@ -11,7 +11,7 @@ use bollard::query_parameters::{AttachContainerOptionsBuilder, CreateContainerOp
 
 use super::super::sandbox::{DISK, limits_of};
 use super::super::supervisor::collect::{self, Collected, NotCollected};
-use super::super::supervisor::disk::{self, FILES, Quota};
+use super::super::supervisor::disk::{self, Quota};
 use super::super::supervisor::ending::{Patience, Stopped};
 use super::super::supervisor::{Work, hints, infrastructure, limits};
 use super::adopt::{self, Begun};
@@ -21,8 +21,12 @@ use super::surroundings::{Surroundings, environment};
 use super::watch::{self, Course, Ended, Output, Running};
 use super::{Setup, bell, words};
 use crate::adapters::sandbox::{self, Exceeded};
+use crate::model::egress::Policy;
 use crate::model::limits::Network;
 use crate::model::outcome::{Exit, Outcome};
+
+/// What every container of ours has, by its names in a record.
+pub(super) const ALWAYS: [&str; 5] = ["container", "network-namespace", "no-capabilities", "no-new-privileges", "rlimits"];
 
 /// Runs the step, to its end.
 pub(in super::super) fn perform(work: Work<'_>, setup: &Setup) -> Outcome {
@@ -36,7 +40,7 @@ pub(in super::super) fn perform(work: Work<'_>, setup: &Setup) -> Outcome {
 async fn try_to(mut work: Work<'_>, setup: &Setup) -> Result<Outcome, Outcome> {
     let spec = &work.request.spec;
     let Some(reference) = &spec.image else { return Err(infrastructure("a step in a container needs an `image`")) };
-    if let Network::Only(_) = spec.network {
+    if Policy::of(&spec.network).is_some() {
         return Err(infrastructure(
             "a network of certain hosts only is not supported yet by the container engine: say `network: none` or `network: open`",
         ));
@@ -131,9 +135,9 @@ impl Stay<'_> {
         let patience = Patience { deadline: begun.checked_add(timeout), grace: spec.grace };
         self.work.record.started = true;
         self.work.record.isolation = self.isolation();
-        self.work.record.unheld = limits::unheld(limits, &self.work.record.isolation);
+        self.work.record.unheld = limits::unheld(limits, false, &self.work.record.isolation);
 
-        let quota = Quota { bytes: spec.resources.disk.unwrap_or(DISK), files: FILES };
+        let quota = Quota { bytes: spec.resources.disk.unwrap_or(DISK), files: spec.limits.files };
         let mut disk = disk::Watch::new(self.surroundings.places.upper.clone(), quota);
         let mut running = Running { docker: self.docker, name: self.name, output, skip: 0, init: self.init };
         let course = running.until_the_end(self.work.log, self.work.followers, patience, &mut disk).await.map_err(infrastructure)?;
@@ -192,8 +196,7 @@ impl Stay<'_> {
         // Before it starts: so nothing that it says can be missed.
         let attached = self.docker.attach_container(self.name, Some(all)).await.map_err(|error| ("attaching to the container", error))?;
         self.work.record.phases.setup_us = micros(asked);
-        // In doubt it has: a mark that can not be made is found by nobody, and the result says it.
-        let _ = self.work.place.mark_started();
+        self.work.place.mark_started().map_err(|error| ("writing its record", error.into()))?;
         let begun = Begun::now(self.image, self.init, self.surroundings.overlay.is_some(), spec.timeout);
         adopt::write_plan(&self.work, self.setup, begun);
         let starting = Instant::now();
@@ -215,8 +218,7 @@ impl Stay<'_> {
 
     fn isolation(&self) -> Vec<String> {
         let network = (self.work.request.spec.network == Network::None).then_some("no-network");
-        let always = ["container", "network-namespace", "no-capabilities", "no-new-privileges", "rlimits"];
-        let own = always.into_iter().chain(network).chain(self.setup.read_only.then_some("read-only-root")).map(str::to_owned);
+        let own = ALWAYS.into_iter().chain(network).chain(self.setup.read_only.then_some("read-only-root")).map(str::to_owned);
         own.chain(self.setup.engine.holds.iter().cloned()).collect()
     }
 

@@ -25,7 +25,8 @@ pub(super) async fn sweep(docker: &Docker, identity: &Identity, desk: &Desk) -> 
     let volumes = docker.list_volumes(Some(ListVolumesOptionsBuilder::default().filters(&filters).build())).await?;
     let containers = containers.into_iter().filter_map(|one| Some((one.names?.into_iter().next()?, one.labels.unwrap_or_default())));
     let volumes = volumes.volumes.into_iter().flatten().map(|one| (one.name, one.labels));
-    let found = containers.chain(volumes).filter_map(|(name, labels)| Some((name.trim_start_matches('/').to_owned(), identity.whose(&name, &labels)?)));
+    let found =
+        containers.chain(volumes).filter_map(|(name, labels)| Some((name.trim_start_matches('/').to_owned(), identity.whose(&name, &labels)?)));
     // A container and its volume have one name.
     let found: BTreeMap<String, Labelled> = found.collect();
     let mut removed = 0;

@@ -26,6 +26,8 @@ pub(super) use surroundings::{DISK, INNER, Places, TMP, WORKSPACE, limits_of, to
 pub(super) struct Setup {
     pub(super) isolation: Isolation,
     pub(super) host_tools: Vec<PathBuf>,
+    /// Protections without which the step must not begin.
+    required: Vec<String>,
 }
 
 impl Setup {
@@ -46,8 +48,15 @@ pub struct SandboxExecutor {
 impl SandboxExecutor {
     /// `state`: the state folder, which `store` is in.
     pub fn new(state: &Path, store: Store, host_tools: Vec<PathBuf>, isolation: Isolation) -> Self {
-        let setup = Setup { isolation, host_tools };
+        let setup = Setup { isolation, host_tools, required: Vec::new() };
         Self { desk: Desk::new(state, store, setup.name()), setup }
+    }
+
+    /// Protections, by their names in a record (or `cgroup`), without which no step begins.
+    #[must_use]
+    pub fn requiring(mut self, required: Vec<String>) -> Self {
+        self.setup.required = required;
+        self
     }
 
     pub fn isolation(&self) -> Isolation {
@@ -57,8 +66,8 @@ impl SandboxExecutor {
 
 impl Executor for SandboxExecutor {
     async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
-        let Setup { isolation, host_tools } = &self.setup;
-        let warm = sandbox::is_warm() && *isolation == Isolation::Full && spec.network == Network::None && host_tools.is_empty();
+        let Setup { isolation, host_tools, .. } = &self.setup;
+        let warm = sandbox::is_warm() && *isolation == Isolation::Full && spec.network != Network::Open && host_tools.is_empty();
         self.desk.invoke(spec, Way::Sandbox(self.setup.clone()), warm, log, watcher).await
     }
     async fn resume(&self, run: &RunId, node: &NodeId, attempt: u32, log: &Path, watcher: Watcher) -> InvocationResult {

@@ -10,17 +10,18 @@
 use std::time::Instant;
 
 use super::super::supervisor::collect::{self, Collected, NotCollected};
-use super::super::supervisor::disk::{self, FILES, Quota};
+use super::super::supervisor::disk::{self, Quota};
 use super::super::supervisor::ending::{Patience, Stopped};
 use super::super::supervisor::request::Request;
 use super::super::supervisor::{Work, hints, infrastructure, limits};
 use super::Setup;
 use super::surroundings::{self, Surroundings};
 use super::watch::{self, Course};
-use crate::adapters::sandbox::{self, SandboxError, Waiting};
+use crate::adapters::executor::proxy::Proxy;
+use crate::adapters::sandbox::{self, SandboxError, Standing, Waiting};
 use crate::adapters::workspace::{Scratch, Store, WorkspaceError};
+use crate::model::egress::Policy;
 use crate::model::invocation::{Discarded, InvocationSpec};
-use crate::model::limits::Network;
 use crate::model::outcome::{Exit, Outcome};
 
 /// Runs the step, to its end.
@@ -32,37 +33,45 @@ pub(in super::super) fn perform(work: Work<'_>, setup: &Setup, waiting: Option<W
 fn try_to(work: Work<'_>, setup: &Setup, waiting: Option<Waiting>) -> Result<Outcome, Outcome> {
     let Work { place, lock, request, store, followers, log, record, collected } = work;
     let Request { spec, asked_us, .. } = request;
-    let Setup { isolation, host_tools } = setup;
+    let Setup { isolation, host_tools, required } = setup;
     if spec.image.is_some() {
         return Err(infrastructure("a step in a container image is not supported yet by the sandbox: leave `image` out"));
     }
-    if let Network::Only(_) = spec.network {
-        return Err(infrastructure("a network of certain hosts only is not supported yet by the sandbox: say `network: none` or `network: open`"));
-    }
     let patience = Patience { deadline: Instant::now().checked_add(spec.timeout), grace: spec.grace };
-    let surroundings = Surroundings::make(store, &request.scratch, spec, host_tools, *isolation).map_err(infrastructure)?;
+    let surroundings = Surroundings::make(store, &request.scratch, spec, host_tools, *isolation, required).map_err(infrastructure)?;
     record.phases.workspace_us = sandbox::monotonic_us().saturating_sub(*asked_us);
 
     let not_made = |error| match error {
         SandboxError::Program(why) => Outcome::Failed { exit: Exit::None, reason: why },
         other => infrastructure(other),
     };
+    place.mark_started().map_err(|error| infrastructure(format!("its record can not be kept: {error}")))?;
     let mut cell = sandbox::begin(&surroundings.sandbox, lock, waiting).map_err(infrastructure)?;
-    let begun = || {
-        // In doubt it has: a mark that can not be made is found by nobody, and the result says it.
-        let _ = place.mark_started();
+    let policy = Policy::of(&spec.network);
+    let mut proxy = None;
+    let begun = |standing: &mut Standing| {
+        if let (Some(policy), Some(listener)) = (&policy, standing.take_listener()) {
+            // What asks meanwhile waits in the socket's queue.
+            proxy = Some(Proxy::begin(listener, policy.clone(), lock)?);
+        }
+        Ok(())
     };
-    let quota = Quota { bytes: spec.resources.disk.unwrap_or(surroundings::DISK), files: FILES };
+    let quota = Quota { bytes: spec.resources.disk.unwrap_or(surroundings::DISK), files: spec.limits.files };
     let mut disk = disk::Watch::new(surroundings.places.upper.clone(), quota);
-    let Course { stopped, standing, ended } = watch::until_the_end(&mut cell, log, followers, patience, &mut disk, begun).map_err(not_made)?;
+    let Course { stopped, standing, ended } = watch::until_the_end(&mut cell, log, followers, patience, &mut disk, begun).map_err(|error| {
+        record.started = matches!(error, SandboxError::Killed);
+        not_made(error)
+    })?;
     let excess = if let Stopped::TooMuch(excess) = stopped { Some(excess) } else { disk.measure() };
     drop(cell);
+    let filtered = proxy.is_some();
+    record.egress = proxy.map(Proxy::end).unwrap_or_default();
     if let Some(standing) = standing {
         record.started = true;
         record.phases.setup_us = standing.setup_us;
         record.phases.exec_us = standing.exec_us;
-        record.isolation = standing.isolation;
-        record.unheld = limits::unheld(&surroundings.sandbox.limits, &record.isolation);
+        record.isolation = limits::isolation(standing.isolation, filtered.then_some(policy.as_ref()).flatten());
+        record.unheld = limits::unheld(&surroundings.sandbox.limits, policy.is_some(), &record.isolation);
         record.phases.run_us = ended.run_us;
     }
     record.cpu_user_us = ended.cpu_user_us;
@@ -79,7 +88,7 @@ fn try_to(work: Work<'_>, setup: &Setup, waiting: Option<Waiting>) -> Result<Out
         (_, exit) if let Some(excess) = excess => Some(Outcome::Failed { exit, reason: limits::too_much_written(excess, quota) }),
         (_, Exit::Code(0)) => None,
         (_, exit) if let Some(reason) = limits::exceeded(ended.exceeded, exit, limits, quota) => Some(Outcome::Failed { exit, reason }),
-        (_, Exit::None) => Some(infrastructure("the sandbox was killed from outside; is the machine out of memory?")),
+        _ if !ended.is_known => Some(infrastructure("the sandbox was killed from outside; is the machine out of memory?")),
         (_, exit) => Some(Outcome::Failed { exit, reason: hints::why(exit, log.tail(), host_tools, &request.host_path) }),
     };
     let (outcome, found, discarded) = put_away(store, spec, surroundings, wrong);

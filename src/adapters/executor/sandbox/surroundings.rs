@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::adapters::sandbox::{Bind, INNER_HOME, Isolation, Limits, Overlay, SandboxSpec, TOOL_PATH, program_file};
+use crate::adapters::egress;
+use crate::adapters::sandbox::{self, Bind, INNER_HOME, Isolation, Limits, Overlay, SandboxSpec, TOOL_PATH, program_file};
 use crate::adapters::workspace::{Scratch, Store, WorkspaceError};
+use crate::model::egress::Policy;
 use crate::model::invocation::{Discarded, InvocationSpec};
 use crate::model::limits::{Network, Resources};
 
@@ -38,6 +40,7 @@ impl Surroundings {
         spec: &InvocationSpec,
         host_tools: &[PathBuf],
         isolation: Isolation,
+        required: &[String],
     ) -> Result<Self, WorkspaceError> {
         let scratch = store.scratch_named(name)?;
         let tree = scratch.folder(store, "tree")?;
@@ -65,14 +68,17 @@ impl Surroundings {
             Isolation::Full => Seen::isolated(),
             Isolation::None => Seen::bare(scratch.path()),
         };
+        // Without a network of its own it has the machine's, whatever it asked for; the record says so.
+        let filtered = Policy::of(&spec.network).is_some();
         let own = program_file();
+        let limits = limits_of(&spec.resources);
         let mut read_only = vec![Bind { source: script, target: seen.script.clone() }];
         read_only.extend(host_tools.iter().map(|folder| Bind { source: folder.clone(), target: folder.clone() }));
         read_only.extend(own.map(|program| Bind { source: program, target: Path::new(INNER).join("bin/tidegate") }));
         let sandbox = SandboxSpec {
             isolation,
             argv: vec!["/bin/sh".to_owned(), "-eu".to_owned(), seen.script.display().to_string()],
-            env: environment(spec, host_tools, &seen),
+            env: environment(spec, host_tools, &seen, filtered && isolation == Isolation::Full),
             cwd: WORKSPACE.into(),
             hostname: "tidegate".to_owned(),
             overlay: Some(overlay),
@@ -80,8 +86,9 @@ impl Surroundings {
             writable: vec![Bind { source: answers, target: Path::new(INNER).join("answers") }],
             tmp_size: TMP,
             host_network: spec.network == Network::Open,
-            listen: None,
-            limits: limits_of(&spec.resources),
+            listen: (filtered && isolation == Isolation::Full).then_some(egress::PORT),
+            required: sandbox::required_for(required, &limits),
+            limits,
             lifted: Vec::new(),
         };
         Ok(Self { sandbox, places, scratch })
@@ -157,7 +164,7 @@ impl Seen {
 }
 
 /// All of it: what the step declares, and what it is told. Nothing of tidegate's own environment.
-fn environment(spec: &InvocationSpec, host_tools: &[PathBuf], seen: &Seen) -> BTreeMap<String, String> {
+fn environment(spec: &InvocationSpec, host_tools: &[PathBuf], seen: &Seen, proxied: bool) -> BTreeMap<String, String> {
     let tools = host_tools.iter().map(|folder| Some(folder.join("bin")).filter(|bin| bin.is_dir()).unwrap_or_else(|| folder.clone()));
     let mut path: Vec<String> = tools.chain(seen.programs.iter().cloned()).map(|folder| folder.display().to_string()).collect();
     path.push(TOOL_PATH.to_owned());
@@ -171,6 +178,7 @@ fn environment(spec: &InvocationSpec, host_tools: &[PathBuf], seen: &Seen) -> BT
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into();
+    env.extend(proxied.then(egress::environment).into_iter().flatten());
     env.extend(spec.env.clone());
     // What a step says about itself can not replace what is true.
     env.extend(told(spec, &seen.answers));

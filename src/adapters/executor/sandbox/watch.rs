@@ -22,14 +22,15 @@ pub(super) struct Course {
 }
 
 /// Returns when nothing of the sandbox is left and all that it said is in the log. At its deadline, or when somebody wants it to stop, everything in it gets
-/// TERM, and is killed when the grace is over; what it says until then is kept. `begun` is called when its process has begun.
+/// TERM, and is killed when the grace is over; what it says until then is kept. `begun` is called when its process has begun; when that fails, everything of
+/// it is killed.
 pub(super) fn until_the_end(
     cell: &mut Cell,
     log: &mut Log,
     followers: &mut Followers,
     patience: Patience,
     disk: &mut disk::Watch,
-    begun: impl Fn(),
+    mut begun: impl FnMut(&mut Standing) -> io::Result<()>,
 ) -> Result<Course, SandboxError> {
     let mut stopped = Stopped::ByItself;
     let mut standing: Option<Standing> = None;
@@ -40,9 +41,9 @@ pub(super) fn until_the_end(
         let look = disk.next;
         let ready = wait(cell, followers, silent, moment.map_or(look, |moment| moment.min(look)))?;
         if ready.reports
-            && let Some(found) = cell.listen()?
+            && let Some(mut found) = cell.listen()?
         {
-            begun();
+            begun(&mut found)?;
             standing = Some(found);
         }
         if ready.output {

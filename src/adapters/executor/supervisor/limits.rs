@@ -2,12 +2,22 @@
 
 use super::disk::{Excess, Quota};
 use crate::adapters::sandbox::{Exceeded, Limits};
+use crate::model::egress::Policy;
 use crate::model::outcome::Exit;
 
+/// What is in force, when the only way out of its network leads through a proxy.
+pub(in super::super) fn isolation(mut names: Vec<String>, policy: Option<&Policy>) -> Vec<String> {
+    if policy.is_some() {
+        names.iter_mut().filter(|name| *name == "no-network").for_each(|name| *name = "egress-proxy".to_owned());
+    }
+    names
+}
+
 /// Protections that every step should have and this one had not.
-pub(in super::super) fn unheld(limits: &Limits, isolation: &[String]) -> Vec<String> {
+pub(in super::super) fn unheld(limits: &Limits, filtered: bool, isolation: &[String]) -> Vec<String> {
     let wanted = [
         ("user-namespace", true),
+        ("egress-proxy", filtered),
         ("seccomp", true),
         ("landlock", true),
         ("rlimits", true),
@@ -24,6 +34,7 @@ pub(in super::super) fn too_much_written(excess: Excess, quota: Quota) -> String
             format!("wrote more than its limit of {} to its workspace: raise `resources: {{ disk: … }}`, or write to /tmp", shown(quota.bytes))
         }
         Excess::Files => format!("made more files in its workspace than its limit of {}: pack them into one", quota.files),
+        Excess::Depth => "made folders in its workspace so deep that what is in them can not be counted: make them less deep".to_owned(),
     }
 }
 
@@ -60,8 +71,8 @@ mod tests {
         let limits = Limits { memory_bytes: Some(1), pids: Some(1), ..Limits::default() };
         let held = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let all = held(&["user-namespace", "rlimits", "seccomp", "landlock", "cgroup-memory", "cgroup-pids"]);
-        assert_eq!(unheld(&limits, &all), [""; 0]);
-        assert_eq!(unheld(&limits, &all[..4]), ["cgroup-memory", "cgroup-pids"]);
-        assert_eq!(unheld(&Limits { cpu_millis: Some(500), ..limits }, &all), ["cgroup-cpu"]);
+        assert_eq!(unheld(&limits, false, &all), [""; 0]);
+        assert_eq!(unheld(&limits, false, &all[..4]), ["cgroup-memory", "cgroup-pids"]);
+        assert_eq!(unheld(&Limits { cpu_millis: Some(500), ..limits }, false, &all), ["cgroup-cpu"]);
     }
 }

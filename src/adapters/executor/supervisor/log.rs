@@ -2,22 +2,46 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::model::id::Digest;
 
 pub(in super::super) struct Log {
     /// `None` once it could not be written to.
     file: Option<File>,
+    folder: PathBuf,
     limit: u64,
     kept: u64,
     dropped: u64,
+    digest: Sha256,
     tail: Vec<u8>,
+}
+
+/// What became of all that was said.
+#[derive(Debug, PartialEq, Eq)]
+pub(in super::super) struct Kept {
+    pub(in super::super) bytes: u64,
+    pub(in super::super) dropped: u64,
+    /// Of the file; `None` when it could not be written to.
+    pub(in super::super) digest: Option<Digest>,
 }
 
 const TAIL: usize = 4096;
 
 impl Log {
-    pub(in super::super) fn make(path: &Path, limit: u64) -> io::Result<Self> {
-        Ok(Self { file: Some(File::create(path)?), limit, kept: 0, dropped: 0, tail: Vec::new() })
+    /// `again`: what is there will be said once more, so it makes room. Otherwise what was said is never overwritten.
+    pub(in super::super) fn make(path: &Path, limit: u64, again: bool) -> io::Result<Self> {
+        let file = File::options().create(true).append(true).open(path)?;
+        if again {
+            file.set_len(0)?;
+        }
+        Ok(Self::of(file, path.parent().unwrap_or(Path::new("/")), limit))
+    }
+
+    fn of(file: File, folder: &Path, limit: u64) -> Self {
+        Self { file: Some(file), folder: folder.to_owned(), limit, kept: 0, dropped: 0, digest: Sha256::new(), tail: Vec::new() }
     }
 
     pub(in super::super) fn write(&mut self, bytes: &[u8]) {
@@ -44,7 +68,9 @@ impl Log {
     /// A full disk ends the log, not the step.
     fn append_uncounted(&mut self, bytes: &[u8]) -> bool {
         let written = self.file.as_mut().is_some_and(|file| file.write_all(bytes).is_ok());
-        if !written {
+        if written {
+            self.digest.update(bytes);
+        } else {
             self.file = None;
         }
         written
@@ -60,13 +86,14 @@ impl Log {
         &self.tail
     }
 
-    /// On disk when it returns. Bytes kept and dropped.
-    pub(in super::super) fn finish(mut self) -> (u64, u64) {
+    /// On disk when it returns, and its name as well.
+    pub(in super::super) fn finish(mut self) -> Kept {
+        let digest = self.file.as_ref().map(|_| Digest::from_sha256(self.digest.finalize().into()));
         // An empty file has nothing that could be lost.
         if let Some(file) = self.file.take().filter(|_| self.kept > 0) {
-            let _ = file.sync_data();
+            let _ = file.sync_data().and_then(|()| File::open(&self.folder)?.sync_all());
         }
-        (self.kept, self.dropped)
+        Kept { bytes: self.kept, dropped: self.dropped, digest }
     }
 }
 
@@ -78,22 +105,23 @@ mod tests {
     fn every_byte_is_kept_or_counted_and_the_end_is_known() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let mut log = Log::make(&path, 10).unwrap();
+        let mut log = Log::make(&path, 10, false).unwrap();
         log.write(b"12345678");
         log.write(b"9abcdef");
         log.write(b"the end");
         assert_eq!(log.tail(), b"123456789abcdefthe end");
-        assert_eq!(log.finish(), (10, 12));
+        let kept = log.finish();
         let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(kept, Kept { bytes: 10, dropped: 12, digest: Some(Digest::from_sha256(Sha256::digest(&text).into())) });
         assert_eq!(text, "123456789a\n[tidegate: the log is longer than its limit of 10 bytes; the rest is counted and dropped]\n");
     }
 
     #[test]
     fn a_full_disk_ends_the_log_and_not_the_step() {
-        let mut log = Log { file: Some(File::create("/dev/full").unwrap()), limit: 100, kept: 0, dropped: 0, tail: Vec::new() };
+        let mut log = Log::of(File::create("/dev/full").unwrap(), Path::new("/dev"), 100);
         log.write(b"lost");
         log.write(b"as well");
         assert_eq!(log.tail(), b"lostas well");
-        assert_eq!(log.finish(), (0, 11));
+        assert_eq!(log.finish(), Kept { bytes: 0, dropped: 11, digest: None });
     }
 }

@@ -77,17 +77,19 @@ fn run(
     scratch: OwnedFd,
     waiting: Option<Waiting>,
 ) -> (InvocationResult, Option<Scratch>) {
-    let mut record = InvocationRecord { executor: request.way.name().to_owned(), ..InvocationRecord::default() };
+    let mut record =
+        InvocationRecord { executor: request.way.name().to_owned(), host_tools: request.way.host_tools(), ..InvocationRecord::default() };
     let mut collected = Collected::default();
     let store = Store::join(&request.state, request.owner, request.own.clone(), scratch);
-    let outcome = match Log::make(&request.log, request.spec.limits.log) {
+    let outcome = match Log::make(&request.log, request.spec.limits.log, request.way.says_it_again()) {
         Ok(mut log) => {
             let work = Work { place, lock, request, store: &store, followers, log: &mut log, record: &mut record, collected: &mut collected };
             let outcome = match &request.way {
                 Way::Sandbox(setup) => sandboxed::perform(work, setup, waiting),
                 Way::Container(setup) => container::perform(work, setup),
             };
-            (record.log_bytes, record.log_dropped_bytes) = log.finish();
+            let kept = log.finish();
+            (record.log_bytes, record.log_dropped_bytes, record.log_digest) = (kept.bytes, kept.dropped, kept.digest);
             outcome
         }
         Err(error) => infrastructure(format!("its log {} can not be kept: {error}", request.log.display())),

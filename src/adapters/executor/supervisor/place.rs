@@ -2,13 +2,17 @@
 //!
 //! ```text
 //! STATE/invocations/RUN/NODE.ATTEMPT/
-//!     lock      held by the supervisor and by the sandbox's helper. Free: nothing of the invocation lives any more
-//!     started   there once the step's first process has begun
+//!     lock      held by the supervisor and by the sandbox's helper. Free: nothing of the invocation lives any more. In it: which boot of the machine made it
+//!     started   there before the step's first process begins
 //!     result    what came of it, as JSON; under this name only when it is whole and on disk
 //!     plan      what a second supervisor needs to go on with what does not die with the first: a container. Nothing secret
 //!     socket    where a later tidegate follows it, or asks it to stop
 //! ```
 //! It stands until the result is in the journal (`Place::remove`).
+//!
+//! The mark is made before the step can begin, not after: a supervisor that is killed in between must not leave a step that had begun without it. It is not
+//! synced, as nothing that is killed can take it back. Only a machine that goes down can, and then what the record does not say is doubted: another boot
+//! than the lock's means that the step may have begun. A result is synced, with all folders above it that were made for it.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -20,7 +24,8 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::adapters::state::{attempt_name, file_name};
+use crate::adapters::state::{file_name, invocation};
+use crate::adapters::workspace::boot;
 use crate::model::id::{NodeId, RunId};
 use crate::model::invocation::InvocationResult;
 
@@ -43,7 +48,7 @@ pub(in super::super) enum Known {
 
 impl Place {
     pub(in super::super) fn of(state: &Path, run: &RunId, node: &NodeId, attempt: u32) -> Self {
-        Self { path: folder_of(state, run).join(attempt_name(node, attempt)) }
+        Self { path: invocation(state, run, node, attempt) }
     }
 
     pub(in super::super) fn at(path: PathBuf) -> Self {
@@ -64,8 +69,9 @@ impl Place {
                 return Err(error);
             }
         }
-        let lock = File::create_new(self.path.join("lock"))?;
+        let mut lock = File::create_new(self.path.join("lock"))?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        lock.write_all(boot().as_bytes())?;
         Ok(lock)
     }
 
@@ -112,7 +118,8 @@ impl Place {
         file.write_all(&serde_json::to_vec(result).map_err(io::Error::other)?)?;
         file.sync_all()?;
         fs::rename(&new, self.path.join("result"))?;
-        File::open(&self.path)?.sync_all()
+        // It, the run's, and that of all runs.
+        self.path.ancestors().take(3).try_for_each(|folder| File::open(folder)?.sync_all())
     }
 
     pub(in super::super) fn result(&self) -> Option<InvocationResult> {
@@ -151,7 +158,8 @@ impl Place {
 
     /// In doubt, yes: a record that is not there may have been lost with the machine.
     pub(in super::super) fn may_have_started(&self) -> bool {
-        !self.path.join("lock").exists() || self.path.join("started").exists()
+        let is_of_this_boot = fs::read_to_string(self.path.join("lock")).is_ok_and(|made| made == boot());
+        !is_of_this_boot || self.path.join("started").exists()
     }
 
     /// Whether anything of it lives.
@@ -173,10 +181,6 @@ impl Place {
         let _ = self.path.parent().map(fs::remove_dir);
         Ok(())
     }
-}
-
-pub(in super::super) fn folder_of(state: &Path, run: &RunId) -> PathBuf {
-    state.join("invocations").join(file_name(run.as_str()))
 }
 
 /// The folders' names of all runs that there are records of.
@@ -247,6 +251,15 @@ mod tests {
     }
 
     #[test]
+    fn what_a_machine_that_went_down_may_have_lost_is_doubted() {
+        let (_state, place) = place();
+        drop(place.make().unwrap());
+        assert!(matches!(place.known(), Known::Lost { started: false }));
+        fs::write(place.path().join("lock"), "another boot").unwrap();
+        assert!(matches!(place.known(), Known::Lost { started: true }));
+    }
+
+    #[test]
     fn a_result_that_is_not_whole_is_none() {
         let (_state, place) = place();
         drop(place.make().unwrap());
@@ -266,6 +279,6 @@ mod tests {
         runs.sort();
         assert_eq!(runs, ["dead", "living", "wanted"]);
         assert_eq!(sweep(state.path(), &runs[..2]).unwrap(), 1);
-        assert!(at("wanted").path().exists() && at("living").path().exists() && !folder_of(state.path(), &RunId::new("dead")).exists());
+        assert!(at("wanted").path().exists() && at("living").path().exists() && !state.path().join("invocations/dead").exists());
     }
 }

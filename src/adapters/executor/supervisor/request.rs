@@ -43,4 +43,15 @@ impl Way {
             Self::Container(_) => container::NAME,
         }
     }
+    pub(in super::super) fn host_tools(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Sandbox(setup) => setup.host_tools.clone(),
+            Self::Container(_) => Vec::new(),
+        }
+    }
+
+    /// Whether all that is in the log already comes once more, from the first word on.
+    pub(in super::super) fn says_it_again(&self) -> bool {
+        matches!(self, Self::Container(setup) if setup.is_begun())
+    }
 }

@@ -34,6 +34,7 @@ impl Host {
         let gateway = GatewayOptions {
             listen: options.listen,
             isolation: options.isolation,
+            required: options.required.clone(),
             host_tools: options.host_tools.clone(),
             logs: store.logs(),
             idle: options.idle,

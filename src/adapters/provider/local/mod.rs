@@ -38,6 +38,8 @@ pub use wire::{FunctionStatus, Health};
 pub struct LocalOptions {
     pub listen: SocketAddr,
     pub isolation: Isolation,
+    /// Protections without which no instance starts.
+    pub required: Vec<String>,
     pub host_tools: Vec<PathBuf>,
     /// Instances that rest for so long are ended.
     pub idle: Duration,
@@ -47,7 +49,14 @@ pub struct LocalOptions {
 
 impl LocalOptions {
     pub fn new(listen: SocketAddr) -> Self {
-        Self { listen, isolation: Isolation::Full, host_tools: Vec::new(), idle: Duration::from_secs(300), init_timeout: Duration::from_secs(10) }
+        Self {
+            listen,
+            isolation: Isolation::Full,
+            required: Vec::new(),
+            host_tools: Vec::new(),
+            idle: Duration::from_secs(300),
+            init_timeout: Duration::from_secs(10),
+        }
     }
 }
 

@@ -2,17 +2,22 @@
 //! neither lets this process make groups (an ordinary user without a delegated subtree), there is none, and the record says what is not held.
 //!
 //! A group is named by the helper that made it, its process id and the moment of its birth, so that a later start knows which have outlived theirs (`sweep`).
+//!
+//! Nobody is ever moved into a group by somebody else: the kernel then waits until no processor looks at any process any more, for ten milliseconds and more. A
+//! sandbox's first process is born in its group (version 2), or goes in by itself before it does anything else (version 1).
 
 mod places;
 mod sweep;
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
+use super::sys;
 use places::{Controller, Parent};
 
 pub use sweep::sweep as sweep_groups;
@@ -29,7 +34,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    fn any(&self) -> bool {
+    /// Whether a group is needed to hold them.
+    pub(super) fn any(&self) -> bool {
         self.memory_bytes.is_some() || self.cpu_millis.is_some() || self.pids.is_some()
     }
 }
@@ -49,6 +55,13 @@ const PERIOD_US: u64 = 100_000;
 #[derive(Debug)]
 pub(super) struct Group {
     folders: Vec<(Parent, PathBuf)>,
+    /// Of each, the way in.
+    doors: Vec<File>,
+}
+
+/// Finds out where groups can be made. The nursery does it once, before it forks: no sandbox pays for it.
+pub(super) fn prepare() {
+    places::parents();
 }
 
 /// What a group says about its past.
@@ -62,21 +75,40 @@ impl Group {
     /// `None` where no group can be made.
     pub(super) fn make() -> Option<Self> {
         let name = sweep::own_name()?;
-        let mut group = Self { folders: Vec::new() };
+        let mut group = Self { folders: Vec::new(), doors: Vec::new() };
         for parent in places::parents() {
             let folder = parent.folder.join(&name);
-            if fs::create_dir(&folder).is_ok() {
-                group.folders.push((parent, folder));
+            if fs::create_dir(&folder).is_err() {
+                continue;
             }
+            let door = if parent.version == 1 { File::options().write(true).open(folder.join("tasks")) } else { File::open(&folder) };
+            group.folders.push((parent, folder));
+            // One without a door is removed again with the others.
+            group.doors.push(door.ok()?);
         }
         (!group.folders.is_empty()).then_some(group)
     }
 
-    /// Puts a process into it; what that starts is in it as well.
-    pub(super) fn add(&self, process: Pid) {
-        self.folders.iter().for_each(|(_, folder)| {
-            let _ = fs::write(folder.join("cgroup.procs"), process.as_raw_nonzero().to_string());
-        });
+    /// `sys::fork`, whose child is in the group, or goes in by `enter`. A group that the kernel does not let it in is none.
+    pub(super) fn fork(group: &mut Option<Self>, namespaces: i32) -> io::Result<Option<Pid>> {
+        if let Some(door) = group.as_ref().and_then(Self::unified) {
+            match sys::fork_into(namespaces, door.as_fd()) {
+                Err(_) => *group = None,
+                forked => return forked,
+            }
+        }
+        sys::fork(namespaces)
+    }
+
+    /// The child's first act. What it starts is in the group as well.
+    pub(super) fn enter(mut self) -> io::Result<()> {
+        // They are its parent's to remove.
+        self.folders.clear();
+        self.doors.iter().filter(|door| door.metadata().is_ok_and(|meta| meta.is_file())).try_for_each(|mut door| door.write_all(b"0"))
+    }
+
+    fn unified(&self) -> Option<&File> {
+        self.doors.first().filter(|_| self.folders.iter().any(|(parent, _)| parent.version == 2))
     }
 
     /// Sets the limits, and answers which of them are held now, by name.
@@ -167,12 +199,7 @@ fn remove(folder: &Path) -> io::Result<()> {
     Err(io::Error::other("it does not empty"))
 }
 
-/// A group that holds these limits, where there are any; `group` if that was made already. Answers what is held. Whom it holds is put into it by `add`.
-pub(super) fn hold(group: Option<Group>, limits: &Limits) -> (Option<Group>, Vec<&'static str>) {
-    if !limits.any() {
-        return (None, Vec::new());
-    }
-    let group = group.or_else(Group::make);
-    let held = group.as_ref().map(|group| group.limit(limits)).unwrap_or_default();
-    (group, held)
+/// Lets a group hold these limits. Answers which are held.
+pub(super) fn hold(group: Option<&Group>, limits: &Limits) -> Vec<&'static str> {
+    group.map(|group| group.limit(limits)).unwrap_or_default()
 }

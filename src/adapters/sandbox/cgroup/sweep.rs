@@ -34,11 +34,17 @@ fn parse(name: &str) -> Option<(u32, u64)> {
     Some((pid.parse().ok()?, birth.parse().ok()?))
 }
 
-/// When a process began, in ticks since the machine did.
+/// When a process began, in ticks since the machine did; `None` when it does not live.
 fn birth_of(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in brackets, may hold anything. The 22nd word of proc_pid_stat(5), counted from behind the second.
-    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
+    birth(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// From its line of proc_pid_stat(5). One that is dead and has not been waited for (some machines have nobody who does) holds nothing any more.
+fn birth(stat: &str) -> Option<u64> {
+    // The name, in brackets, may hold anything. The third word is the state, the 22nd the birth.
+    let mut words = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    let state = words.next()?;
+    if matches!(state, "Z" | "X") { None } else { words.nth(18)?.parse().ok() }
 }
 
 #[cfg(test)]
@@ -52,5 +58,11 @@ mod tests {
         assert_eq!((pid, Some(birth)), (std::process::id(), birth_of(pid)));
         assert_eq!(parse("user.slice"), None);
         assert_eq!(parse("tidegate-x-1"), None);
+    }
+
+    #[test]
+    fn a_dead_process_that_nobody_has_waited_for_has_no_group() {
+        let stat = |state| format!("7 (a) b) {state} 1 7 7 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 1 0 4242 0 0");
+        assert_eq!((birth(&stat("S")), birth(&stat("Z"))), (Some(4242), None));
     }
 }

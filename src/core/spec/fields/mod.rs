@@ -5,6 +5,7 @@
 pub mod duration;
 pub mod names;
 pub mod percent;
+pub mod price;
 pub mod rate;
 pub mod reach;
 pub mod size;
@@ -109,6 +110,8 @@ pub static WEIGHT: Field = field(percent::EXPECTED, Json::Text, Some(percent::PA
 pub static STAGE: Field = field("a share between 0% and 100%, such as 5%", Json::Text, Some(percent::PATTERN), forget!(percent::stage));
 pub static CONFIDENCE: Field = field("a share below 100%, such as 99.9%", Json::Text, Some(percent::PATTERN), forget!(percent::confidence));
 pub static RATE: Field = field(rate::EXPECTED, Json::Text, Some(rate::PATTERN), forget!(rate::parse));
+pub static PRICE: Field = field(price::EXPECTED, Json::Number, None, forget!(price::parse));
+pub static CURRENCY: Field = field("a currency such as USD", Json::Text, None, price::currency);
 pub static COUNT: Field = field("a whole number from 1", Json::Integer, None, count);
 pub static COUNT_FROM_ZERO: Field = field("a whole number", Json::Integer, None, forget!(parse_count));
 pub static ATTEMPTS: Field = field("a whole number from 1 to 10", Json::Integer, None, attempts);
@@ -116,7 +119,7 @@ pub static CPU: Field = field("a number of processors, such as 2 or 0.5", Json::
 pub static MATRIX_VALUE: Field = field("text, a number or a boolean", Json::Scalar, None, matrix_value);
 pub static GLOB: Field = field("a pattern such as release/** or *.rs", Json::Text, None, reach::glob);
 pub static CRON: Field = field("five fields of cron, such as \"17 4 * * 1-5\"", Json::Text, None, reach::cron);
-pub static HOST: Field = field("host, host:port or *.domain", Json::Text, None, reach::host);
+pub static EGRESS: Field = field("host, host:port, *.domain, an address or a network", Json::Text, None, reach::egress);
 pub static UPSTREAM: Field = field("an address such as http://checkout.internal:8080", Json::Text, Some("^https?://"), reach::upstream);
 pub static URL_PATH: Field = field("a path such as /health", Json::Text, Some("^/"), reach::url_path);
 pub static ROUTE: Field = field("a path such as /checkout/*", Json::Text, Some("^/"), reach::route);

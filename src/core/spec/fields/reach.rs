@@ -2,8 +2,15 @@
 
 use std::str::FromStr as _;
 
-/// `host`, `host:port` or `*.domain`.
-pub fn host(text: &str) -> Result<(), String> {
+use crate::model::egress::Rule;
+
+/// An entry of `network`.
+pub fn egress(text: &str) -> Result<(), String> {
+    text.parse::<Rule>().map(|_| ())
+}
+
+/// `host` or `host:port`.
+fn host(text: &str) -> Result<(), String> {
     let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
     if let Some(port) = port {
         port.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(|| format!("{port:?} is no port"))?;
@@ -92,6 +99,7 @@ mod tests {
     #[test]
     fn what_is_reached() {
         all(host, &["example.com", "example.com:443", "*.example.com", "10.0.0.1:80"], &["", "a:0", "a:x", "http://a", "*.", "a..b", "*"]);
+        all(egress, &["example.com", "*.example.com:80", "10.0.0.0/8:5432", "[::1]:80"], &["", "a:0", "http://a", "*", "*.com", "2852039166"]);
         all(upstream, &["http://a:80", "https://a.b/c"], &["a", "ftp://a", "http://", "http://u@h", "http://a?x"]);
         all(route, &["/", "/a/*", "/a"], &["a", "/*/b", "/a*", "/a b"]);
         all(cron, &["17 4 * * 1-5", "*/5 * * * *"], &["", "61 * * * *", "* * * *", "0 0 0 * * *", "a b c d e"]);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::action::{self, Action};
 use super::super::fields::{duration, names, parse_count, size};
-use super::super::pipeline::{ActionUse, EnvSource, Step, StepWork};
+use super::super::pipeline::{ActionUse, EnvSource, ServiceSource, Step, StepWork};
 use super::super::places::Part;
 use super::super::problems::Problems;
 use super::cursor::Cursor;
@@ -15,9 +15,13 @@ use crate::core::template::Template;
 use crate::model::finding::Severity;
 use crate::model::invocation::OutputDeclaration;
 use crate::model::limits::{Network, Resources, Retry, RetryOn};
+use crate::model::service::Ready;
 
 /// Nodes that one step may become.
 pub const MAX_MATRIX: usize = 256;
+
+/// Entries of one `network` list.
+const MAX_HOSTS: usize = 200;
 
 /// What all steps share.
 pub struct Shared<'a> {
@@ -46,11 +50,17 @@ pub fn defaults(cursor: Option<&Cursor<'_>>, problems: &mut Problems<'_>) -> Def
 fn network(cursor: &Cursor<'_>, problems: &mut Problems<'_>) -> Option<Network> {
     let network = cursor.key("network")?;
     if network.is_list() {
-        problems.later(&network.route, Part::Value, "network: a list of hosts");
-        return Some(Network::Only(network.texts()));
+        let entries = network.texts();
+        if entries.len() > MAX_HOSTS {
+            let message = format!("this list has {} entries, at most {MAX_HOSTS} are held", entries.len());
+            problems.error("invalid-value", &network.route, Part::Key, message, "too many entries");
+            problems.hint("write *.domain for many names of one domain");
+        }
+        return Some(Network::Only(entries.iter().filter_map(|entry| entry.parse().ok()).collect()));
     }
     match network.text()?.as_str() {
         "open" => Some(Network::Open),
+        "learn" => Some(Network::Learn),
         _ => Some(Network::None),
     }
 }
@@ -78,6 +88,7 @@ pub fn lower(name: String, cursor: &Cursor<'_>, shared: &Shared<'_>, problems: &
     });
     let env = texts::env(cursor.key("env").as_ref(), &scope, problems);
     let image = cursor.key("image").map(|image| texts::template(&image, &scope, problems));
+    let services = services(cursor, &scope, problems);
     let mut outputs = outputs(cursor);
     let work = work(cursor, shared, &scope, &needs, &mut outputs, problems);
     let idempotent = cursor.flag("idempotent").unwrap_or(false);
@@ -87,6 +98,7 @@ pub fn lower(name: String, cursor: &Cursor<'_>, shared: &Shared<'_>, problems: &
         env,
         outputs,
         image,
+        services,
         retry: retry(cursor, idempotent),
         timeout: cursor.parse("timeout", duration::parse).unwrap_or(shared.defaults.timeout),
         idempotent,
@@ -151,6 +163,16 @@ fn outputs(cursor: &Cursor<'_>) -> Vec<OutputDeclaration> {
         Some(OutputDeclaration { name, path: path.text()?.trim_start_matches("./").trim_end_matches('/').to_owned() })
     };
     cursor.entries_at("outputs").into_iter().filter_map(declare).collect()
+}
+
+fn services(cursor: &Cursor<'_>, scope: &Scope<'_>, problems: &mut Problems<'_>) -> Vec<ServiceSource> {
+    let mut services = Vec::new();
+    for (name, service) in cursor.entries_at("services") {
+        let image = service.key("image").map(|image| texts::template(&image, scope, problems)).unwrap_or_default();
+        let env = texts::env(service.key("env").as_ref(), scope, problems);
+        services.push(ServiceSource { name, image, env, ready: service.text_at("ready").map(|text| Ready::parse(&text)) });
+    }
+    services
 }
 
 fn retry(cursor: &Cursor<'_>, idempotent: bool) -> Retry {

@@ -57,6 +57,13 @@ fn summary_120_in_colour() {
 }
 
 #[test]
+fn what_a_step_tried_to_reach() {
+    let story = vec![(at(0), started("shop", "Sell doors", &["telemetry.example.com"])), (at(1), reached("telemetry.example.com"))];
+    let shown = |width| summary(&view(&story), &[], at(2), look(width, false));
+    insta::assert_snapshot!(format!("{}{}", shown(100), shown(40)));
+}
+
+#[test]
 fn live_40() {
     insta::assert_snapshot!(screen(10_000, look(40, false)));
 }

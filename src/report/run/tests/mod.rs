@@ -11,6 +11,7 @@ use super::look::Look;
 use super::view::View;
 use crate::core::plan::{Condition, Invoke, Node, Plan, Work};
 use crate::model::artifact::{Artifact, ArtifactKind};
+use crate::model::egress::{Attempt, Blocked, Egress, Kind, Verdict};
 use crate::model::event::{Event, EventKind};
 use crate::model::fact::RunFact;
 use crate::model::id::{CommitId, Digest, NodeId, RolloutId, RunId};
@@ -40,6 +41,7 @@ fn started(pipeline: &str, subject: &str, names: &[&str]) -> RunFact {
             env: BTreeMap::new(),
             outputs: Vec::new(),
             image: None,
+            services: Vec::new(),
             network: Network::None,
             resources: Resources { cpu: None, memory: None, pids: None, disk: None },
             action: None,
@@ -85,6 +87,24 @@ fn begins(node: &str, attempt: u32) -> RunFact {
 
 fn tried(node: &str, attempt: u32, outcome: Outcome, artifacts: Vec<Artifact>) -> RunFact {
     RunFact::InvocationEnded { node: id(node), attempt, outcome, record: Some(record()), artifacts, values: BTreeMap::new(), layer: None }
+}
+
+/// Another try of the same node, which was learning and also tried what it may not.
+fn reached(text: &str) -> RunFact {
+    let attempt =
+        |host: &str, port, verdict, count| Attempt { host: host.to_owned(), port, verdict, addresses: Vec::new(), count, sent: 9, received: 9 };
+    let because = Blocked::NotPublic { address: [10, 0, 0, 7].into(), kind: Kind::Private };
+    let attempts = vec![
+        attempt("static.crates.io", 443, Verdict::Allowed, 3),
+        attempt(text, 443, Verdict::Blocked { because: Blocked::OtherName { asked: text.to_owned() } }, 1),
+        attempt("index.crates.io", 443, Verdict::Allowed, 1),
+        attempt("deb.example.org", 80, Verdict::Failed { why: "there is no such name".to_owned() }, 1),
+        attempt("db.example.org", 5432, Verdict::Blocked { because }, 12),
+        attempt(text, 80, Verdict::Blocked { because: Blocked::NotListed }, 1),
+    ];
+    let egress = Egress { learning: true, attempts, more: 3, lost: true };
+    let (outcome, record) = (Outcome::Succeeded, Some(InvocationRecord { egress, ..record() }));
+    RunFact::InvocationEnded { node: id(text), attempt: 1, outcome, record, artifacts: Vec::new(), values: BTreeMap::new(), layer: None }
 }
 
 fn ends(node: &str, outcome: Outcome) -> RunFact {

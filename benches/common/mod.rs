@@ -1,0 +1,86 @@
+//! What several tables need: file systems to compare, folders, one step, quantiles.
+
+#![allow(dead_code, reason = "every bench uses a part of it")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tidegate::adapters::executor::{Executor as _, LogSink, SandboxExecutor, Watcher};
+use tidegate::adapters::sandbox;
+use tidegate::model::id::{InvocationId, NodeId, RunId};
+use tidegate::model::invocation::{CaptureLimits, InvocationResult, InvocationSpec, default_grace};
+use tidegate::model::limits::{Network, Resources};
+
+/// Where a state folder may be: on the file system of temporary files, and in memory.
+pub fn places() -> Vec<(String, TempDir)> {
+    let mut places: Vec<(String, TempDir)> = Vec::new();
+    for folder in [std::env::temp_dir(), "/dev/shm".into()] {
+        let kind = kind_of(&folder);
+        if !kind.is_empty() && places.iter().all(|(known, _)| *known != kind) {
+            places.push((kind, tempfile::tempdir_in(folder).expect("a temporary folder")));
+        }
+    }
+    places
+}
+
+fn kind_of(folder: &Path) -> String {
+    let output = std::process::Command::new("stat").args(["-f", "-c", "%T"]).arg(folder).output().expect("stat");
+    let kind = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    if kind == "ext2/ext3" { "ext4".to_owned() } else { kind }
+}
+
+/// A new folder that belongs to whoever a step is outside.
+pub fn made(at: &Path, name: &str) -> PathBuf {
+    let path = at.join(name);
+    std::fs::create_dir(&path).expect("a folder");
+    if let Some(uid) = sandbox::outer_uid() {
+        std::os::unix::fs::chown(&path, Some(uid), Some(uid)).expect("to give it away");
+    }
+    path
+}
+
+/// The first attempt of the only step of a run.
+pub fn step(run: &RunId, script: &str, layers: Vec<PathBuf>) -> InvocationSpec {
+    let node = NodeId::new("step");
+    InvocationSpec {
+        id: InvocationId::of(run, &node, 1),
+        run: run.clone(),
+        node,
+        attempt: 1,
+        script: script.to_owned(),
+        env: BTreeMap::new(),
+        layers,
+        outputs: Vec::new(),
+        image: None,
+        services: Vec::new(),
+        timeout: Duration::from_secs(600),
+        network: Network::None,
+        resources: Resources { cpu: None, memory: None, pids: None, disk: None },
+        limits: CaptureLimits::default(),
+        grace: default_grace(),
+    }
+}
+
+/// Runs it to its end, and lets its record be forgotten, as it is once the end is in the journal.
+pub async fn invoke(executor: &SandboxExecutor, spec: InvocationSpec, log: &Path, sink: Box<dyn LogSink>) -> InvocationResult {
+    let (run, node) = (spec.run.clone(), spec.node.clone());
+    let (_keep, cancel) = tokio::sync::watch::channel(false);
+    let result = executor.invoke(spec, log, Watcher { log: sink, cancel }).await;
+    executor.forget(&run, &node, 1);
+    result
+}
+
+pub struct Silent;
+
+impl LogSink for Silent {
+    fn write(&mut self, _: &[u8]) {}
+}
+
+/// In milliseconds.
+pub fn quantile(times: &mut [Duration], share: f64) -> f64 {
+    times.sort();
+    let index = ((times.len() - 1) as f64 * share).round() as usize;
+    times[index].as_secs_f64() * 1000.0
+}

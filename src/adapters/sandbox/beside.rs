@@ -1,0 +1,60 @@
+//! A process of ours that serves one sandbox from outside: forked by the supervisor, with as little of its rights as it can do with. It speaks with whatever
+//! runs in the sandbox, so whoever takes it over must have nothing.
+//!
+//! No descriptor but those that it is given, one unprivileged user where its parent was root, no capability, no new privileges, the system calls of a sandbox,
+//! no file but what a resolver reads, few resources. It dies with its parent, and is killed when its handle is dropped.
+
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::process::ExitCode;
+
+use rustix::process::{DumpableBehavior, Pid, Signal, kill_process, set_dumpable_behavior, set_parent_process_death_signal};
+
+use super::{helper, init, landlock, rlimits, seccomp, sys, trees};
+
+#[derive(Debug)]
+pub struct Beside {
+    process: Pid,
+}
+
+/// Forks it. Only for a process with one thread. `kept` stays open in it; its exit code is what `work` answers.
+pub fn beside(kept: &[BorrowedFd<'_>], work: impl FnOnce() -> ExitCode) -> std::io::Result<Beside> {
+    let parent = rustix::process::getpid();
+    match sys::fork(0)? {
+        Some(process) => Ok(Beside { process }),
+        None => {
+            sys::close_all_but(kept.iter().map(|descriptor| descriptor.as_raw_fd()).collect());
+            // Better nobody than somebody with rights.
+            let code = if confine(parent).is_ok() { work() } else { ExitCode::FAILURE };
+            sys::leave(code)
+        }
+    }
+}
+
+fn confine(parent: Pid) -> std::io::Result<()> {
+    // Only who has them can do without them for good.
+    init::bar_capabilities();
+    if let Some(uid) = trees::outer_uid() {
+        helper::leave_groups(Some(uid)).map_err(|failure| std::io::Error::other(failure.why))?;
+        helper::become_user(uid, uid)?;
+    }
+    rustix::thread::set_no_new_privs(true)?;
+    init::drop_capabilities()?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    // Becoming somebody else has taken this back, so it comes behind; the parent may be gone already.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    if rustix::process::getppid() != Some(parent) {
+        return Err(std::io::Error::other("the supervisor is gone"));
+    }
+    rlimits::apply_beside()?;
+    // Where the kernel has neither, the rest must do: it is what the record says of the sandbox as well.
+    landlock::apply_beside().map_err(std::io::Error::other)?;
+    seccomp::apply();
+    Ok(())
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let _ = kill_process(self.process, Signal::KILL);
+        let _ = sys::wait(self.process.as_raw_nonzero().get());
+    }
+}
