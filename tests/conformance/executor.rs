@@ -18,9 +18,9 @@ use tokio::sync::watch;
 
 use crate::engines;
 
-struct Scene {
-    state: TempDir,
-    executor: AnyExecutor,
+pub struct Scene {
+    pub state: TempDir,
+    pub executor: AnyExecutor,
     kind: Kind,
 }
 
@@ -65,7 +65,7 @@ impl Log {
     }
 }
 
-fn spec(script: &str) -> InvocationSpec {
+pub fn spec(script: &str) -> InvocationSpec {
     let node = NodeId::new("build");
     InvocationSpec {
         id: InvocationId::of(&RunId::new("r1"), &node, 1),
@@ -98,7 +98,7 @@ impl Scene {
         Self { executor: AnyExecutor::Sandbox(SandboxExecutor::new(state.path(), store, Vec::new(), isolation)), state, kind }
     }
 
-    fn in_engine(engine: tidegate::adapters::executor::Engine) -> Self {
+    pub fn in_engine(engine: tidegate::adapters::executor::Engine) -> Self {
         let state = tempfile::tempdir().unwrap();
         let store = Store::open(state.path(), sandbox::outer_uid()).unwrap();
         let executor = ContainerExecutor::new(state.path(), store, engine, Pull::Never).unwrap();
@@ -107,7 +107,8 @@ impl Scene {
 
     /// The same step, in an image where this executor wants one.
     fn fit(&self, spec: InvocationSpec) -> InvocationSpec {
-        InvocationSpec { image: (self.kind == Kind::Container).then(|| engines::IMAGE.to_owned()), ..spec }
+        let image = (self.kind == Kind::Container).then(|| engines::IMAGE.to_owned());
+        InvocationSpec { image: spec.image.or(image), ..spec }
     }
 
     /// As the shell says it. The first process of a container, which an engine knows the end of, is not the step: it passes on a number.
@@ -133,7 +134,7 @@ impl Scene {
     }
 
     /// Every run in here is of the same invocation: it is forgotten as soon as it has ended.
-    async fn run(&self, spec: InvocationSpec) -> (InvocationResult, String) {
+    pub async fn run(&self, spec: InvocationSpec) -> (InvocationResult, String) {
         let log = Log::default();
         let (_keep, cancel) = watch::channel(false);
         let (run, node, attempt) = (spec.run.clone(), spec.node.clone(), spec.attempt);
@@ -160,7 +161,7 @@ impl Scene {
         self.state.path().join("log")
     }
 
-    async fn fails(&self, script: &str, outputs: &[OutputDeclaration]) -> String {
+    pub async fn fails(&self, script: &str, outputs: &[OutputDeclaration]) -> String {
         let (result, _) = self.run(InvocationSpec { outputs: outputs.to_vec(), ..spec(script) }).await;
         assert!(result.artifacts.is_empty() && result.layer.is_none(), "a step that failed has no outputs");
         match result.outcome {
@@ -170,7 +171,7 @@ impl Scene {
     }
 
     /// What is left in the folder where invocations write, besides the lock of this process: a moment after the result is there, nothing.
-    fn leftovers(&self) -> Vec<String> {
+    pub fn leftovers(&self) -> Vec<String> {
         for _ in 0..200 {
             if self.look_for_leftovers().is_empty() {
                 break;
@@ -187,7 +188,7 @@ impl Scene {
     }
 }
 
-fn processes_with(command: &str) -> Vec<u32> {
+pub fn processes_with(command: &str) -> Vec<u32> {
     let says = |pid: &u32| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).starts_with(command));
     std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter(says).collect()
 }

@@ -5,6 +5,7 @@ mod engines;
 #[path = "../support/packages.rs"]
 mod packages;
 
+mod containers;
 mod executor;
 mod journal;
 mod provider;
