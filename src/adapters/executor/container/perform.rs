@@ -239,7 +239,7 @@ impl Stay<'_> {
             _ if let Some(outcome) = self.never_ran(code) => Some(outcome),
             _ => {
                 let exceeded = limits::exceeded(out_of_memory.then_some(Exceeded::Memory), exit, &limits, *quota);
-                let reason = exceeded.unwrap_or_else(|| hints::why_in_image(code, self.work.log.tail()));
+                let reason = exceeded.unwrap_or_else(|| hints::why_in_image(code, self.work.log.tail(), &limits));
                 Some(Outcome::Failed { exit, reason })
             }
         }
@@ -247,15 +247,16 @@ impl Stay<'_> {
 
     /// An image without a shell, or of another machine: the engine's own first process finds that out when all has begun well.
     fn never_ran(&self, code: i32) -> Option<Outcome> {
-        let tail = String::from_utf8_lossy(self.work.log.tail());
+        let tail = String::from_utf8_lossy(self.work.log.tail()).to_lowercase();
         let (image, engine) = (&self.image.architecture, &self.setup.engine.architecture);
         let reference = &self.image.used.reference;
-        if !matches!(code, 126 | 127) || !(tail.starts_with("[FATAL tini") || tail.contains("failed to exec pid1") || image != engine) {
+        let said_by_init = tail.starts_with("[fatal tini") || tail.contains("failed to exec pid1") || tail.starts_with("catatonit");
+        if !said_by_init && !(image != engine && matches!(code, 126 | 127)) {
             return None;
         }
-        if image != engine || tail.contains("Exec format error") {
+        if image != engine || tail.contains("exec format error") {
             return Some(infrastructure(format!(
-                "the image {reference} is for {image}, and the container engine runs on {engine}: name an image for this machine's architecture"
+                "the image {reference} is for another kind of machine (it says {image}, the engine {engine}): name one for this machine's architecture"
             )));
         }
         let reason = format!("the image {reference} has no /bin/sh, which `run` is executed by: name an image with a shell");

@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::adapters::sandbox::Limits;
 use crate::model::outcome::Exit;
 
 /// `host_path`: the `PATH` of whoever started tidegate.
@@ -12,7 +13,7 @@ pub(in super::super) fn why(exit: Exit, tail: &[u8], host_tools: &[PathBuf], hos
 }
 
 /// The same for a step in an image.
-pub(in super::super) fn why_in_image(code: i32, tail: &[u8]) -> String {
+pub(in super::super) fn why_in_image(code: i32, tail: &[u8], limits: &Limits) -> String {
     let tail = String::from_utf8_lossy(tail);
     match code {
         127 => {
@@ -20,6 +21,13 @@ pub(in super::super) fn why_in_image(code: i32, tail: &[u8]) -> String {
             format!(
                 "exited with 127: a command was not found{}",
                 missing.map(|tool| format!(" ({tool}); it is not in the image")).unwrap_or_default()
+            )
+        }
+        // Not every engine says that this was for want of memory.
+        137 if let Some(memory) = limits.memory_bytes => {
+            let limit = super::limits::shown(memory);
+            format!(
+                "exited with 137: it, or a command in it, was killed; perhaps it needed more memory than its limit of {limit}: raise `resources: {{ memory: … }}`"
             )
         }
         // The first process of a container only passes on a number.

@@ -54,7 +54,7 @@ pub(in super::super) fn exceeded(exceeded: Option<Exceeded>, exit: Exit, limits:
     }
 }
 
-fn shown(bytes: u64) -> String {
+pub(super) fn shown(bytes: u64) -> String {
     match bytes {
         bytes if bytes >= 10 << 30 => format!("{} GiB", bytes >> 30),
         bytes if bytes >= 1 << 20 => format!("{} MiB", bytes >> 20),
