@@ -140,13 +140,25 @@ impl Stay<'_> {
         let quota = Quota { bytes: spec.resources.disk.unwrap_or(DISK), files: spec.limits.files };
         let mut disk = disk::Watch::new(self.surroundings.places.upper.clone(), quota);
         let mut running = Running { docker: self.docker, name: self.name, output, skip: 0, init: self.init };
-        let course = running.until_the_end(self.work.log, self.work.followers, patience, &mut disk).await.map_err(infrastructure)?;
+        let mut course = running.until_the_end(self.work.log, self.work.followers, patience, &mut disk).await.map_err(infrastructure)?;
         self.work.record.phases.run_us = micros(begun);
         let excess = if let Stopped::TooMuch(excess) = course.stopped { Some(excess) } else { disk.measure() };
-        let failed = !matches!(course.ended, Ended::Code(0));
-        let state = if failed { self.docker.inspect_container(self.name, None).await.ok().and_then(|found| found.state) } else { None };
-        let out_of_memory = state.is_some_and(|state| state.oom_killed == Some(true));
+        let out_of_memory = self.look_again(&mut course).await;
         Ok(Stayed { course, out_of_memory, excess, quota })
+    }
+
+    /// Whether it failed for want of memory; and whether an engine that stops has ended it, which nobody hears from the step's side.
+    async fn look_again(&self, course: &mut Course) -> bool {
+        let Ended::Code(code @ 1..) = course.ended else { return false };
+        match self.docker.inspect_container(self.name, None).await {
+            Ok(found) => found.state.is_some_and(|state| state.oom_killed == Some(true)),
+            Err(error) => {
+                if words::is_gone(&error) && course.stopped == Stopped::ByItself && matches!(code, 137 | 143) {
+                    course.ended = Ended::Unknown(watch::STOPPED.to_owned());
+                }
+                false
+            }
+        }
     }
 
     /// Makes and starts it. What an engine lacks is done without, where that is possible: an overlay in its volumes, a first process that reaps.

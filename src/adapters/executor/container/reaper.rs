@@ -13,7 +13,7 @@ use super::perform::remove;
 
 /// What becomes of something in an engine whose supervisor is dead.
 enum Left {
-    /// Another supervisor has it now, or somebody who lives will see to it.
+    /// A supervisor has it.
     Kept,
     Removed,
 }
@@ -44,11 +44,8 @@ async fn look_after(docker: &Docker, desk: &Desk, name: &str, whose: &Labelled) 
     if place.is_held() {
         return Ok(Left::Kept);
     }
-    match desk.adopt(&place) {
-        Ok(Some(_)) => return Ok(Left::Kept),
-        // Its tidegate lives, and follows it.
-        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(Left::Kept),
-        _ => {}
+    if let Ok(Some(_)) = desk.adopt(&place) {
+        return Ok(Left::Kept);
     }
     match remove(docker, name).await {
         // Somebody else is at it.

@@ -27,6 +27,8 @@ const LAST_WORDS: Duration = Duration::from_secs(30);
 /// A moment that never comes.
 const FAR: Duration = Duration::from_secs(86400 * 365);
 
+pub(super) const STOPPED: &str = "the container engine was stopped while the step ran, and the step with it";
+
 /// How it went.
 #[derive(Debug)]
 pub(super) struct Course {
@@ -165,7 +167,7 @@ impl Running<'_> {
         loop {
             match self.docker.inspect_container(self.name, None).await {
                 Ok(found) if found.state.as_ref().is_some_and(|state| state.running == Some(true)) => return Ok(()),
-                Ok(_) => return Err("the container engine was stopped while the step ran, and the step with it".to_owned()),
+                Ok(_) => return Err(STOPPED.to_owned()),
                 Err(error) if words::is_status(&error, 404) => return Err("somebody removed the step's container while it ran".to_owned()),
                 Err(_) if Instant::now() < until => sleep(Duration::from_millis(200)).await,
                 Err(_) => {
