@@ -1,7 +1,8 @@
 //! Cold start of one step that does nothing (`/bin/true`), start to end, beside others: `cargo bench --bench cold_start [-- ROUNDS [WAY]]`.
 //!
 //! All ways take turns (A B C A B C …), so that whatever else the machine does hits them alike; first one at a time, then eight at once, each of which is
-//! measured from the moment when all were asked for; the state folder on the file system of temporary files, then in memory. The tables are Markdown; ratios
+//! measured from the moment when all were asked for, until nothing of it runs any more and the result is there. What its files were is removed after that, as
+//! nobody waits for it in a run either. The state folder is on the file system of temporary files, then in memory. The tables are Markdown; ratios
 //! are what to quote.
 
 mod common;
@@ -20,6 +21,7 @@ use tidegate::adapters::executor::SandboxExecutor;
 use tidegate::adapters::sandbox::{self, Isolation, Limits, Overlay, SandboxSpec};
 use tidegate::adapters::workspace::Store;
 use tidegate::model::id::RunId;
+use tidegate::model::invocation::InvocationSpec;
 use tidegate::model::outcome::{Exit, Outcome};
 use tokio::io::AsyncReadExt as _;
 
@@ -29,9 +31,12 @@ struct Way {
     name: &'static str,
     /// Whether sandboxes may be kept ready for it.
     warm: bool,
-    run: Box<dyn Fn(&Bench) + Sync>,
+    run: Run,
     times: Vec<Duration>,
 }
+
+/// Answers what is to be removed when it is over and the clock has stopped.
+type Run = Box<dyn Fn(&Bench) -> Option<PathBuf> + Sync>;
 
 /// What of a sandbox is there.
 #[derive(Clone, Copy)]
@@ -46,6 +51,7 @@ const FULL: Parts = Parts { overlay: true, groups: true, host_network: false };
 fn main() {
     let rounds = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(200);
     let only = std::env::args().skip(1).find(|argument| argument.parse::<u32>().is_err() && !argument.starts_with('-')).unwrap_or_default();
+    crun::hide_version_2();
     sandbox::set_program(env!("CARGO_BIN_EXE_tidegate"));
     for (place, folder) in common::places() {
         let bench = Bench::new(folder.path());
@@ -73,12 +79,14 @@ fn ways(folder: &Path) -> (Vec<Way>, Vec<String>) {
         way("sandbox, cold, with the host's network (no template)", false, |bench| bench.sandboxed(Parts { host_network: true, ..FULL })),
         way("invocation, cold (supervisor, record, log, `sh`)", false, Bench::invoked),
         way("invocation, warm", true, Bench::invoked),
+        way("invocation in an image, cold", false, Bench::invoked_in_image),
+        way("invocation in an image, warm", true, Bench::invoked_in_image),
     ];
     if Command::new("bwrap").arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success()) {
         ways.push(way("bwrap --unshare-all --ro-bind / / (no overlay, cgroups, seccomp)", false, |_| {
             let mut command = Command::new("bwrap");
             command.args(["--unshare-all", "--ro-bind", "/", "/", "/bin/true"]);
-            plain(command);
+            plain(command)
         }));
     } else {
         missing.push("bubblewrap (install the package `bubblewrap`)".to_owned());
@@ -104,18 +112,20 @@ fn measure(bench: &Bench, ways: &mut [Way], rounds: usize, at_once: usize) {
     }
 }
 
-fn way(name: &'static str, warm: bool, run: impl Fn(&Bench) + Sync + 'static) -> Way {
+fn way(name: &'static str, warm: bool, run: impl Fn(&Bench) -> Option<PathBuf> + Sync + 'static) -> Way {
     Way { name, warm, run: Box::new(run), times: Vec::new() }
 }
 
 /// Starts as many at the same moment, and says how long each took from then.
-fn together(bench: &Bench, at_once: usize, run: &(dyn Fn(&Bench) + Sync)) -> Vec<Duration> {
+fn together(bench: &Bench, at_once: usize, run: &Run) -> Vec<Duration> {
     let gate = Barrier::new(at_once);
     let one = || {
         RUNTIME.with(|_| gate.wait());
         let begun = Instant::now();
-        run(bench);
-        begun.elapsed()
+        let rubbish = run(bench);
+        let took = begun.elapsed();
+        rubbish.map(|path| tidegate::adapters::workspace::remove(&path).expect("it can be removed"));
+        took
     };
     if at_once == 1 {
         return vec![one()];
@@ -150,8 +160,9 @@ struct Bench {
     counter: AtomicUsize,
 }
 
-fn plain(mut command: Command) {
+fn plain(mut command: Command) -> Option<PathBuf> {
     assert!(command.stdin(Stdio::null()).status().expect("it starts").success());
+    None
 }
 
 thread_local! {
@@ -161,6 +172,7 @@ thread_local! {
 impl Bench {
     fn new(folder: &Path) -> Self {
         let store = Store::open(folder, sandbox::outer_uid()).expect("a store");
+        common::busybox_image(folder, &store, "bench:1");
         let executor = SandboxExecutor::new(folder, store, Vec::new(), Isolation::Full);
         Self { lower: made(folder, "commit"), folder: folder.into(), executor, counter: AtomicUsize::new(0) }
     }
@@ -169,8 +181,8 @@ impl Bench {
         self.counter.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Scratch space, sandbox, process, end, clean-up.
-    fn sandboxed(&self, parts: Parts) {
+    /// Scratch space, sandbox, process, end.
+    fn sandboxed(&self, parts: Parts) -> Option<PathBuf> {
         let scratch = made(&self.folder, &format!("scratch-{}", self.next()));
         let overlay = parts.overlay.then(|| Overlay {
             lower: vec![self.lower.clone()],
@@ -182,6 +194,7 @@ impl Bench {
             isolation: Isolation::Full,
             argv: vec!["/bin/true".to_owned()],
             env: BTreeMap::new(),
+            root: None,
             cwd: "/".into(),
             hostname: "tidegate".to_owned(),
             overlay,
@@ -202,16 +215,25 @@ impl Bench {
                 assert_eq!(running.wait().await.exit, Exit::Code(0));
             })
         });
-        tidegate::adapters::workspace::remove(&scratch).expect("it can be removed");
+        Some(scratch)
     }
 
     /// A whole step: with its supervisor, its record on disk, its log, and `/bin/sh` around it.
-    fn invoked(&self) {
+    fn invoked(&self) -> Option<PathBuf> {
+        self.invoked_in(None)
+    }
+
+    /// The same on an image of two layers, which is there.
+    fn invoked_in_image(&self) -> Option<PathBuf> {
+        self.invoked_in(Some("bench:1".to_owned()))
+    }
+
+    fn invoked_in(&self, image: Option<String>) -> Option<PathBuf> {
         let run = RunId::new(format!("r{}", self.next()));
         let log = self.folder.join(format!("{run}.log"));
-        let spec = common::step(&run, "exec /bin/true", vec![self.lower.clone()]);
+        let spec = InvocationSpec { image, ..common::step(&run, "exec /bin/true", vec![self.lower.clone()]) };
         let result = RUNTIME.with(|runtime| runtime.block_on(common::invoke(&self.executor, spec, &log, Box::new(common::Silent))));
         assert_eq!(result.outcome, Outcome::Succeeded);
-        std::fs::remove_file(log).expect("its log");
+        Some(log)
     }
 }

@@ -63,13 +63,10 @@ pub fn step(run: &RunId, script: &str, layers: Vec<PathBuf>) -> InvocationSpec {
     }
 }
 
-/// Runs it to its end, and lets its record be forgotten, as it is once the end is in the journal.
+/// Runs it to its end.
 pub async fn invoke(executor: &SandboxExecutor, spec: InvocationSpec, log: &Path, sink: Box<dyn LogSink>) -> InvocationResult {
-    let (run, node) = (spec.run.clone(), spec.node.clone());
     let (_keep, cancel) = tokio::sync::watch::channel(false);
-    let result = executor.invoke(spec, log, Watcher { log: sink, cancel }).await;
-    executor.forget(&run, &node, 1);
-    result
+    executor.invoke(spec, log, Watcher { log: sink, cancel }).await
 }
 
 pub struct Silent;
@@ -83,4 +80,29 @@ pub fn quantile(times: &mut [Duration], share: f64) -> f64 {
     times.sort();
     let index = ((times.len() - 1) as f64 * share).round() as usize;
     times[index].as_secs_f64() * 1000.0
+}
+
+/// An image that is imported under a name: busybox, which is true and a shell, and a layer on top. Needs the package `busybox-static`.
+pub fn busybox_image(state: &Path, store: &tidegate::adapters::workspace::Store, name: &str) {
+    use sha2::{Digest as _, Sha256};
+    let archive = |files: &[(&str, &[u8])]| {
+        let mut archive = tar::Builder::new(Vec::new());
+        for (path, contents) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(contents.len() as u64);
+            header.set_mode(0o755);
+            archive.append_data(&mut header, path, *contents).expect("an entry");
+        }
+        archive.into_inner().expect("an archive")
+    };
+    let busybox = std::fs::read("/bin/busybox").expect("busybox (install the package `busybox-static`)");
+    let layers = [archive(&[("bin/sh", &busybox), ("bin/true", &busybox)]), archive(&[("etc/motd", b"an image")])];
+    let digest = |bytes: &[u8]| Sha256::digest(bytes).iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"));
+    let architecture = if std::env::consts::ARCH == "aarch64" { "arm64" } else { "amd64" };
+    let rootfs = serde_json::json!({"type": "layers", "diff_ids": layers.iter().map(|layer| digest(layer)).collect::<Vec<_>>()});
+    let config = serde_json::json!({"architecture": architecture, "os": "linux", "config": {"Env": ["PATH=/bin"]}, "rootfs": rootfs}).to_string();
+    let manifest = serde_json::json!([{"Config": "config", "RepoTags": null, "Layers": ["0", "1"]}]).to_string();
+    let whole = archive(&[("manifest.json", manifest.as_bytes()), ("config", config.as_bytes()), ("0", &layers[0]), ("1", &layers[1])]);
+    let images = tidegate::adapters::image::Images::open(state, store.clone(), sandbox::outer_uid()).expect("images");
+    images.import(&whole[..], Some(name)).expect("an image");
 }

@@ -66,6 +66,8 @@ pub enum Command {
     Serve(ServeArguments),
     /// Scan files for secrets
     Scan(ScanArguments),
+    /// Look at container images that are kept here, bring some, remove some
+    Images(ImagesArguments),
     /// Say what this machine can isolate and what to do about what is missing
     Doctor,
     /// Print completions for a shell
@@ -145,14 +147,17 @@ pub struct RunArguments {
 #[derive(Debug, Clone, Args)]
 pub struct IsolationArguments {
     /// What runs the steps
-    #[arg(long, value_name = "EXECUTOR", default_value = "sandbox")]
+    #[arg(long, value_name = "EXECUTOR", default_value = "auto")]
     pub executor: ExecutorArgument,
     /// The container engine's socket [default: $DOCKER_HOST, $CONTAINER_HOST, or where Docker and Podman have it]
     #[arg(long, value_name = "SOCKET")]
     pub engine: Option<String>,
-    /// When the container engine fetches a step's image
+    /// When a registry is asked for the image of a step
     #[arg(long, value_name = "WHEN", default_value = "missing")]
     pub pull: PullArgument,
+    /// How much of images is kept when another one was pulled; those used longest ago go first, and none that something runs in
+    #[arg(long, value_name = "SIZE", default_value = "32GiB")]
+    pub keep_images: Size,
     /// Run steps and functions without isolation where the machine has none
     #[arg(long)]
     pub allow_unisolated: bool,
@@ -163,14 +168,21 @@ pub struct IsolationArguments {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ExecutorArgument {
+    /// The sandbox, also for images where it can; otherwise a container engine
+    Auto,
+    /// Tidegate's own sandbox, which needs no engine
     Sandbox,
+    /// A container engine
     Container,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum PullArgument {
+    /// For images that are not on this machine
     Missing,
+    /// Before every step, whether the name now stands for something else
     Always,
+    /// What is not here can not be had
     Never,
 }
 
@@ -216,6 +228,21 @@ pub enum RunsCommand {
         /// Only this step's
         step: Option<String>,
     },
+    /// Run a step of a past run again, in the same sandbox; the past run stays as it is
+    Replay(ReplayArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct ReplayArguments {
+    /// An id, the beginning of one, or `latest`
+    pub run: String,
+    /// Which step [default: the one that failed]
+    pub step: Option<String>,
+    /// A shell in the sandbox, where the script stops
+    #[arg(long)]
+    pub shell: bool,
+    #[command(flatten)]
+    pub isolation: IsolationArguments,
 }
 
 #[derive(Debug, Args)]
@@ -304,7 +331,56 @@ pub enum SeverityArgument {
 }
 
 #[derive(Debug, Args)]
+pub struct ImagesArguments {
+    #[command(subcommand)]
+    pub command: ImagesCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ImagesCommand {
+    /// List images, the one used last first
+    Ls,
+    /// Get an image from its registry, also when there is one of that name already
+    Pull {
+        /// Such as debian:12, ghcr.io/owner/name:tag or name@sha256:…
+        image: String,
+    },
+    /// Take in what `docker save`, `podman save` or `skopeo copy … oci-archive:` wrote
+    Import {
+        /// The archive; `-` reads standard input
+        file: PathBuf,
+        /// What it shall be called [default: as the archive says]
+        name: Option<String>,
+    },
+    /// Remove images that nothing runs in, those used longest ago first
+    Prune {
+        /// Keep as many as fit into this [default: none]
+        #[arg(long, value_name = "SIZE")]
+        keep: Option<Size>,
+    },
+}
+
+/// Bytes, as a pipeline file writes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+impl std::str::FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        crate::core::spec::fields::size::parse(text).map(Self)
+    }
+}
+
+#[derive(Debug, Args)]
 pub struct CompletionsArguments {
     /// For which shell
     pub shell: clap_complete::Shell,
+}
+
+impl GatewayArguments {
+    /// Of a command that hosts nothing.
+    pub fn nowhere() -> Self {
+        Self { listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)) }
+    }
 }

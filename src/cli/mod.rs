@@ -8,6 +8,7 @@ mod deploy;
 mod doctor;
 pub mod exit;
 mod here;
+mod images;
 pub mod pipeline;
 mod plan;
 mod print;
@@ -55,6 +56,7 @@ pub fn run() -> ExitCode {
         Command::Rollout(arguments) => rollout::run(&global, &arguments),
         Command::Serve(arguments) => serve::run(&global, &arguments),
         Command::Scan(arguments) => scan::run(&global, &arguments),
+        Command::Images(arguments) => images::run(&global, &arguments),
         Command::Doctor => doctor::run(&global),
         Command::Completions(arguments) => completions::run(&arguments),
     }

@@ -3,6 +3,8 @@
 //! A run without an end whose process is dead is shown as interrupted: by the machine that will record it so at the next start.
 
 mod logs;
+mod replay;
+mod shell;
 mod show;
 mod usage;
 
@@ -18,7 +20,7 @@ use crate::model::settings::Prices;
 use crate::model::time::Timestamp;
 use crate::report::run::text::{clean, duration, fit, pad, width};
 
-use super::args::{Global, RunsArguments, RunsCommand};
+use super::args::{Global, ReplayArguments, RunsArguments, RunsCommand};
 use super::exit::Exit;
 use super::print::eprintln;
 use super::settings::{self, SettingsError};
@@ -27,6 +29,9 @@ use super::settings::{self, SettingsError};
 const KNOWN_RUNS: usize = 10_000;
 
 pub fn run(global: &Global, arguments: &RunsArguments) -> Exit {
+    if let RunsCommand::Replay(arguments) = &arguments.command {
+        return replay::run(global, arguments);
+    }
     match answer(global, &arguments.command) {
         Ok(()) => Exit::Success,
         // Whoever reads has seen enough.
@@ -79,18 +84,16 @@ fn answer(global: &Global, command: &RunsCommand) -> Result<(), RunsError> {
     if !root.join("journal.db").exists() {
         return nothing_yet(command, global.json);
     }
-    let state = StateFolder::open(root)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     runtime.block_on(async {
-        let journal = journal::open(&state.journal(), "reader")?;
-        let owners = journal.unfinished().await?.into_iter().map(|left| (left.stream, left.owner)).collect();
-        let past = Past { state, journal, owners };
+        let past = Past::open(root).await?;
         match command {
             RunsCommand::Ls { limit } => ls(&past, *limit, global, &mut out).await,
             RunsCommand::Show { run } => show::show(&past, &past.find(run).await?, global, &mut out).await,
             RunsCommand::Usage { run: Some(run), .. } => usage::of_one(&past.find(run).await?, &prices(global)?, global, &mut out),
             RunsCommand::Usage { run: None, of } => usage::of_all(&past, of.as_deref(), &prices(global)?, global, &mut out).await,
             RunsCommand::Logs { run, step } => logs::logs(&past, &past.find(run).await?, step.as_deref(), global, &mut out),
+            RunsCommand::Replay(_) => Ok(()),
         }
     })
 }
@@ -102,7 +105,10 @@ fn nothing_yet(command: &RunsCommand, json: bool) -> Result<(), RunsError> {
         }
         RunsCommand::Ls { .. } | RunsCommand::Usage { run: None, of: None } => {}
         RunsCommand::Usage { run: None, of: Some(of) } => return Err(RunsError::NoRepository(of.clone())),
-        RunsCommand::Show { run } | RunsCommand::Logs { run, .. } | RunsCommand::Usage { run: Some(run), .. } => {
+        RunsCommand::Show { run }
+        | RunsCommand::Logs { run, .. }
+        | RunsCommand::Usage { run: Some(run), .. }
+        | RunsCommand::Replay(ReplayArguments { run, .. }) => {
             return Err(RunsError::Unknown(run.clone()));
         }
     }
@@ -114,6 +120,13 @@ fn prices(global: &Global) -> Result<Prices, SettingsError> {
 }
 
 impl Past {
+    async fn open(root: std::path::PathBuf) -> Result<Self, RunsError> {
+        let state = StateFolder::open(root)?;
+        let journal = journal::open(&state.journal(), "reader")?;
+        let owners = journal.unfinished().await?.into_iter().map(|left| (left.stream, left.owner)).collect();
+        Ok(Self { state, journal, owners })
+    }
+
     /// The facts of the run with this id, of the only one whose id begins so, or of the `latest`.
     async fn find(&self, given: &str) -> Result<Vec<(Entry, RunFact)>, RunsError> {
         let mut entries = self.journal.read(&Stream::Run(RunId::new(given))).await?;

@@ -9,8 +9,9 @@ use tokio::sync::watch;
 use super::args::{ExecutorArgument, GatewayArguments, Global, IsolationArguments, PullArgument};
 use super::exit::Exit;
 use super::settings::{self, SettingsError};
-use crate::adapters::executor::{self, AnyExecutor, Choice, Configuration, EngineError, Pull, Refusal};
+use crate::adapters::executor::{self, AnyExecutor, Choice, Configuration, EngineError, Refusal};
 use crate::adapters::gateway::Isolation;
+use crate::adapters::image::{ImageError, Images, PullPolicy};
 use crate::adapters::journal::{self, AnyJournal, JournalError};
 use crate::adapters::mailbox::Mailbox;
 use crate::adapters::provider::LocalOptions;
@@ -44,6 +45,8 @@ pub enum SessionError {
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
     #[error(transparent)]
+    Image(#[from] ImageError),
+    #[error(transparent)]
     Recover(#[from] RecoverError),
     #[error(transparent)]
     Settings(#[from] SettingsError),
@@ -71,6 +74,7 @@ impl Session {
         let journal = journal::open(&state.journal(), owner.id())?;
         let store = Store::open(state.root(), sandbox::outer_uid())?;
         let choice = match isolation.executor {
+            ExecutorArgument::Auto => Choice::Auto,
             ExecutorArgument::Sandbox => Choice::Sandbox,
             ExecutorArgument::Container => Choice::Container,
         };
@@ -81,10 +85,11 @@ impl Session {
             host_tools: isolation.host_tools.clone(),
             engine: isolation.engine.clone(),
             pull: match isolation.pull {
-                PullArgument::Missing => Pull::Missing,
-                PullArgument::Always => Pull::Always,
-                PullArgument::Never => Pull::Never,
+                PullArgument::Missing => PullPolicy::Missing,
+                PullArgument::Always => PullPolicy::Always,
+                PullArgument::Never => PullPolicy::Never,
             },
+            keep_images: isolation.keep_images.0,
             require: settings.require.clone(),
         };
         let executor = Arc::new(executor::open(choice, configuration).await?);
@@ -92,6 +97,9 @@ impl Session {
         executor.tidy().await.map_err(Refusal::from)?;
         store.sweep()?;
         sandbox::sweep_groups();
+        if Images::are_there(state.root()) {
+            Images::open(state.root(), store.clone(), sandbox::outer_uid())?.sweep()?;
+        }
         let options = LocalOptions {
             isolation: if executor.isolates() { Isolation::Full } else { Isolation::None },
             host_tools: isolation.host_tools.clone(),

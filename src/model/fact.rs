@@ -37,6 +37,7 @@ pub enum Stream {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[expect(clippy::large_enum_variant, reason = "most facts are of runs")]
 pub enum Fact {
     Run(RunFact),
     Rollout(RolloutFact),

@@ -96,6 +96,12 @@ pub struct InvocationResult {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InvocationRecord {
     pub executor: String,
+    /// Why this executor: asked for, or chosen by `auto`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<String>,
+    /// What it ran in, where that was an image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageRecord>,
     /// The protections that were in force, by name (`user-namespace`, `no-network`, …).
     pub isolation: Vec<String>,
     /// Protections and limits that this machine could not hold, by name.
@@ -116,9 +122,6 @@ pub struct InvocationRecord {
     pub log_digest: Option<Digest>,
     /// What it wrote outside of its outputs, which was thrown away.
     pub discarded: Discarded,
-    /// The image that it ran in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image: Option<ImageUsed>,
     /// Whether the step's first process had begun: what it did can have had effects.
     #[serde(default)]
     pub started: bool,
@@ -133,12 +136,13 @@ pub struct InvocationRecord {
     pub egress: Egress,
 }
 
-/// An image as it was named, and what that meant at the time.
+/// An image that something ran in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ImageUsed {
+pub struct ImageRecord {
+    /// In full, whatever the file leaves out.
     pub reference: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub digest: Option<String>,
+    /// What it stood for when it ran.
+    pub digest: String,
 }
 
 /// Microseconds spent in each phase of an invocation, in order. Cold start is what lies between `queued` and `run`: waiting for room is not the sandbox's doing.

@@ -95,6 +95,7 @@ fn details(node: &Node) -> Vec<String> {
                 Network::None => {}
                 Network::Open => details.push("network open".to_owned()),
                 Network::Learn => details.push("network learn".to_owned()),
+                Network::Only(rules) if rules.is_empty() => details.push("reaches nothing".to_owned()),
                 Network::Only(rules) => details.push(format!("reaches {}", rules.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))),
             }
         }

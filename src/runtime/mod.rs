@@ -12,4 +12,5 @@ pub mod observer;
 mod probe;
 mod recorder;
 pub mod recover;
+pub mod replay;
 pub mod rollouts;

@@ -30,7 +30,7 @@ const FLOORS: [&[&str]; 6] = [&["model"], &["core"], &["report"], &["adapters"],
 
 /// Siblings on one floor that may name each other in this direction. A chain may be followed to its end, so `run → template` is one as well.
 /// Names match from the left: `provider::local` is its folder only.
-const ARROWS: [(&str, &str); 18] = [
+const ARROWS: [(&str, &str); 20] = [
     ("core::run", "core::plan"),
     ("core::run", "core::spec"),
     ("core::run", "core::template"),
@@ -45,6 +45,8 @@ const ARROWS: [(&str, &str); 18] = [
     ("adapters::executor", "adapters::egress"),
     ("adapters::executor", "adapters::sandbox"),
     ("adapters::executor", "adapters::workspace"),
+    ("adapters::executor", "adapters::image"),
+    ("adapters::image", "adapters::workspace"),
     ("adapters::gateway", "adapters::sandbox"),
     ("adapters::provider::local", "adapters::gateway"),
     // Knows where the state folder is, and nothing else.

@@ -75,8 +75,11 @@ async fn processors_are_shared() {
     let script = "python3 -c \"import time; end = time.time() + 1.5\nwhile time.time() < end: pass\"";
     let (without, with) = both(Resources { cpu: Some(0.2), ..NONE }, script).await;
     if with.holds("cgroup-cpu") {
-        let used = |ended: &Ended| ended.result.record.cpu_user_us + ended.result.record.cpu_system_us;
-        assert!(used(&with) < used(&without) * 2 / 3, "{} of {}", used(&with), used(&without));
+        // Of the time that it took, however much that was on a machine with other things to do; and what one period may be late.
+        let record = &with.result.record;
+        let (used, most) = (record.cpu_user_us + record.cpu_system_us, record.phases.run_us / 10 * 3 + 100_000);
+        assert!(used < most, "{used} of {most}");
+        assert!(without.result.record.phases.run_us > 0);
     }
 }
 
@@ -169,30 +172,35 @@ async fn a_flood_of_log() {
     assert_eq!((with.result.record.log_bytes, with.result.record.log_dropped_bytes), (1 << 20, 20_000_000 - (1 << 20)));
 }
 
-/// No control group is left by any of the stories here.
+/// No control group is left by any of the stories here, in the groups that this process is in: what was left by somebody elsewhere is found by who starts there.
 #[test]
 fn no_group_outlives_its_helper() {
-    let groups = || -> Vec<String> {
-        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-        let places = mounts.lines().filter(|line| line.contains(" - cgroup")).filter_map(|line| line.split(' ').nth(4));
-        // Those of this process: what somebody was killed in elsewhere is found by who starts there.
-        let own = std::fs::read_to_string("/proc/self/cgroup").unwrap();
-        let own: Vec<&str> = own.lines().filter_map(|line| line.splitn(3, ':').nth(2)).collect();
-        let mut open: Vec<_> = places.flat_map(|place| own.iter().map(move |own| std::path::PathBuf::from(format!("{place}{own}")))).collect();
-        let mut found = Vec::new();
-        while let Some(folder) = open.pop() {
-            for entry in std::fs::read_dir(&folder).into_iter().flatten().filter_map(Result::ok).filter(|entry| entry.path().is_dir()) {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                if let Some((pid, _)) = name.strip_prefix("tidegate-").and_then(|rest| rest.split_once('-'))
-                    && !std::path::Path::new(&format!("/proc/{pid}")).exists()
-                {
-                    found.push(name);
-                }
-                open.push(entry.path());
-            }
-        }
-        found
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap();
+    let own: Vec<(&str, &str)> = own.lines().filter_map(|line| line.split_once(':')?.1.split_once(':')).collect();
+    let places = mounts.lines().filter_map(|line| line.split_once(" - cgroup")).flat_map(|(before, after)| {
+        let (at, options) = (before.split(' ').nth(4).unwrap_or_default(), after.rsplit(' ').next().unwrap_or_default());
+        let is_here = move |controllers: &str| options.split(',').any(|option| controllers.split(',').any(|one| one == option));
+        let here = own.iter().filter(move |(controllers, _)| if after.starts_with('2') { controllers.is_empty() } else { is_here(controllers) });
+        here.map(move |(_, group)| std::path::PathBuf::from(format!("{at}{group}")))
+    });
+    let places: Vec<_> = places.collect();
+    let left = || -> Vec<String> {
+        let entries = places.iter().filter_map(|place| std::fs::read_dir(place).ok()).flatten().filter_map(Result::ok);
+        let names = entries.filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let is_dead = |name: &String| {
+            let helper = name.strip_prefix("tidegate-").and_then(|rest| rest.split_once('-'));
+            helper.is_some_and(|(pid, _)| !std::path::Path::new(&format!("/proc/{pid}")).exists())
+        };
+        names.filter(is_dead).collect()
     };
-    sandbox::sweep_groups();
-    assert_eq!(groups(), Vec::<String>::new());
+    // Another start may just be removing one.
+    for _ in 0..200 {
+        sandbox::sweep_groups();
+        if left().is_empty() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert_eq!(left(), Vec::<String>::new());
 }

@@ -1,5 +1,7 @@
 //! What a hostile step may try, tried. Each story runs a real sandbox and looks at what came of the attempt from both sides.
 
+#[path = "../support/users.rs"]
+mod ordinary;
 mod support;
 
 mod basics;
@@ -10,6 +12,7 @@ mod egress;
 mod host;
 mod kernel;
 mod leftovers;
+mod listed;
 #[cfg(target_arch = "x86_64")]
 mod mounts;
 mod others;

@@ -18,10 +18,7 @@ pub struct Said {
     pub ended: Ended,
 }
 
-/// The binary under test. The story of the ordinary user runs these tests from a copy.
-pub fn program() -> PathBuf {
-    std::env::var_os("TIDEGATE_UNDER_TEST").map_or_else(|| env!("CARGO_BIN_EXE_tidegate").into(), PathBuf::from)
-}
+pub use crate::ordinary::program;
 
 /// Processes of this machine whose command line has this in it.
 pub fn processes(marker: &str) -> Vec<u32> {
@@ -68,6 +65,7 @@ impl Scene {
             isolation: Isolation::Full,
             argv: Vec::new(),
             env: BTreeMap::from([("PATH".to_owned(), sandbox::TOOL_PATH.to_owned())]),
+            root: None,
             cwd: "/workspace".into(),
             hostname: "tidegate".to_owned(),
             overlay: Some(Overlay { lower: vec![commit], upper, work, target: "/workspace".into() }),

@@ -85,7 +85,8 @@ pub async fn run_all_of(spec: InvocationSpec) -> Ended {
     let result = executor.invoke(spec, &file, Watcher { log: Box::new(Silent), cancel }).await;
     let log = String::from_utf8_lossy(&std::fs::read(file).unwrap()).into_owned();
     let mut left = left_in(state.path());
-    for _ in 0..200 {
+    // Its end is told first; then all is removed, which takes seconds for a thousand folders where the disk is told of each.
+    for _ in 0..3000 {
         if left.is_empty() {
             break;
         }

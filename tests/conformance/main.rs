@@ -4,8 +4,11 @@
 mod engines;
 #[path = "../support/packages.rs"]
 mod packages;
+#[path = "../support/users.rs"]
+mod users;
 
 mod containers;
 mod executor;
+mod image;
 mod journal;
 mod provider;

@@ -20,6 +20,7 @@ mod outlive;
 mod pipelines;
 mod raw;
 mod readme;
+mod replay;
 mod rollout;
 mod run;
 mod serve;

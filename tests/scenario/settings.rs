@@ -249,7 +249,11 @@ fn nothing_runs_where_a_required_protection_is_missing() {
             "awk '$0 ~ / - cgroup/ || $5 == \"/sys/fs/cgroup\" {print $5}' /proc/self/mountinfo | sort -r | xargs -n1 umount -l; exec \"$0\" \"$@\"";
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-c", script]).arg(binary).args(arguments).current_dir(world.repository()).env_clear();
-        bare.get_envs().for_each(|(name, value)| drop(value.map(|value| command.env(name, value))));
+        for (name, value) in bare.get_envs() {
+            if let Some(value) = value {
+                command.env(name, value);
+            }
+        }
         let output = command.output().expect("unshare");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Seen { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) }

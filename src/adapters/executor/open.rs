@@ -1,11 +1,13 @@
 //! Which executor there is to be had on this machine, or why none.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use super::container::{self, ContainerExecutor, Engine, EngineError, Pull};
-use super::sandbox::SandboxExecutor;
+use super::sandbox::{Attended, SandboxExecutor, Whence};
 use super::{Executor, Standing, Watcher};
+use crate::adapters::image::PullPolicy;
 use crate::adapters::sandbox::{self, Isolation, Verdict};
 use crate::adapters::workspace::Store;
 use crate::model::id::{NodeId, RunId};
@@ -13,6 +15,8 @@ use crate::model::invocation::{InvocationResult, InvocationSpec};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
+    /// The way that fits a step: `Way::of`.
+    Auto,
     Sandbox,
     Container,
 }
@@ -28,7 +32,10 @@ pub struct Configuration {
     pub host_tools: Vec<PathBuf>,
     /// The container engine's socket, where it was named.
     pub engine: Option<String>,
-    pub pull: Pull,
+    /// When a registry is asked for an image.
+    pub pull: PullPolicy,
+    /// Bytes of images that are kept when another one was pulled.
+    pub keep_images: u64,
     /// Protections without which nothing runs, by their names in a record (or `cgroup`).
     pub require: Vec<String>,
 }
@@ -99,6 +106,22 @@ impl Executor for AnyExecutor {
 }
 
 impl AnyExecutor {
+    /// See `SandboxExecutor::invoke_aside`.
+    pub async fn invoke_aside(&self, name: &RunId, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
+        match self {
+            Self::Sandbox(executor) => executor.invoke_aside(name, spec, log, watcher).await,
+            Self::Container(executor) => executor.refuse("to run a step of a container again is not supported yet"),
+        }
+    }
+
+    /// See `SandboxExecutor::attend`.
+    pub async fn attend(&self, spec: &InvocationSpec, from: Whence, term: &str, terminal: BorrowedFd<'_>) -> Result<Attended, String> {
+        match self {
+            Self::Sandbox(executor) => executor.attend(spec, from, term, terminal).await,
+            Self::Container(_) => Err("not supported yet: a shell in a container of an engine".to_owned()),
+        }
+    }
+
     /// Whether its invocations are kept apart.
     pub fn isolates(&self) -> bool {
         match self {
@@ -127,10 +150,10 @@ pub async fn open(choice: Choice, configuration: Configuration) -> Result<AnyExe
                 let why = format!("steps in containers of {} do not have `{missing}`", engine.name);
                 return Err(Refusal::Unprotected { why, remedy: "run steps in the sandbox: leave --executor container out".to_owned() });
             }
-            let executor = ContainerExecutor::new(&configuration.state, configuration.store, engine, configuration.pull);
+            let executor = ContainerExecutor::new(&configuration.state, configuration.store, engine, Pull::from(configuration.pull));
             executor.map(AnyExecutor::Container).map_err(|error| Refusal::Identity(error.to_string()))
         }
-        Choice::Sandbox => {
+        Choice::Auto | Choice::Sandbox => {
             let mut host_tools = Vec::new();
             for path in &configuration.host_tools {
                 let real = path.canonicalize().map_err(|error| Refusal::HostTools { path: path.clone(), why: error.to_string() })?;
@@ -150,8 +173,8 @@ pub async fn open(choice: Choice, configuration: Configuration) -> Result<AnyExe
             {
                 return Err(Refusal::Unprotected { why, remedy });
             }
-            let executor = SandboxExecutor::new(&configuration.state, configuration.store, host_tools, isolation);
-            Ok(AnyExecutor::Sandbox(executor.requiring(configuration.require)))
+            let executor = SandboxExecutor::new(&configuration.state, configuration.store, host_tools, isolation).requiring(configuration.require);
+            Ok(AnyExecutor::Sandbox(executor.chosen(choice).pulling(configuration.pull, configuration.keep_images)))
         }
     }
 }

@@ -59,6 +59,7 @@ pub async fn launch(function: &Function, version: u64, root: &Path, stream: &str
         isolation: options.isolation,
         argv: vec![format!("{task}/bootstrap")],
         env: environment::of(function, version, stream, &Places { task: &task, api: &api, tools: &tools }),
+        root: None,
         cwd: PathBuf::from(&task),
         hostname: "function".to_owned(),
         overlay: None,

@@ -4,10 +4,11 @@
 //! No descriptor but those that it is given, one unprivileged user where its parent was root, no capability, no new privileges, the system calls of a sandbox,
 //! no file but what a resolver reads, few resources. It dies with its parent, and is killed when its handle is dropped.
 
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
 
 use rustix::process::{DumpableBehavior, Pid, Signal, kill_process, set_dumpable_behavior, set_parent_process_death_signal};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::{helper, init, landlock, rlimits, seccomp, sys, trees};
 
@@ -50,6 +51,17 @@ fn confine(parent: Pid) -> std::io::Result<()> {
     landlock::apply_beside().map_err(std::io::Error::other)?;
     seccomp::apply();
     Ok(())
+}
+
+/// Listens on the loopback of another network, which somebody else has made: that of a container, by its first process's `/proc/PID/ns/net`. Needs root
+/// (of the user namespace that the network belongs to).
+pub fn listen_inside(network: BorrowedFd<'_>, port: u16) -> std::io::Result<OwnedFd> {
+    // A thread goes there and does not come back: this one stays where it is.
+    let there = || {
+        move_into_link_name_space(network, Some(LinkNameSpaceType::Network))?;
+        init::listen_at(port)
+    };
+    std::thread::scope(|scope| scope.spawn(there).join()).unwrap_or_else(|_| Err(std::io::Error::other("the thread that listens has died")))
 }
 
 impl Drop for Beside {

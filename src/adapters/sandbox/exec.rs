@@ -1,6 +1,7 @@
 //! From init (or the helper, where nothing is isolated) to the program: the last settings, which the program inherits, and its start.
 
 use std::io;
+use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -29,8 +30,14 @@ fn try_start(spec: &SandboxSpec, cwd: &Path) -> io::Result<u32> {
     let (arg0, rest) = spec.argv.split_first().ok_or_else(|| io::Error::other("no program was named"))?;
     // With nothing to be done between fork and exec this is a `posix_spawn`: no memory is copied, and it returns when exec has happened or failed.
     let mut command = Command::new(find(spec)?);
-    let child = command.arg0(arg0).args(rest).env_clear().envs(&spec.env).stdin(Stdio::null()).spawn()?;
+    let child = command.arg0(arg0).args(rest).env_clear().envs(&spec.env).stdin(stdin()?).spawn()?;
     Ok(child.id())
+}
+
+/// Nothing, unless what it says goes to a terminal: then somebody is there who answers.
+fn stdin() -> io::Result<Stdio> {
+    let out = io::stdout();
+    Ok(if rustix::termios::isatty(&out) { out.as_fd().try_clone_to_owned()?.into() } else { Stdio::null() })
 }
 
 fn find(spec: &SandboxSpec) -> io::Result<PathBuf> {

@@ -23,9 +23,9 @@ use rustix::process::{chdir, pivot_root};
 
 use super::host::Shown;
 use super::spec::{Protection, SandboxSpec};
-use super::sys;
 use super::trees::{OverlayTrees, Tree, Trees, inside, open_host, whole_proc};
 use super::wire::{Failure, Stage};
+use super::{image_root, sys};
 
 /// The stage: a tmpfs over the old `/tmp` that holds the new root, and the trees below the overlay while it is mounted.
 const STAGE: &str = "/tmp";
@@ -33,7 +33,7 @@ const NEW: &str = "new";
 /// An empty folder that nobody writes to, relative to the new root.
 pub(super) const EMPTY: &str = "run/tidegate/empty";
 
-fn mounting<E: std::fmt::Display>(what: impl std::fmt::Display) -> impl FnOnce(E) -> Failure {
+pub(super) fn mounting<E: std::fmt::Display>(what: impl std::fmt::Display) -> impl FnOnce(E) -> Failure {
     Stage::Mounts.because(what)
 }
 
@@ -56,6 +56,18 @@ pub(super) fn build(spec: &SandboxSpec, trees: Trees) -> Result<(), Failure> {
     folder(&new.join(EMPTY))?;
     private_folders(new, spec.tmp_size)?;
     device_links()?;
+    if let Some(root) = &spec.root {
+        folder(&new.join("workspace"))?;
+        chdir(NEW).map_err(mounting("entering the new root"))?;
+        pivot_root(".", ".").map_err(mounting("changing the root"))?;
+        take_the_old_root_away()?;
+        // In the copy of it that goes along, nothing shall be made.
+        make_the_root_read_only()?;
+        if spec.keeps(Protection::MaskedProc) && spec.keeps(Protection::FreshProc) && spec.keeps(Protection::PidNamespace) {
+            mask_proc()?;
+        }
+        return image_root::enter(spec, root, &trees);
+    }
     if let (Some(overlay), Some(trees)) = (&spec.overlay, &trees.overlay) {
         mount_overlay(trees, &inside(&overlay.target)?)?;
     }
@@ -121,6 +133,9 @@ pub(super) fn furnish(spec: &SandboxSpec, trees: &Trees, prepared_size: u64) -> 
             mount_remount(path, MountFlags::NOSUID | MountFlags::NODEV, size.as_c_str()).map_err(mounting(format_args!("bounding {path}")))?;
         }
     }
+    if let Some(root) = &spec.root {
+        return image_root::enter(spec, root, trees);
+    }
     if let (Some(overlay), Some(trees)) = (&spec.overlay, &trees.overlay) {
         mount_overlay_over(trees, &overlay.target)?;
     }
@@ -159,7 +174,7 @@ fn show_host(trees: &[Tree], rest: &[Shown]) -> Result<(), Failure> {
     rest.iter().try_for_each(put)
 }
 
-fn take_the_old_root_away() -> Result<(), Failure> {
+pub(super) fn take_the_old_root_away() -> Result<(), Failure> {
     // The old root lies on top of the new one, and `.` is where it can be reached. One unmount for everything: each costs a grace period.
     unmount(".", UnmountFlags::DETACH).map_err(mounting("taking the old root away"))?;
     chdir("/").map_err(mounting("entering the root"))
@@ -176,7 +191,7 @@ fn make_the_root_read_only() -> Result<(), Failure> {
     sys::set_root_read_only(root.as_fd()).map_err(mounting("making the root read-only"))
 }
 
-fn tmpfs(at: &Path, options: &str) -> Result<(), Failure> {
+pub(super) fn tmpfs(at: &Path, options: &str) -> Result<(), Failure> {
     let options = c_string(options.as_ref())?;
     mount("tmpfs", at, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(options.as_c_str()))
         .map_err(mounting(format_args!("mounting a tmpfs at {}", at.display())))
@@ -191,7 +206,7 @@ fn folder(path: &Path) -> Result<(), Failure> {
 }
 
 /// Puts a tree at its place, making the place where there is none.
-fn attach(tree: &Tree, root: &Path) -> Result<(), Failure> {
+pub(super) fn attach(tree: &Tree, root: &Path) -> Result<(), Failure> {
     let at = root.join(&tree.at);
     if tree.folder {
         folder(&at)?;
@@ -201,7 +216,7 @@ fn attach(tree: &Tree, root: &Path) -> Result<(), Failure> {
     move_to(tree.mount.as_fd(), &at)
 }
 
-fn move_to(mount: BorrowedFd<'_>, at: &Path) -> Result<(), Failure> {
+pub(super) fn move_to(mount: BorrowedFd<'_>, at: &Path) -> Result<(), Failure> {
     move_mount(mount, "", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(mounting(format_args!("showing {}", at.display())))
 }
 
@@ -254,7 +269,7 @@ fn mount_overlay(trees: &OverlayTrees, target: &Path) -> Result<(), Failure> {
 
 /// Where there is no stage that is taken away later, the target itself is one: the scratch folder and the layers are mounted there, one over the other, and the
 /// overlay over all of them. Each is named by its descriptor. What is covered can not be uncovered again by anybody inside.
-fn mount_overlay_over(trees: &OverlayTrees, target: &Path) -> Result<(), Failure> {
+pub(super) fn mount_overlay_over(trees: &OverlayTrees, target: &Path) -> Result<(), Failure> {
     let place = |mount: &OwnedFd| {
         move_to(mount.as_fd(), target)?;
         Ok(PathBuf::from(format!("/proc/self/fd/{}", mount.as_raw_fd())))
@@ -264,7 +279,7 @@ fn mount_overlay_over(trees: &OverlayTrees, target: &Path) -> Result<(), Failure
     overlay(&scratch, &lower, trees, target)
 }
 
-fn overlay(scratch: &Path, lower: &[PathBuf], trees: &OverlayTrees, target: &Path) -> Result<(), Failure> {
+pub(super) fn overlay(scratch: &Path, lower: &[PathBuf], trees: &OverlayTrees, target: &Path) -> Result<(), Failure> {
     if lower.is_empty() {
         let flags = MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV;
         return mount(scratch.join(&trees.upper), target, "", flags, None).map_err(Stage::Overlay.because("showing the workspace"));

@@ -17,7 +17,7 @@ use super::helper::become_user;
 use super::spec::{Protection, SandboxSpec};
 use super::trees::{self, Trees};
 use super::wire::{Failure, Report, Stage, send};
-use super::{INNER_UID, exec, filetree, landlock, prepared, required, rlimits, seccomp, sys, template};
+use super::{INNER_UID, exec, filetree, image_root, landlock, prepared, required, rlimits, seccomp, sys, template};
 
 /// What init was given by the helper that cloned it.
 pub(super) struct Beginning {
@@ -53,7 +53,8 @@ pub(super) fn run(beginning: Beginning) -> ! {
 pub(super) fn run_prepared(helper: UnixStream, group: Option<Group>) -> ! {
     let helper = OwnedFd::from(helper);
     template::forget();
-    let told = join(group).and_then(|()| become_inner_user(&helper)).and_then(|()| prepare()).and_then(|()| {
+    let joined = join(group);
+    let told = become_inner_user(&helper).and_then(|()| prepare()).and_then(|()| {
         let from = helper.try_clone().map(UnixStream::from).and_then(|from| prepared::receive_order(&from));
         from.map_err(Stage::Specification.because("waiting for what to be"))
     });
@@ -66,7 +67,7 @@ pub(super) fn run_prepared(helper: UnixStream, group: Option<Group>) -> ! {
     let redirected = sys::redirect(told.output.as_fd(), 1).and_then(|()| sys::redirect(told.output.as_fd(), 2));
     let furnished = redirected.map_err(Stage::Specification.because("its output")).and_then(|()| filetree::furnish(&told.spec, &told.trees, TMP));
     let Ok(control) = told.control.try_clone() else { std::process::exit(1) };
-    let lived = furnished.and_then(|()| {
+    let lived = joined.and(furnished).and_then(|()| {
         let listener = listen(&told.spec)?;
         drop((told.trees, told.output));
         live_on(&told.spec, &told.held, control, &helper, listener)
@@ -103,9 +104,13 @@ fn live_on(spec: &SandboxSpec, held: &[String], control: OwnedFd, helper: &Owned
     set_dumpable_behavior(DumpableBehavior::Dumpable).map_err(Stage::Privileges.because("opening the counters"))?;
     let counters = sys::storage_counters();
     let before = sys::storage_traffic(counters.as_ref());
+    if let Some(root) = &spec.root {
+        image_root::become_its_user(root)?;
+    }
     give_up_privileges(spec)?;
     stay_with(helper)?;
     let _ = setsid();
+    take_terminal()?;
     let walls = raise_walls(spec)?;
 
     let told = |error: io::Error| Failure { stage: Stage::Specification, why: format!("tidegate is gone: {error}") };
@@ -144,6 +149,15 @@ fn become_inner_user(helper: &OwnedFd) -> Result<(), Failure> {
     become_user(INNER_UID, INNER_UID).map_err(Stage::Identity.because("becoming the user inside"))
 }
 
+/// What the process says may go to a terminal: it then belongs to this session, and keys that interrupt reach who runs in it.
+fn take_terminal() -> Result<(), Failure> {
+    let out = io::stdout();
+    if !rustix::termios::isatty(&out) {
+        return Ok(());
+    }
+    rustix::process::ioctl_tiocsctty(&out).map_err(Stage::Privileges.because("taking the terminal"))
+}
+
 fn socket() -> rustix::io::Result<OwnedFd> {
     socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)
 }
@@ -155,14 +169,16 @@ fn loopback() -> Result<(), Failure> {
 
 fn listen(spec: &SandboxSpec) -> Result<Option<OwnedFd>, Failure> {
     let Some(port) = spec.listen else { return Ok(None) };
-    let listen = || -> io::Result<OwnedFd> {
-        let listener = socket()?;
-        rustix::net::sockopt::set_socket_reuseaddr(&listener, true)?;
-        rustix::net::bind(&listener, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))?;
-        rustix::net::listen(&listener, 128)?;
-        Ok(listener)
-    };
-    listen().map(Some).map_err(Stage::Network.because(format_args!("listening on 127.0.0.1:{port}")))
+    listen_at(port).map(Some).map_err(Stage::Network.because(format_args!("listening on 127.0.0.1:{port}")))
+}
+
+/// In the network of this thread.
+pub(super) fn listen_at(port: u16) -> io::Result<OwnedFd> {
+    let listener = socket()?;
+    rustix::net::sockopt::set_socket_reuseaddr(&listener, true)?;
+    rustix::net::bind(&listener, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))?;
+    rustix::net::listen(&listener, 128)?;
+    Ok(listener)
 }
 
 /// No capability is left in any set, none can come back by exec, nobody can trace this process, and the caller's keys are out of reach.
@@ -253,7 +269,7 @@ fn isolation(spec: &SandboxSpec, walls: &[&'static str], held: &[String]) -> Vec
         "pid-namespace",
         "ipc-namespace",
         "uts-namespace",
-        "read-only-tools",
+        if spec.root.is_some() { "image-root" } else { "read-only-tools" },
         "private-tmp",
         "no-capabilities",
         "no-new-privileges",

@@ -18,7 +18,8 @@ pub(super) fn apply(spec: &SandboxSpec) -> Result<bool, RulesetError> {
     let all = AccessFs::from_all(WANTED);
     let mut rules = Ruleset::default().handle_access(all)?.scope(Scope::from_all(WANTED))?.create()?;
     let shown = AccessFs::from_read(WANTED);
-    rules = beneath(rules, "/".as_ref(), shown)?;
+    // All of an image's root is the sandbox's own; there the mounts say what can be written.
+    rules = beneath(rules, "/".as_ref(), if spec.root.is_some() { all } else { shown })?;
     // Devices and /proc: what is there can be written, nothing can be made.
     let used = shown | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::IoctlDev;
     for path in ["/dev", "/proc"] {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use tokio::io::Interest;
 use tokio::net::UnixStream;
@@ -80,12 +80,16 @@ pub(super) struct Launched {
 
 /// Lets the helper be born and gives it the specification. Blocks no longer than two writes to sockets (and the first time a `posix_spawn`).
 pub(super) fn launch(spec: &SandboxSpec) -> io::Result<Launched> {
-    let (control, far) = std::os::unix::net::UnixStream::pair()?;
     let (output, written) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    nursery::ask(Kind::Helper, warm::is_on() && template::fits(spec), &[far.as_fd(), written.as_fd()])?;
-    drop((far, written));
+    Ok(Launched { control: launch_to(spec, written.as_fd())?, output })
+}
+
+fn launch_to(spec: &SandboxSpec, output: BorrowedFd<'_>) -> io::Result<std::os::unix::net::UnixStream> {
+    let (control, far) = std::os::unix::net::UnixStream::pair()?;
+    nursery::ask(Kind::Helper, warm::is_on() && template::fits(spec), &[far.as_fd(), output])?;
+    drop(far);
     wire::write_blocking(&control, spec)?;
-    Ok(Launched { control, output })
+    Ok(control)
 }
 
 /// Makes the sandbox and starts its process; returns when that has been exec'd.
@@ -94,7 +98,17 @@ pub async fn spawn(spec: &SandboxSpec) -> Result<Running, SandboxError> {
     if let (Isolation::None, Some(overlay)) = (spec.isolation, &spec.overlay) {
         copy_lower(overlay).await?;
     }
-    let Launched { control, output } = launch(spec)?;
+    begin(launch(spec)?, course).await
+}
+
+/// The same with a terminal, of which whoever runs inside is given this end: it is what it reads from and what it writes to. `output` then says nothing.
+pub async fn spawn_on_terminal(spec: &SandboxSpec, terminal: BorrowedFd<'_>) -> Result<Running, SandboxError> {
+    let course = Course::begin();
+    let (output, _) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(io::Error::from)?;
+    begin(Launched { control: launch_to(spec, terminal)?, output }, course).await
+}
+
+async fn begin(Launched { control, output }: Launched, course: Course) -> Result<Running, SandboxError> {
     control.set_nonblocking(true)?;
     rustix::io::ioctl_fionbio(&output, true).map_err(io::Error::from)?;
     let mut running = Running {

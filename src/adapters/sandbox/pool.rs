@@ -1,5 +1,6 @@
 //! Sandboxes that wait for somebody: the warm pool, in the nursery. How many is found out from what is asked for.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
@@ -12,7 +13,8 @@ use super::{prepared, sys, template};
 
 /// Waiting ones, and how many there should be.
 pub(super) struct Pool {
-    waiting: Vec<OwnedFd>,
+    /// The oldest first: the newest may not be ready yet.
+    waiting: VecDeque<OwnedFd>,
     size: Size,
 }
 
@@ -54,13 +56,13 @@ impl Size {
 impl Pool {
     pub(super) fn new() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-        Self { waiting: Vec::new(), size: Size::new((2 * processors).min(16), Instant::now()) }
+        Self { waiting: VecDeque::new(), size: Size::new((4 * processors).clamp(8, 32), Instant::now()) }
     }
 
     /// One for somebody who asks, if there is one. It is asked with `hand_over`.
     pub(super) fn take(&mut self) -> Option<OwnedFd> {
         self.size.asked(self.waiting.len());
-        self.waiting.pop()
+        self.waiting.pop_front()
     }
 
     /// What was made of a template that is none any more is not given to anybody.
@@ -85,7 +87,7 @@ impl Pool {
             return;
         }
         match template::exists().then(birth) {
-            Some(Ok(waiting)) => self.waiting.push(waiting),
+            Some(Ok(waiting)) => self.waiting.push_back(waiting),
             // A machine that has no room for one has none for a pool.
             Some(Err(_)) | None => self.size.wanted = 0,
         }

@@ -51,7 +51,10 @@ pub(super) struct Begun {
 }
 
 /// What goes to init beside the descriptors: the control socket, the output, then the trees' mounts in this order.
-type Order<Spec> = (Spec, Option<OverlayOrder>, Vec<(PathBuf, bool)>, Vec<String>);
+type Order<Spec> = (Spec, Overlays, Vec<(PathBuf, bool)>, Vec<String>);
+
+/// That of the workspace, and that of an image's root.
+type Overlays = [Option<OverlayOrder>; 2];
 
 #[derive(Serialize, Deserialize)]
 struct OverlayOrder {
@@ -92,12 +95,13 @@ pub(super) fn mounts_of(init: Pid) -> Result<OwnedFd, Failure> {
 impl Prepared {
     /// The second half: everything that init needs, and then it is on its own.
     pub(super) fn begin(mut self, spec: &SandboxSpec, control: BorrowedFd<'_>, output: BorrowedFd<'_>) -> Result<Begun, Failure> {
-        let Trees { overlay, binds, .. } = trees::open_own(spec)?;
+        let Trees { overlay, root, binds, .. } = trees::open_own(spec)?;
         let mut descriptors = vec![control, output];
         let held = cgroup::hold(self.group.as_ref(), &spec.limits);
-        let mut order: Order<&SandboxSpec> = (spec, None, Vec::new(), held.into_iter().map(str::to_owned).collect());
-        if let Some(overlay) = &overlay {
-            order.1 = Some(OverlayOrder { lower: overlay.lower.len(), upper: overlay.upper.clone(), work: overlay.work.clone() });
+        let mut order: Order<&SandboxSpec> = (spec, [None, None], Vec::new(), held.into_iter().map(str::to_owned).collect());
+        for (overlay, order) in [&overlay, &root].into_iter().zip(&mut order.1) {
+            let Some(overlay) = overlay else { continue };
+            *order = Some(OverlayOrder { lower: overlay.lower.len(), upper: overlay.upper.clone(), work: overlay.work.clone() });
             descriptors.push(overlay.scratch.as_fd());
             descriptors.extend(overlay.lower.iter().map(std::os::fd::AsFd::as_fd));
         }
@@ -162,11 +166,13 @@ pub(super) fn receive_order(from: &UnixStream) -> io::Result<Told> {
     let (spec, laid, places, held): Order<SandboxSpec> = read_blocking(io::Read::chain(&first[..], from))?;
     let mut next = || given.next().ok_or_else(|| io::Error::other("a descriptor is missing"));
     let (control, output) = (next()?, next()?);
-    let mut overlay = None;
-    if let Some(OverlayOrder { lower, upper, work }) = laid {
+    let mut laid = laid.into_iter().map(|order| {
+        let Some(OverlayOrder { lower, upper, work }) = order else { return Ok::<_, io::Error>(None) };
         let scratch = next()?;
-        overlay = Some(OverlayTrees { lower: (0..lower).map(|_| next()).collect::<Result<_, _>>()?, scratch, upper, work });
-    }
+        Ok(Some(OverlayTrees { lower: (0..lower).map(|_| next()).collect::<io::Result<_>>()?, scratch, upper, work }))
+    });
+    let (overlay, root) = (laid.next().transpose()?.flatten(), laid.next().transpose()?.flatten());
+    drop(laid);
     let binds = places.into_iter().map(|(at, folder)| Ok(Tree { mount: next()?, at, folder })).collect::<io::Result<_>>()?;
-    Ok(Told { spec, held, trees: Trees { host: Vec::new(), rest: Vec::new(), overlay, binds }, control, output })
+    Ok(Told { spec, held, trees: Trees { host: Vec::new(), rest: Vec::new(), overlay, root, binds }, control, output })
 }

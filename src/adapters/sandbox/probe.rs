@@ -59,6 +59,12 @@ pub fn try_isolation() -> Verdict {
     attempt(Limits::default()).map_or_else(verdict_of, |isolation| Verdict::Present { detail: isolation.join(", ") })
 }
 
+/// Everything that holds a step here, by the names in an invocation's record. `None` where there is no sandbox.
+pub fn try_everything() -> Option<Vec<String>> {
+    let limits = Limits { memory_bytes: Some(1 << 30), cpu_millis: Some(1000), pids: Some(100), file_bytes: Some(1 << 30) };
+    attempt(limits).ok()
+}
+
 /// Whether a whole sandbox can be made here, with every protection of `required` in force; if not, what is missing, why, and what to do.
 pub fn try_protections(required: &[String]) -> Verdict {
     // Small ones: that they can be set is what counts.
@@ -113,6 +119,7 @@ fn attempt(limits: Limits) -> Result<Vec<String>, Failure> {
         isolation: Isolation::Full,
         argv: vec!["/bin/true".to_owned()],
         env: BTreeMap::new(),
+        root: None,
         cwd: "/workspace".into(),
         hostname: "tidegate".to_owned(),
         overlay: Some(overlay),

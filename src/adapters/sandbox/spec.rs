@@ -15,6 +15,9 @@ pub struct SandboxSpec {
     pub argv: Vec<String>,
     /// All of the environment; nothing is added.
     pub env: BTreeMap<String, String>,
+    /// Whose file tree it sees: an image's, or without one the host's tools.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<ImageRoot>,
     /// Inside.
     pub cwd: PathBuf,
     pub hostname: String,
@@ -91,6 +94,23 @@ pub enum Isolation {
     Full,
     /// None but a process group: `--allow-unisolated`, on machines that have no namespaces. With an overlay the lower trees are copied.
     None,
+}
+
+/// A root of an image's layers, with a private writable one on top.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageRoot {
+    /// What holds the layers.
+    pub folder: PathBuf,
+    /// Trees below it, lowest first. The topmost one has a real folder at every place where something is mounted.
+    pub lower: Vec<PathBuf>,
+    /// As in an overlay.
+    pub upper: PathBuf,
+    pub work: PathBuf,
+    /// Who the process is, as it sees itself. Outside it is the same unprivileged user as always.
+    pub uid: u32,
+    pub gid: u32,
+    /// Made if it is not there.
+    pub home: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

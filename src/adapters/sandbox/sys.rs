@@ -232,6 +232,14 @@ pub(super) fn fresh_keyring() {
     unsafe { libc::syscall(libc::SYS_keyctl, 1_i64, 0_i64) };
 }
 
+/// The kernel's version of Landlock. Fails with `ENOSYS` where it has none, with `EOPNOTSUPP` where that is switched off.
+#[expect(unsafe_code, reason = "the question has no wrapper")]
+pub fn landlock_version() -> io::Result<i64> {
+    const VERSION: u32 = 1;
+    // SAFETY: with this flag there is no structure, and nothing is made.
+    check(unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0_usize, VERSION) })
+}
+
 /// Switches the loopback interface of this network namespace on.
 #[expect(unsafe_code, reason = "an ioctl on a socket")]
 pub(super) fn loopback_up(socket: BorrowedFd<'_>) -> io::Result<()> {

@@ -57,6 +57,8 @@ pub(super) struct Trees {
     /// Links and made-up files.
     pub(super) rest: Vec<Shown>,
     pub(super) overlay: Option<OverlayTrees>,
+    /// An image's: its only lower one is the folder that holds all layers.
+    pub(super) root: Option<OverlayTrees>,
     pub(super) binds: Vec<Tree>,
 }
 
@@ -96,8 +98,9 @@ pub(super) fn open_host(hostname: &str, host_network: bool) -> Result<(Vec<Tree>
 
 /// What only this one has.
 pub(super) fn open_own(spec: &SandboxSpec) -> Result<Trees, Failure> {
-    let mut trees = Trees { host: Vec::new(), rest: Vec::new(), overlay: None, binds: Vec::new() };
-    trees.overlay = spec.overlay.as_ref().map(open_overlay).transpose()?;
+    let mut trees = Trees { host: Vec::new(), rest: Vec::new(), overlay: None, root: None, binds: Vec::new() };
+    trees.overlay = spec.overlay.as_ref().map(|overlay| open_overlay(&overlay.lower, &overlay.upper, &overlay.work)).transpose()?;
+    trees.root = spec.root.as_ref().map(|root| open_overlay(std::slice::from_ref(&root.folder), &root.upper, &root.work)).transpose()?;
     let devices = if spec.keeps(Protection::NoDevices) { sys::NO_DEVICES } else { 0 };
     for (binds, attributes) in [(&spec.read_only, sys::READ_ONLY), (&spec.writable, 0)] {
         for bind in binds {
@@ -116,14 +119,14 @@ pub(super) fn whole_proc() -> Result<Tree, Failure> {
     Ok(Tree { mount, at: "proc".into(), folder: true })
 }
 
-fn open_overlay(overlay: &super::spec::Overlay) -> Result<OverlayTrees, Failure> {
-    let ancestor = common(&overlay.upper, &overlay.work);
+fn open_overlay(lower: &[PathBuf], upper: &Path, work: &Path) -> Result<OverlayTrees, Failure> {
+    let ancestor = common(upper, work);
     let relative = |path: &Path| path.strip_prefix(&ancestor).map(Path::to_path_buf).unwrap_or_default();
     Ok(OverlayTrees {
-        lower: overlay.lower.iter().map(|path| detached(path, TOOL)).collect::<Result<_, _>>()?,
+        lower: lower.iter().map(|path| detached(path, TOOL)).collect::<Result<_, _>>()?,
         scratch: detached(&ancestor, WRITABLE)?,
-        upper: relative(&overlay.upper),
-        work: relative(&overlay.work),
+        upper: relative(upper),
+        work: relative(work),
     })
 }
 

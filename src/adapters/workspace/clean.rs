@@ -18,6 +18,43 @@ pub struct Removed {
 /// Folders open at once, and so the depth that is walked into. What is deeper is first moved up.
 const DEPTH: u32 = 32;
 
+/// Folders that are counted in. Nobody's own are so deep.
+const COUNTED: u32 = 200;
+
+/// What `remove` would remove, as far as anybody can look; for when that can wait.
+pub fn count(path: &Path) -> io::Result<Removed> {
+    let mut found = Removed::default();
+    let name = CString::new(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str())).map_err(io::Error::other)?;
+    count_in(&open_folder(CWD, &name)?, &mut found, 0)?;
+    Ok(found)
+}
+
+fn count_in(folder: &OwnedFd, found: &mut Removed, depth: u32) -> io::Result<()> {
+    for entry in Dir::read_from(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name == c"." || name == c".." {
+            continue;
+        }
+        let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        found.add(&stat);
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory && depth < COUNTED {
+            count_in(&open_folder(folder, name)?, found, depth + 1)?;
+        }
+    }
+    Ok(())
+}
+
+impl Removed {
+    fn add(&mut self, stat: &rustix::fs::Stat) {
+        if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+            let on_disk = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);
+            self.files += 1;
+            self.bytes += on_disk.min(u64::try_from(stat.st_size).unwrap_or(0));
+        }
+    }
+}
+
 /// Removes a tree, or a file. What is not there is removed already.
 pub fn remove(path: &Path) -> io::Result<Removed> {
     let mut removed = Removed::default();
@@ -72,11 +109,7 @@ impl Sweep<'_> {
             let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
             if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
                 allowed(folder, || unlinkat(folder, name, AtFlags::empty()))?;
-                if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
-                    let on_disk = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);
-                    self.removed.files += 1;
-                    self.removed.bytes += on_disk.min(u64::try_from(stat.st_size).unwrap_or(0));
-                }
+                self.removed.add(&stat);
             } else if depth < DEPTH {
                 let child = open_folder(folder, name)?;
                 self.empty(&child, top, depth + 1)?;
@@ -126,8 +159,9 @@ mod tests {
             at = openat(&at, "deep", OFlags::PATH, Mode::empty()).unwrap();
         }
         fs::set_permissions(tree.join("closed"), fs::Permissions::from_mode(0o0)).unwrap();
+        assert_eq!(count(&tree).unwrap().files, 1);
         let removed = remove(&tree).unwrap();
-        assert_eq!(removed.files, 1);
+        assert_eq!((removed.files, removed.bytes), (1, 5));
         assert!(!tree.exists());
         assert!(outside.join("precious").exists());
         assert_eq!(remove(&tree).unwrap(), Removed::default());

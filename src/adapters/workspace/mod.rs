@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use blobs::StoredFile;
-pub use clean::remove;
+pub use clean::{Removed, count, remove};
 pub use error::WorkspaceError;
 pub use scratch::{Scratch, Swept};
 pub use snapshot::Snapshot;

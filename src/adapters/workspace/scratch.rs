@@ -17,8 +17,6 @@ pub(super) struct ProcessFolder {
     pub(super) path: PathBuf,
     /// Held, never read. The kernel lets go of it when the last process that has it open has ended.
     lock: Option<File>,
-    /// Made by this process, and so removed by it.
-    mine: bool,
 }
 
 impl ProcessFolder {
@@ -30,11 +28,11 @@ impl ProcessFolder {
         let held = File::create(&lock).map_err(WorkspaceError::at(&lock))?;
         // Shared: whoever takes over from a process that was killed holds it as well.
         flock(&held, FlockOperation::NonBlockingLockShared).map_err(|error| WorkspaceError::at(&lock)(error.into()))?;
-        Ok(Self { path, lock: Some(held), mine: true })
+        Ok(Self { path, lock: Some(held) })
     }
 
     pub(super) fn joined(path: PathBuf, lock: OwnedFd) -> Self {
-        Self { path, lock: Some(File::from(lock)), mine: false }
+        Self { path, lock: Some(File::from(lock)) }
     }
 
     pub(super) fn lock(&self) -> Option<BorrowedFd<'_>> {
@@ -43,11 +41,8 @@ impl ProcessFolder {
 }
 
 impl Drop for ProcessFolder {
+    /// The last one who has it removes it.
     fn drop(&mut self) {
-        if !self.mine {
-            return;
-        }
-        // Whoever has joined and still lives holds the lock as well, and goes on. Then a later sweep removes it.
         self.lock = None;
         if File::open(self.path.join("lock")).is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()) {
             let _ = clean::remove(&self.path);

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use git2::{ObjectType, Oid, Repository, Tree};
 
 use super::own::Owner;
-use super::{Store, WorkspaceError};
+use super::{Scratch, Store, WorkspaceError};
 use crate::model::id::CommitId;
 
 /// A read-only file tree. Dropping it removes nothing: snapshots are kept.
@@ -36,10 +36,7 @@ impl Store {
             return Ok(Snapshot { path, submodules: noted.lines().map(str::to_owned).collect() });
         }
         let scratch = self.scratch()?;
-        let made = scratch.folder(self, "tree")?;
-        let mut writer = Writer { repository: &repository, owner: self.shared.owner, submodules: Vec::new(), files: 0, bytes: 0 };
-        writer.folder(&tree, &made, Path::new(""))?;
-        let submodules = writer.submodules;
+        let (made, submodules) = self.write(&repository, &tree, &scratch)?;
         if !submodules.is_empty() {
             fs::write(&note, submodules.join("\n")).map_err(WorkspaceError::at(&note))?;
         }
@@ -49,6 +46,23 @@ impl Store {
             other => other.map_err(WorkspaceError::at(&path))?,
         }
         Ok(Snapshot { path, submodules })
+    }
+
+    /// The tree of a commit as it is in the repository, whatever has become of its snapshot: in a folder named `tree` of the scratch that is returned. With
+    /// the tree's name.
+    pub fn snapshot_afresh(&self, root: &Path, commit: &CommitId) -> Result<(Scratch, String), WorkspaceError> {
+        let repository = Repository::open(root)?;
+        let tree = repository.find_commit(Oid::from_str(commit.as_str())?)?.tree()?;
+        let scratch = self.scratch()?;
+        self.write(&repository, &tree, &scratch)?;
+        Ok((scratch, tree.id().to_string()))
+    }
+
+    fn write(&self, repository: &Repository, tree: &Tree<'_>, scratch: &Scratch) -> Result<(PathBuf, Vec<String>), WorkspaceError> {
+        let made = scratch.folder(self, "tree")?;
+        let mut writer = Writer { repository, owner: self.shared.owner, submodules: Vec::new(), files: 0, bytes: 0 };
+        writer.folder(tree, &made, Path::new(""))?;
+        Ok((made, writer.submodules))
     }
 }
 

@@ -1,10 +1,10 @@
 //! The checks. Each looks at one thing and changes nothing.
 
-use std::fs;
 use std::path::Path;
 
 use super::super::args::Global;
 use super::super::settings;
+use super::walls;
 use crate::adapters::executor::{self, Engine, EngineError};
 use crate::adapters::sandbox::{self, Verdict};
 use crate::adapters::state;
@@ -29,11 +29,11 @@ pub(super) struct Check {
 }
 
 impl Check {
-    fn good(name: &str, detail: impl Into<String>) -> Self {
+    pub(super) fn good(name: &str, detail: impl Into<String>) -> Self {
         Self { name: name.to_owned(), state: State::Good, detail: detail.into(), remedy: None }
     }
 
-    fn advice(name: &str, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(super) fn advice(name: &str, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { name: name.to_owned(), state: State::Advice, detail: detail.into(), remedy: Some(remedy.into()) }
     }
 
@@ -47,7 +47,7 @@ pub(super) fn all(global: &Global) -> Vec<Check> {
     checks.extend(settings(global));
     checks.extend(["git", "python3"].map(tool));
     checks.push(state_folder(global.state_dir.as_deref()));
-    checks.push(cgroups());
+    checks.extend(walls::all());
     checks.push(container_engine());
     checks
 }
@@ -170,15 +170,6 @@ fn file_system(magic: u64) -> Kind {
     }
 }
 
-fn cgroups() -> Check {
-    let unused = "limits of memory and processes are not enforced yet";
-    match fs::read_to_string("/sys/fs/cgroup/cgroup.controllers") {
-        Ok(controllers) => Check::good("cgroups", format!("version 2 with {}; {unused}", controllers.trim())),
-        Err(_) if Path::new("/sys/fs/cgroup/memory").is_dir() => Check::good("cgroups", format!("version 1; {unused}")),
-        Err(_) => Check::advice("cgroups", format!("none are mounted; {unused}"), "nothing to do"),
-    }
-}
-
 fn container_engine() -> Check {
     let name = "container engine";
     let found = executor::find_engine(None, |name| std::env::var_os(name)).and_then(|socket| {
@@ -197,6 +188,8 @@ fn container_engine() -> Check {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

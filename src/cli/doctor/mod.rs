@@ -4,6 +4,7 @@
 
 mod checks;
 mod show;
+mod walls;
 
 use super::args::Global;
 use super::exit::Exit;

@@ -66,6 +66,7 @@ pub enum Condition {
 /// What a node does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[expect(clippy::large_enum_variant, reason = "most nodes are invocations")]
 pub enum Work {
     Invoke(Invoke),
     Deploy(Box<Deploy>),

@@ -49,8 +49,11 @@ def connect(to):
 
 def plain(text):
     s = opened()
-    s.sendall(text.replace("\n", "\r\n").encode())
-    s.shutdown(socket.SHUT_WR)
+    try:
+        s.sendall(text.replace("\n", "\r\n").encode())
+        s.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass  # It has had enough of it.
     return heard(s)
 
 

@@ -73,6 +73,8 @@ fn event() -> Event {
 fn invocation_ended(node: NodeId) -> RunFact {
     let phases = Phases { queued_us: 1, workspace_us: 2, setup_us: 3, exec_us: 4, run_us: 5, collect_us: 6 };
     let record = InvocationRecord {
+        chosen: None,
+        image: None,
         executor: text("sandbox"),
         isolation: vec![text("user-namespace")],
         phases,

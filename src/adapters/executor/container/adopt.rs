@@ -8,7 +8,7 @@ use bollard::Docker;
 use bollard::models::{ContainerState, ContainerStateStatusEnum};
 use serde::{Deserialize, Serialize};
 
-use super::super::supervisor::request::{Request, Way};
+use super::super::supervisor::request::{Home, Request};
 use super::super::supervisor::{Work, infrastructure};
 use super::image::Image;
 use super::{Setup, words};
@@ -49,7 +49,8 @@ pub(super) fn write_plan(work: &Work<'_>, setup: &Setup, begun: Begun) {
     let mut request = Request::clone(work.request);
     request.spec.env.clear();
     request.spec.script.clear();
-    request.way = Way::Container(Setup { credentials: None, begun: Some(begun), ..setup.clone() });
+    request.home = Home::Container(Box::new(Setup { credentials: None, begun: Some(begun), ..setup.clone() }));
+    request.said = 0;
     if let Ok(plan) = serde_json::to_vec(&request) {
         let _ = work.place.write_plan(&plan);
     }

@@ -11,7 +11,7 @@ use bollard::auth::DockerCredentials;
 use serde::{Deserialize, Serialize};
 
 /// The registry of names that name none, and what configurations call it.
-const HUB: &str = "docker.io";
+pub(super) const HUB: &str = "docker.io";
 const HUB_KEY: &str = "https://index.docker.io/v1/";
 
 /// For one registry. Never on disk, never shown.

@@ -9,9 +9,10 @@ use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 
-use super::credentials::Credentials;
+use super::credentials::{Credentials, HUB, registry_of};
 use super::words;
-use crate::model::invocation::ImageUsed;
+use crate::adapters::image::PullPolicy;
+use crate::model::invocation::ImageRecord;
 use crate::model::outcome::Outcome;
 
 /// When an image is fetched from its registry.
@@ -26,6 +27,16 @@ pub enum Pull {
     Never,
 }
 
+impl From<PullPolicy> for Pull {
+    fn from(policy: PullPolicy) -> Self {
+        match policy {
+            PullPolicy::Missing => Self::Missing,
+            PullPolicy::Always => Self::Always,
+            PullPolicy::Never => Self::Never,
+        }
+    }
+}
+
 /// How often it is said how far a pull is.
 const PROGRESS: Duration = Duration::from_secs(5);
 
@@ -34,7 +45,7 @@ const PROGRESS: Duration = Duration::from_secs(5);
 pub(super) struct Image {
     /// What containers are made from: a tag may move meanwhile, this does not.
     pub(super) id: String,
-    pub(super) used: ImageUsed,
+    pub(super) used: ImageRecord,
     pub(super) architecture: String,
     /// What it brings into the environment. Nobody's secret: whoever has the image has it.
     #[serde(skip)]
@@ -74,6 +85,16 @@ pub(super) async fn have(
 fn whole(reference: &str) -> String {
     let last = reference.rsplit('/').next().unwrap_or(reference);
     if last.contains([':', '@']) { reference.to_owned() } else { format!("{reference}:latest") }
+}
+
+/// With all that a name may leave out.
+fn full(reference: &str) -> String {
+    let whole = whole(reference);
+    match registry_of(reference) {
+        HUB if !whole.contains('/') => format!("{HUB}/library/{whole}"),
+        HUB if !whole.starts_with(HUB) => format!("{HUB}/{whole}"),
+        _ => whole,
+    }
 }
 
 fn not_pulled(reference: &str, error: &bollard::errors::Error) -> String {
@@ -137,7 +158,7 @@ fn of(reference: &str, found: &ImageInspect) -> Image {
     let env = found.config.iter().flat_map(|config| config.env.iter().flatten());
     Image {
         // What was never in a registry has no manifest: its own digest names it as well.
-        used: ImageUsed { reference: reference.to_owned(), digest: digest.or_else(|| Some(id.clone()).filter(|id| !id.is_empty())) },
+        used: ImageRecord { reference: full(reference), digest: digest.unwrap_or_else(|| id.clone()) },
         architecture: found.architecture.clone().unwrap_or_default(),
         env: env.filter_map(|pair| pair.split_once('=')).map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         id: if id.is_empty() { whole(reference) } else { id },
@@ -154,6 +175,18 @@ mod tests {
             [("busybox", "busybox:latest"), ("localhost:5000/a", "localhost:5000/a:latest"), ("a/b:1", "a/b:1"), ("a@sha256:0f", "a@sha256:0f")]
         {
             assert_eq!(whole(reference), meant);
+        }
+    }
+
+    #[test]
+    fn a_record_says_all_of_a_name() {
+        for (reference, all) in [
+            ("busybox", "docker.io/library/busybox:latest"),
+            ("a/b:1", "docker.io/a/b:1"),
+            ("docker.io/library/a:1", "docker.io/library/a:1"),
+            ("localhost:5000/a", "localhost:5000/a:latest"),
+        ] {
+            assert_eq!(full(reference), all);
         }
     }
 

@@ -19,12 +19,14 @@ mod words;
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::supervisor::desk::Desk;
-use super::supervisor::request::Way;
-use super::{Executor, Standing, Watcher};
+use super::supervisor::desk::{Asked, Desk};
+use super::supervisor::request::Home;
+use super::{Choice, Executor, Standing, Watcher, Way};
+use crate::adapters::sandbox::Isolation;
 use crate::adapters::workspace::Store;
 use crate::model::id::{NodeId, RunId};
 use crate::model::invocation::{InvocationResult, InvocationSpec};
@@ -84,6 +86,11 @@ impl ContainerExecutor {
         self
     }
 
+    /// What nobody can have here.
+    pub(super) fn refuse(&self, why: &str) -> InvocationResult {
+        self.desk.lost(false, why)
+    }
+
     /// Goes on with what has outlived its supervisor, and removes from the engine what nobody can go on with. Answers how many invocations were removed.
     pub async fn tidy(&self) -> Result<usize, EngineError> {
         let silent = |error| EngineError::Silent { socket: self.setup.engine.socket.clone(), why: words::why(&error) };
@@ -110,12 +117,19 @@ impl Executor for ContainerExecutor {
         let Some(image) = &spec.image else {
             let reason = "it has no `image`, and --executor container runs steps in images only: add `image: …` to it, or leave the option out";
             let outcome = Outcome::Failed { exit: Exit::None, reason: reason.to_owned() };
-            return InvocationResult { outcome, ..self.desk.lost(false, "") };
+            return self.desk.without(outcome, false);
         };
         let credentials = credentials::find(image, |name| std::env::var_os(name));
-        let setup = Setup { credentials, ..self.setup.clone() };
+        let home = Home::Container(Box::new(Setup { credentials, ..self.setup.clone() }));
         let (run, node, attempt) = (spec.run.clone(), spec.node.clone(), spec.attempt);
-        let result = self.desk.invoke(spec, Way::Container(setup), false, log, watcher).await;
+        let place = self.desk.place(&run, &node, attempt);
+        let lock = match self.desk.admit(&place) {
+            Ok(lock) => lock,
+            Err(refused) => return refused,
+        };
+        let way = Way::of(Choice::Container, true, Isolation::Full);
+        let asked = Asked { spec, home, way, said: 0, took: Duration::ZERO, for_followers: false, warm: false };
+        let result = self.desk.invoke(place, lock, asked, log, watcher).await;
         self.clear(&run, &node, attempt, &result).await;
         result
     }

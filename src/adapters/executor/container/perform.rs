@@ -138,7 +138,7 @@ impl Stay<'_> {
         self.work.record.unheld = limits::unheld(limits, false, &self.work.record.isolation);
 
         let quota = Quota { bytes: spec.resources.disk.unwrap_or(DISK), files: spec.limits.files };
-        let mut disk = disk::Watch::new(self.surroundings.places.upper.clone(), quota);
+        let mut disk = disk::Watch::new(vec![self.surroundings.places.upper.clone()], quota);
         let mut running = Running { docker: self.docker, name: self.name, output, skip: 0, init: self.init };
         let mut course = running.until_the_end(self.work.log, self.work.followers, patience, &mut disk).await.map_err(infrastructure)?;
         self.work.record.phases.run_us = micros(begun);
@@ -251,7 +251,7 @@ impl Stay<'_> {
             _ if let Some(outcome) = self.never_ran(code) => Some(outcome),
             _ => {
                 let exceeded = limits::exceeded(out_of_memory.then_some(Exceeded::Memory), exit, &limits, *quota);
-                let reason = exceeded.unwrap_or_else(|| hints::why_in_image(code, self.work.log.tail(), &limits));
+                let reason = exceeded.unwrap_or_else(|| hints::why_in_container(code, self.work.log.tail(), &limits, &self.image.used.reference));
                 Some(Outcome::Failed { exit, reason })
             }
         }

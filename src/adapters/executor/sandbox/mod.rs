@@ -1,23 +1,32 @@
 //! Invocations in the local sandbox (`adapters/sandbox`), each owned by a supervisor (`supervisor/`).
 
+mod attended;
+mod image;
 mod supervisor;
 mod surroundings;
 mod watch;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
-use super::supervisor::desk::Desk;
-use super::supervisor::request::Way;
-use super::{Executor, Standing, Watcher};
+use super::supervisor::desk::{Asked, Desk};
+use super::supervisor::infrastructure;
+use super::supervisor::place::Place;
+use super::supervisor::request::Home;
+use super::{Choice, Executor, Standing, Watcher, Way};
+use crate::adapters::image::{Image, Images, PullPolicy};
 use crate::adapters::sandbox::{self, Isolation};
 use crate::adapters::workspace::Store;
 use crate::model::id::{NodeId, RunId};
 use crate::model::invocation::{InvocationResult, InvocationSpec};
 use crate::model::limits::Network;
 
+use image::Obtained;
+
+pub use attended::{Attended, Whence};
 pub(super) use supervisor::perform;
 pub(super) use surroundings::{DISK, INNER, Places, TMP, WORKSPACE, limits_of, told};
 
@@ -28,6 +37,8 @@ pub(super) struct Setup {
     pub(super) host_tools: Vec<PathBuf>,
     /// Protections without which the step must not begin.
     required: Vec<String>,
+    /// The image that it runs in, which is there.
+    image: Option<Image>,
 }
 
 impl Setup {
@@ -42,14 +53,44 @@ impl Setup {
 #[derive(Debug)]
 pub struct SandboxExecutor {
     desk: Desk,
+    state: PathBuf,
+    store: Store,
+    /// Without an image: that is the step's.
     setup: Setup,
+    choice: Choice,
+    pull: PullPolicy,
+    /// Bytes of images that are kept.
+    keep_images: u64,
+    /// Opened when the first step wants one.
+    images: OnceLock<Images>,
 }
 
 impl SandboxExecutor {
     /// `state`: the state folder, which `store` is in.
     pub fn new(state: &Path, store: Store, host_tools: Vec<PathBuf>, isolation: Isolation) -> Self {
-        let setup = Setup { isolation, host_tools, required: Vec::new() };
-        Self { desk: Desk::new(state, store, setup.name()), setup }
+        let setup = Setup { isolation, host_tools, required: Vec::new(), image: None };
+        Self {
+            desk: Desk::new(state, store.clone(), setup.name()),
+            state: state.to_owned(),
+            store,
+            setup,
+            choice: Choice::Sandbox,
+            pull: PullPolicy::Missing,
+            keep_images: u64::MAX,
+            images: OnceLock::new(),
+        }
+    }
+
+    /// By which word it came to this executor, for the record.
+    #[must_use]
+    pub fn chosen(self, choice: Choice) -> Self {
+        Self { choice, ..self }
+    }
+
+    /// `keep`: bytes of images that are kept when another one was pulled.
+    #[must_use]
+    pub fn pulling(self, pull: PullPolicy, keep: u64) -> Self {
+        Self { pull, keep_images: keep, ..self }
     }
 
     /// Protections, by their names in a record (or `cgroup`), without which no step begins.
@@ -62,13 +103,46 @@ impl SandboxExecutor {
     pub fn isolation(&self) -> Isolation {
         self.setup.isolation
     }
+
+    /// Runs what has run before once more, outside of its run: its record is kept under another name, and it ends when nobody follows it any more.
+    pub async fn invoke_aside(&self, name: &RunId, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
+        let place = self.desk.place(name, &spec.node, spec.attempt);
+        let result = self.invoke_at(place.clone(), spec, log, watcher, true).await;
+        // What can not be removed now is swept later.
+        let _ = place.remove();
+        result
+    }
+
+    async fn invoke_at(&self, place: Place, spec: InvocationSpec, log: &Path, mut watcher: Watcher, for_followers: bool) -> InvocationResult {
+        let lock = match self.desk.admit(&place) {
+            Ok(lock) => lock,
+            Err(refused) => return refused,
+        };
+        let way = Way::of(self.choice, spec.image.is_some(), self.setup.isolation);
+        let Obtained { image, said, took } = match self.obtain(&spec, log, &mut watcher).await {
+            Ok(obtained) => obtained,
+            Err((outcome, said)) => {
+                let mut result = self.desk.without(outcome, false);
+                (result.record.chosen, result.record.log_bytes) = (Some(way.to_string()), said);
+                // Best effort: whoever asks again is told that it did not begin.
+                let _ = place.keep(&result);
+                return result;
+            }
+        };
+        let (image, lease) = image.unzip();
+        let Setup { isolation, host_tools, .. } = &self.setup;
+        let warm = sandbox::is_warm() && *isolation == Isolation::Full && spec.network != Network::Open && host_tools.is_empty();
+        let home = Home::Sandbox(Box::new(Setup { image, ..self.setup.clone() }));
+        let result = self.desk.invoke(place, lock, Asked { spec, home, way, said, took, for_followers, warm }, log, watcher).await;
+        drop(lease);
+        result
+    }
 }
 
 impl Executor for SandboxExecutor {
     async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
-        let Setup { isolation, host_tools, .. } = &self.setup;
-        let warm = sandbox::is_warm() && *isolation == Isolation::Full && spec.network != Network::Open && host_tools.is_empty();
-        self.desk.invoke(spec, Way::Sandbox(self.setup.clone()), warm, log, watcher).await
+        let place = self.desk.place(&spec.run, &spec.node, spec.attempt);
+        self.invoke_at(place, spec, log, watcher, false).await
     }
     async fn resume(&self, run: &RunId, node: &NodeId, attempt: u32, log: &Path, watcher: Watcher) -> InvocationResult {
         self.desk.resume(run, node, attempt, log, watcher).await

@@ -18,10 +18,11 @@ use super::Setup;
 use super::surroundings::{self, Surroundings};
 use super::watch::{self, Course};
 use crate::adapters::executor::proxy::Proxy;
+use crate::adapters::image::Image;
 use crate::adapters::sandbox::{self, SandboxError, Standing, Waiting};
 use crate::adapters::workspace::{Scratch, Store, WorkspaceError};
 use crate::model::egress::Policy;
-use crate::model::invocation::{Discarded, InvocationSpec};
+use crate::model::invocation::{Discarded, ImageRecord, InvocationSpec};
 use crate::model::outcome::{Exit, Outcome};
 
 /// Runs the step, to its end.
@@ -33,15 +34,19 @@ pub(in super::super) fn perform(work: Work<'_>, setup: &Setup, waiting: Option<W
 fn try_to(work: Work<'_>, setup: &Setup, waiting: Option<Waiting>) -> Result<Outcome, Outcome> {
     let Work { place, lock, request, store, followers, log, record, collected } = work;
     let Request { spec, asked_us, .. } = request;
-    let Setup { isolation, host_tools, required } = setup;
-    if spec.image.is_some() {
-        return Err(infrastructure("a step in a container image is not supported yet by the sandbox: leave `image` out"));
-    }
-    let patience = Patience { deadline: Instant::now().checked_add(spec.timeout), grace: spec.grace };
-    let surroundings = Surroundings::make(store, &request.scratch, spec, host_tools, *isolation, required).map_err(infrastructure)?;
+    let Setup { isolation, host_tools, required, image } = setup;
+    // As long as this is held, nobody removes the image.
+    let _lease = image.as_ref().map(Image::lease).transpose().map_err(infrastructure)?;
+    let patience = Patience { deadline: Instant::now().checked_add(spec.timeout.saturating_sub(request.took)), grace: spec.grace };
+    let surroundings = Surroundings::make(store, &request.scratch, spec, image.as_ref(), host_tools, *isolation, required).map_err(infrastructure)?;
     record.phases.workspace_us = sandbox::monotonic_us().saturating_sub(*asked_us);
 
+    record.image = image.as_ref().map(|image| ImageRecord { reference: image.reference.clone(), digest: image.digest.clone() });
+
     let not_made = |error| match error {
+        SandboxError::Program(why) if let Some(image) = image => {
+            Outcome::Failed { exit: Exit::None, reason: hints::no_shell(&image.reference, &why) }
+        }
         SandboxError::Program(why) => Outcome::Failed { exit: Exit::None, reason: why },
         other => infrastructure(other),
     };
@@ -57,7 +62,7 @@ fn try_to(work: Work<'_>, setup: &Setup, waiting: Option<Waiting>) -> Result<Out
         Ok(())
     };
     let quota = Quota { bytes: spec.resources.disk.unwrap_or(surroundings::DISK), files: spec.limits.files };
-    let mut disk = disk::Watch::new(surroundings.places.upper.clone(), quota);
+    let mut disk = disk::Watch::new(surroundings.written(), quota);
     let Course { stopped, standing, ended } = watch::until_the_end(&mut cell, log, followers, patience, &mut disk, begun).map_err(|error| {
         record.started = matches!(error, SandboxError::Killed);
         not_made(error)
@@ -89,7 +94,7 @@ fn try_to(work: Work<'_>, setup: &Setup, waiting: Option<Waiting>) -> Result<Out
         (_, Exit::Code(0)) => None,
         (_, exit) if let Some(reason) = limits::exceeded(ended.exceeded, exit, limits, quota) => Some(Outcome::Failed { exit, reason }),
         _ if !ended.is_known => Some(infrastructure("the sandbox was killed from outside; is the machine out of memory?")),
-        (_, exit) => Some(Outcome::Failed { exit, reason: hints::why(exit, log.tail(), host_tools, &request.host_path) }),
+        (_, exit) => Some(Outcome::Failed { exit, reason: why(exit, log.tail(), setup, &request.host_path) }),
     };
     let (outcome, found, discarded) = put_away(store, spec, surroundings, wrong);
     *collected = found;
@@ -98,6 +103,13 @@ fn try_to(work: Work<'_>, setup: &Setup, waiting: Option<Waiting>) -> Result<Out
     collected.rubbish = Some(scratch);
     record.phases.collect_us = u64::try_from(collecting.elapsed().as_micros()).unwrap_or(u64::MAX);
     Ok(outcome)
+}
+
+fn why(exit: Exit, tail: &[u8], setup: &Setup, host_path: &str) -> String {
+    match &setup.image {
+        Some(image) => hints::why_in_image(exit, tail, &image.reference),
+        None => hints::why(exit, tail, &setup.host_tools, host_path),
+    }
 }
 
 /// Takes what the step leaves, unless something was wrong with it, and removes the rest.

@@ -5,8 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::adapters::egress;
-use crate::adapters::sandbox::{self, Bind, INNER_HOME, Isolation, Limits, Overlay, SandboxSpec, TOOL_PATH, program_file};
-use crate::adapters::workspace::{Scratch, Store, WorkspaceError};
+use crate::adapters::image::Image;
+use crate::adapters::sandbox::{self, Bind, INNER_HOME, ImageRoot, Isolation, Limits, Overlay, SandboxSpec, TOOL_PATH, program_file};
+use crate::adapters::workspace::{Removed, Scratch, Store, WorkspaceError, count};
 use crate::model::egress::Policy;
 use crate::model::invocation::{Discarded, InvocationSpec};
 use crate::model::limits::{Network, Resources};
@@ -38,6 +39,7 @@ impl Surroundings {
         store: &Store,
         name: &str,
         spec: &InvocationSpec,
+        image: Option<&Image>,
         host_tools: &[PathBuf],
         isolation: Isolation,
         required: &[String],
@@ -46,6 +48,9 @@ impl Surroundings {
         let tree = scratch.folder(store, "tree")?;
         let answers = scratch.folder(store, "answers")?;
         let _ = (scratch.folder(store, "tree/upper")?, scratch.folder(store, "tree/work")?);
+        let root = image.map(|image| root(store, &scratch, image)).transpose()?;
+        // An image has its own, for another system perhaps.
+        let host_tools = if image.is_some() { &[] } else { host_tools };
         let script = scratch.path().join("script");
         fs::write(&script, &spec.script).map_err(|error| WorkspaceError::File { path: script.clone(), why: error.to_string() })?;
         for name in ["values", "summary", "findings"] {
@@ -78,7 +83,8 @@ impl Surroundings {
         let sandbox = SandboxSpec {
             isolation,
             argv: vec!["/bin/sh".to_owned(), "-eu".to_owned(), seen.script.display().to_string()],
-            env: environment(spec, host_tools, &seen, filtered && isolation == Isolation::Full),
+            env: environment(spec, image, host_tools, &seen, filtered && isolation == Isolation::Full),
+            root,
             cwd: WORKSPACE.into(),
             hostname: "tidegate".to_owned(),
             overlay: Some(overlay),
@@ -94,10 +100,28 @@ impl Surroundings {
         Ok(Self { sandbox, places, scratch })
     }
 
-    /// Removes what the step wrote and was not taken, and says how much that was. The rest goes with the scratch space.
+    /// Another file for the step to see, and to run instead of its script.
+    pub(super) fn run_instead(&mut self, text: &str, arguments: &[&str]) -> Result<(), WorkspaceError> {
+        let (source, target) = (self.scratch.path().join("instead"), Path::new(INNER).join("shell"));
+        fs::write(&source, text).map_err(|error| WorkspaceError::File { path: source.clone(), why: error.to_string() })?;
+        self.sandbox.argv = ["/bin/sh", &target.display().to_string()].into_iter().chain(arguments.iter().copied()).map(str::to_owned).collect();
+        self.sandbox.read_only.push(Bind { source, target });
+        Ok(())
+    }
+
+    /// Where what it writes ends up on disk.
+    pub(super) fn written(&self) -> Vec<PathBuf> {
+        std::iter::once(&self.places.upper).chain(self.sandbox.root.as_ref().map(|root| &root.upper)).cloned().collect()
+    }
+
+    /// Says how much of what the step wrote was not taken, and lets go of the scratch space: with that it is all removed, once nobody waits for it.
     pub(super) fn discard(self, taken: Discarded) -> Result<(Discarded, Scratch), WorkspaceError> {
-        let written = crate::adapters::workspace::remove(&self.places.upper)
-            .map_err(|error| WorkspaceError::File { path: self.places.upper.clone(), why: error.to_string() })?;
+        let mut written = Removed::default();
+        for folder in self.written() {
+            let counted = count(&folder).map_err(|error| WorkspaceError::File { path: folder.clone(), why: error.to_string() })?;
+            written.files += counted.files;
+            written.bytes += counted.bytes;
+        }
         // Without isolation the layers were copied there too: what the step itself wrote is not known.
         let known = self.sandbox.isolation == Isolation::Full;
         let discarded = if known {
@@ -107,6 +131,14 @@ impl Surroundings {
         };
         Ok((discarded, self.scratch))
     }
+}
+
+/// An image's layers, and an empty one for what is written outside of the workspace.
+fn root(store: &Store, scratch: &Scratch, image: &Image) -> Result<ImageRoot, WorkspaceError> {
+    let _ = scratch.folder(store, "root")?;
+    let (upper, work) = (scratch.folder(store, "root/upper")?, scratch.folder(store, "root/work")?);
+    let home = image.user.home.as_ref().map(PathBuf::from);
+    Ok(ImageRoot { folder: image.folder.clone(), lower: image.layers.clone(), upper, work, uid: image.user.uid, gid: image.user.gid, home })
 }
 
 /// What a step may take where it does not say, so that none takes the whole machine.
@@ -164,10 +196,10 @@ impl Seen {
 }
 
 /// All of it: what the step declares, and what it is told. Nothing of tidegate's own environment.
-fn environment(spec: &InvocationSpec, host_tools: &[PathBuf], seen: &Seen, proxied: bool) -> BTreeMap<String, String> {
+fn environment(spec: &InvocationSpec, image: Option<&Image>, host_tools: &[PathBuf], seen: &Seen, proxied: bool) -> BTreeMap<String, String> {
     let tools = host_tools.iter().map(|folder| Some(folder.join("bin")).filter(|bin| bin.is_dir()).unwrap_or_else(|| folder.clone()));
     let mut path: Vec<String> = tools.chain(seen.programs.iter().cloned()).map(|folder| folder.display().to_string()).collect();
-    path.push(TOOL_PATH.to_owned());
+    path.push(image.and_then(|image| image.env.get("PATH").cloned()).unwrap_or_else(|| TOOL_PATH.to_owned()));
     let mut env: BTreeMap<String, String> = [
         ("CI", "true".to_owned()),
         ("HOME", seen.home.display().to_string()),
@@ -178,6 +210,10 @@ fn environment(spec: &InvocationSpec, host_tools: &[PathBuf], seen: &Seen, proxi
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into();
+    if let Some(image) = image {
+        env.extend(image.user.home.clone().map(|home| ("HOME".to_owned(), home)));
+        env.extend(image.env.iter().filter(|(name, _)| *name != "PATH").map(|(name, value)| (name.clone(), value.clone())));
+    }
     env.extend(proxied.then(egress::environment).into_iter().flatten());
     env.extend(spec.env.clone());
     // What a step says about itself can not replace what is true.

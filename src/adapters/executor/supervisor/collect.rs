@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::super::sandbox::Places;
 use super::merged::{Found, Merged};
 use super::values;
+use super::verify::{artifact_line, file_line, folder_line, link_line};
 use crate::adapters::workspace::{Scratch, Store, WorkspaceError};
 use crate::model::artifact::{Artifact, ArtifactKind};
 use crate::model::id::Digest;
@@ -63,8 +64,7 @@ pub(in super::super) fn all(store: &Store, spec: &InvocationSpec, places: &Place
     let mut whole = Sha256::new();
     for declared in &spec.outputs {
         let (artifact, executable) = collection.output(declared)?;
-        // All that makes a layer what it is: a program is not the same text as a file, nor a folder a file that says what the folder's listing says.
-        whole.update(format!("{:?} {executable} {:?} {}\n", artifact.kind, artifact.path, artifact.digest));
+        whole.update(artifact_line(&artifact, executable));
         artifacts.push(artifact);
     }
     let layer = store.keep_layer(&collection.layer, &Digest::from_sha256(whole.finalize().into()))?;
@@ -168,12 +168,12 @@ impl Collection<'_> {
                 Found::Nothing => continue,
                 Found::Folder => {
                     size += self.folder(output, &inner, listing)?;
-                    format!("folder {inner:?}\n")
+                    folder_line(&inner)
                 }
                 Found::File { at, meta, own } => {
                     size += meta.len();
                     let (digest, executable) = self.file(&path, &at, &meta, own)?;
-                    format!("file {inner:?} {executable} {digest}\n")
+                    file_line(&inner, executable, &digest)
                 }
                 Found::Link { to } => {
                     if !stays_inside(below, &to) {
@@ -183,7 +183,7 @@ impl Collection<'_> {
                     if fs::symlink_metadata(&link).is_err() {
                         symlink(&to, link).map_err(ours)?;
                     }
-                    format!("link {inner:?} {to:?}\n")
+                    link_line(&inner, &to)
                 }
                 Found::Special { what } => return Err(NotCollected::Step(format!("has {what} in it: {}", shown(&inner)))),
             };

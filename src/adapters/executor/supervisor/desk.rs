@@ -5,19 +5,36 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::super::{Standing, Watcher};
+use super::super::{Standing, Watcher, Way};
 use super::follow::{self, Tail};
 use super::infrastructure;
 use super::place::{self, Known, Place};
-use super::request::{Request, Way};
+use super::request::{Home, Request};
 use crate::adapters::sandbox;
 use crate::adapters::workspace::Store;
 use crate::model::id::{NodeId, RunId};
 use crate::model::invocation::{InvocationRecord, InvocationResult, InvocationSpec};
+use crate::model::outcome::Outcome;
 
 /// As many are tried for one invocation, each taking over from the one before.
 const SUPERVISORS: usize = 5;
+
+/// What goes to a supervisor beside places.
+pub(in super::super) struct Asked {
+    pub(in super::super) spec: InvocationSpec,
+    pub(in super::super) home: Home,
+    pub(in super::super) way: Way,
+    /// Bytes that are in the log already.
+    pub(in super::super) said: u64,
+    /// How much of its time is over.
+    pub(in super::super) took: Duration,
+    /// Ends when nobody follows it any more.
+    pub(in super::super) for_followers: bool,
+    /// A sandbox that waits will do.
+    pub(in super::super) warm: bool,
+}
 
 #[derive(Debug)]
 pub(in super::super) struct Desk {
@@ -37,21 +54,23 @@ impl Desk {
         Place::of(&self.state, run, node, attempt)
     }
 
-    /// `warm`: a sandbox that waits will do.
-    pub(in super::super) async fn invoke(&self, spec: InvocationSpec, way: Way, warm: bool, log: &Path, watcher: Watcher) -> InvocationResult {
-        let place = self.place(&spec.run, &spec.node, spec.attempt);
-        let lock = match place.make() {
-            Ok(lock) => lock,
+    /// `Err` where it must not be begun.
+    pub(in super::super) fn admit(&self, place: &Place) -> Result<File, InvocationResult> {
+        place.make().map_err(|error| {
             // It was begun before: it is not begun again.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return self.lost(true, "there is a record of it already"),
-            Err(error) => return self.lost(false, format!("its record {} can not be made: {error}", place.path().display())),
-        };
-        let scratch = self.store.fresh_name();
-        match self.ask(&place, lock, spec, way, warm, &scratch, log) {
+            let again = error.kind() == io::ErrorKind::AlreadyExists;
+            let why = format!("its record {} can not be made: {error}", place.path().display());
+            if again { self.lost(true, "there is a record of it already") } else { self.lost(false, why) }
+        })
+    }
+
+    pub(in super::super) async fn invoke(&self, place: Place, lock: File, asked: Asked, log: &Path, watcher: Watcher) -> InvocationResult {
+        let (scratch, said) = (self.store.fresh_name(), asked.said);
+        match self.ask(&place, lock, asked, &scratch, log) {
             Ok(control) => {
-                let result = self.follow(&place, control, log, watcher).await;
+                let result = self.follow(&place, control, log, said, watcher).await;
                 // A supervisor that was killed can not; every other removes it itself.
-                if let crate::model::outcome::Outcome::Infrastructure { .. } = result.outcome {
+                if let Outcome::Infrastructure { .. } = result.outcome {
                     let store = self.store.clone();
                     let _ = tokio::task::spawn_blocking(move || store.take_away(&scratch)).await;
                 }
@@ -71,7 +90,7 @@ impl Desk {
             Known::Ended(result) => *result,
             Known::Lost { started } => self.lost(started, "nobody was left to say how it ended"),
             Known::Living => match place.connect() {
-                Ok(control) => self.follow(&place, control, log, watcher).await,
+                Ok(control) => self.follow(&place, control, log, 0, watcher).await,
                 // It has ended between the two.
                 Err(_) => self.outcome_of(&place),
             },
@@ -100,15 +119,17 @@ impl Desk {
     }
 
     /// Lets a supervisor be born, and asks it. From here on the invocation is its own.
-    #[expect(clippy::too_many_arguments, reason = "each is another one's to know")]
-    fn ask(&self, place: &Place, lock: File, spec: InvocationSpec, way: Way, warm: bool, scratch_name: &str, log: &Path) -> io::Result<UnixStream> {
+    fn ask(&self, place: &Place, lock: File, asked: Asked, scratch_name: &str, log: &Path) -> io::Result<UnixStream> {
         let asked_us = sandbox::monotonic_us();
         let (own, scratch) = self.store.own();
         let scratch = scratch.ok_or_else(|| io::Error::other("the scratch folder is closed"))?;
         let request = Request {
             asked_us,
-            spec,
-            way,
+            spec: asked.spec,
+            home: asked.home,
+            chosen: asked.way.to_string(),
+            said: asked.said,
+            took: asked.took,
             host_path: std::env::var_os("PATH").map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
             state: self.state.clone(),
             own: own.to_owned(),
@@ -116,18 +137,19 @@ impl Desk {
             owner: sandbox::outer_uid(),
             place: place.path().to_owned(),
             log: log.to_owned(),
+            for_followers: asked.for_followers,
         };
         let (control, far) = UnixStream::pair()?;
-        sandbox::supervisor(&[far.as_fd(), lock.as_fd(), scratch], warm)?;
+        sandbox::supervisor(&[far.as_fd(), lock.as_fd(), scratch], asked.warm)?;
         drop(far);
         sandbox::write_message(&control, &request)?;
         Ok(control)
     }
 
     /// To its end, also when another supervisor has to see to that.
-    async fn follow(&self, place: &Place, mut control: UnixStream, log: &Path, watcher: Watcher) -> InvocationResult {
+    async fn follow(&self, place: &Place, mut control: UnixStream, log: &Path, said: u64, watcher: Watcher) -> InvocationResult {
         let Watcher { log: mut sink, cancel } = watcher;
-        let mut tail = Tail::default();
+        let mut tail = Tail::after(said);
         for _ in 0..SUPERVISORS {
             if let Err(error) = follow::until_the_end(control, log, &mut tail, &mut *sink, cancel.clone()).await {
                 return self.lost(true, format!("it could not be followed: {error}"));
@@ -172,8 +194,13 @@ impl Desk {
     }
 
     pub(in super::super) fn lost(&self, started: bool, why: impl ToString) -> InvocationResult {
+        self.without(infrastructure(why), started)
+    }
+
+    /// What came of one of which nobody has written it down.
+    pub(in super::super) fn without(&self, outcome: Outcome, started: bool) -> InvocationResult {
         InvocationResult {
-            outcome: infrastructure(why),
+            outcome,
             record: InvocationRecord { executor: self.name.to_owned(), started, ..InvocationRecord::default() },
             artifacts: Vec::new(),
             values: std::collections::BTreeMap::new(),

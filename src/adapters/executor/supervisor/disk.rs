@@ -30,14 +30,14 @@ pub(in super::super) enum Excess {
 
 #[derive(Debug)]
 pub(in super::super) struct Watch {
-    folder: PathBuf,
+    folders: Vec<PathBuf>,
     quota: Quota,
     pub(in super::super) next: Instant,
 }
 
 impl Watch {
-    pub(in super::super) fn new(folder: PathBuf, quota: Quota) -> Self {
-        Self { folder, quota, next: Instant::now() + LEAST }
+    pub(in super::super) fn new(folders: Vec<PathBuf>, quota: Quota) -> Self {
+        Self { folders, quota, next: Instant::now() + LEAST }
     }
 
     /// Looks, when it is time to.
@@ -55,8 +55,11 @@ impl Watch {
     /// Looks at once.
     pub(in super::super) fn measure(&self) -> Option<Excess> {
         let mut left = self.quota;
-        let folder = openat(CWD, &self.folder, OFlags::RDONLY | FOLDER, Mode::empty()).ok()?;
-        measure(&folder, &mut left, 0).err()
+        let mut look = |folder: &PathBuf| {
+            let Ok(folder) = openat(CWD, folder, OFlags::RDONLY | FOLDER, Mode::empty()) else { return Ok(()) };
+            measure(&folder, &mut left, 0)
+        };
+        self.folders.iter().try_for_each(&mut look).err()
     }
 }
 
@@ -76,8 +79,8 @@ fn measure(folder: &OwnedFd, left: &mut Quota, depth: usize) -> Result<(), Exces
         left.files = left.files.checked_sub(1).ok_or(Excess::Files)?;
         let is_folder = FileType::from_raw_mode(meta.st_mode).is_dir();
         // A file with several names is one: its blocks are shared out among them.
-        let names = if is_folder { 1 } else { u64::try_from(meta.st_nlink).unwrap_or(1).max(1) };
-        left.bytes = left.bytes.checked_sub(u64::try_from(meta.st_blocks).unwrap_or(0) * 512 / names).ok_or(Excess::Bytes)?;
+        let names = if is_folder { 1 } else { i64::try_from(meta.st_nlink).unwrap_or(1).max(1) };
+        left.bytes = left.bytes.checked_sub(u64::try_from(meta.st_blocks * 512 / names).unwrap_or(0)).ok_or(Excess::Bytes)?;
         if is_folder && let Some(below) = Entered::new(folder, name) {
             if depth == DEPTH {
                 return Err(Excess::Depth);
@@ -139,7 +142,7 @@ mod tests {
     #[test]
     fn bytes_and_files_are_counted_and_holes_are_not() {
         let folder = tempfile::tempdir().unwrap();
-        let watch = |bytes, files| Watch::new(folder.path().to_owned(), Quota { bytes, files }).measure();
+        let watch = |bytes, files| Watch::new(vec![folder.path().to_owned()], Quota { bytes, files }).measure();
         fs::create_dir(folder.path().join("below")).unwrap();
         fs::write(folder.path().join("below/full"), vec![1; 1 << 20]).unwrap();
         fs::File::create(folder.path().join("below/hole")).unwrap().set_len(1 << 40).unwrap();
@@ -152,7 +155,7 @@ mod tests {
     #[test]
     fn what_is_closed_or_far_down_is_seen_and_a_closed_folder_stays_closed() {
         let folder = tempfile::tempdir().unwrap();
-        let watch = |bytes, files| Watch::new(folder.path().to_owned(), Quota { bytes, files }).measure();
+        let watch = |bytes, files| Watch::new(vec![folder.path().to_owned()], Quota { bytes, files }).measure();
         let closed = folder.path().join("closed");
         fs::create_dir(&closed).unwrap();
         fs::write(closed.join("full"), vec![1; 1 << 20]).unwrap();

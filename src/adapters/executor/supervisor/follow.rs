@@ -1,7 +1,7 @@
 //! Tidegate's side of an invocation: it follows the log, passes on the wish that it ends, and reads what came of it. It owns nothing of it.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -50,15 +50,21 @@ pub(super) async fn until_the_end(
 #[derive(Default)]
 pub(super) struct Tail {
     file: Option<File>,
+    /// What is before it has been passed on.
+    said: u64,
     buffer: Vec<u8>,
 }
 
 impl Tail {
+    pub(super) fn after(said: u64) -> Self {
+        Self { said, ..Self::default() }
+    }
+
     /// What can not be read is not shown; it is in the file.
     fn pass_on(&mut self, path: &Path, sink: &mut dyn LogSink) {
         if self.file.is_none() {
-            self.file = File::open(path).ok();
-            self.buffer.resize(1 << 16, 0);
+            self.file = File::open(path).ok().filter(|mut file| file.seek(SeekFrom::Start(self.said)).is_ok());
+            self.buffer.resize(1 << 18, 0);
         }
         let Some(file) = &mut self.file else { return };
         while let Ok(length) = file.read(&mut self.buffer)

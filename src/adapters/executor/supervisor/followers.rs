@@ -1,5 +1,6 @@
 //! Who follows an invocation from outside: the tidegate that asked for it, and any that comes later. A byte to them means that there is something new in the
-//! log, the socket's end that the supervisor has ended; a byte from them that it shall stop. None of them is needed.
+//! log, the socket's end that the supervisor has ended; a byte from them that it shall stop. None of them is needed, unless it is
+//! done for them alone.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -11,13 +12,15 @@ const LIMIT: usize = 16;
 pub(in super::super) struct Followers {
     door: UnixListener,
     streams: Vec<UnixStream>,
+    /// Without them it is in vain.
+    needed: bool,
 }
 
 impl Followers {
-    pub(in super::super) fn new(first: UnixStream, door: UnixListener) -> io::Result<Self> {
+    pub(in super::super) fn new(first: UnixStream, door: UnixListener, needed: bool) -> io::Result<Self> {
         door.set_nonblocking(true)?;
         first.set_nonblocking(true)?;
-        Ok(Self { door, streams: vec![first] })
+        Ok(Self { door, streams: vec![first], needed })
     }
 
     /// Readable when there is something to `hear`.
@@ -49,6 +52,6 @@ impl Followers {
             }
             Err(error) => matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
         });
-        stop
+        stop || (self.needed && self.streams.is_empty())
     }
 }

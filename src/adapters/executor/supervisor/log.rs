@@ -31,13 +31,16 @@ pub(in super::super) struct Kept {
 const TAIL: usize = 4096;
 
 impl Log {
-    /// `again`: what is there will be said once more, so it makes room. Otherwise what was said is never overwritten.
-    pub(in super::super) fn make(path: &Path, limit: u64, again: bool) -> io::Result<Self> {
-        let file = File::options().create(true).append(true).open(path)?;
-        if again {
-            file.set_len(0)?;
-        }
-        Ok(Self::of(file, path.parent().unwrap_or(Path::new("/")), limit))
+    /// `said`: bytes that were written to it before, which stay there and count.
+    pub(in super::super) fn make(path: &Path, limit: u64, said: u64) -> io::Result<Self> {
+        // What was said is never overwritten.
+        let file = File::options().create(true).append(true).read(true).open(path)?;
+        let mut before = Vec::new();
+        io::Read::read_to_end(&mut io::Read::take(&file, said), &mut before)?;
+        let mut log = Self::of(file, path.parent().unwrap_or(Path::new("/")), limit.max(said));
+        log.digest.update(&before);
+        log.kept = before.len() as u64;
+        Ok(log)
     }
 
     fn of(file: File, folder: &Path, limit: u64) -> Self {
@@ -105,7 +108,7 @@ mod tests {
     fn every_byte_is_kept_or_counted_and_the_end_is_known() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let mut log = Log::make(&path, 10, false).unwrap();
+        let mut log = Log::make(&path, 10, 0).unwrap();
         log.write(b"12345678");
         log.write(b"9abcdef");
         log.write(b"the end");

@@ -22,6 +22,7 @@ mod merged;
 pub(super) mod place;
 pub(super) mod request;
 mod values;
+mod verify;
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -33,11 +34,13 @@ use crate::adapters::workspace::{Scratch, Store};
 use crate::model::invocation::{InvocationRecord, InvocationResult};
 use crate::model::outcome::Outcome;
 
+pub use verify::{Tampered, verify};
+
 use collect::Collected;
 use followers::Followers;
 use log::Log;
 use place::Place;
-use request::{Request, Way};
+use request::{Home, Request};
 
 /// All of a supervisor's life. Its descriptors: the socket to tidegate, the lock of the record, and that of tidegate's scratch folder. With a sandbox that waits,
 /// it has none to make.
@@ -46,13 +49,14 @@ pub fn supervise(descriptors: Vec<OwnedFd>, waiting: Option<Waiting>) -> ExitCod
     let control = UnixStream::from(control);
     let Ok(request) = sandbox::read_message::<Request>(&control) else { return ExitCode::FAILURE };
     let place = Place::at(request.place.clone());
-    let Ok(mut followers) = place.listen().and_then(|door| Followers::new(control, door)) else { return ExitCode::FAILURE };
+    let Ok(mut followers) = place.listen().and_then(|door| Followers::new(control, door, request.for_followers)) else { return ExitCode::FAILURE };
     let (result, rubbish) = run(&place, lock.as_fd(), &request, &mut followers, scratch, waiting);
     // Without a result the invocation is lost, which is what everybody then sees.
     let kept = place.keep(&result);
     // Only now: a closed socket and a free lock are the word that it is done.
     drop((followers, lock));
     // Nobody waits for this.
+    let kept = kept.and_then(|file| place.sync(&file));
     drop(rubbish);
     if kept.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -78,15 +82,20 @@ fn run(
     waiting: Option<Waiting>,
 ) -> (InvocationResult, Option<Scratch>) {
     let mut record =
-        InvocationRecord { executor: request.way.name().to_owned(), host_tools: request.way.host_tools(), ..InvocationRecord::default() };
+        InvocationRecord { executor: request.home.name().to_owned(), host_tools: request.home.host_tools(), ..InvocationRecord::default() };
+    record.chosen = Some(request.chosen.clone());
     let mut collected = Collected::default();
+    if request.home.says_it_again() {
+        // What can not make room is said twice.
+        let _ = std::fs::File::create(&request.log);
+    }
     let store = Store::join(&request.state, request.owner, request.own.clone(), scratch);
-    let outcome = match Log::make(&request.log, request.spec.limits.log, request.way.says_it_again()) {
+    let outcome = match Log::make(&request.log, request.spec.limits.log, request.said) {
         Ok(mut log) => {
             let work = Work { place, lock, request, store: &store, followers, log: &mut log, record: &mut record, collected: &mut collected };
-            let outcome = match &request.way {
-                Way::Sandbox(setup) => sandboxed::perform(work, setup, waiting),
-                Way::Container(setup) => container::perform(work, setup),
+            let outcome = match &request.home {
+                Home::Sandbox(setup) => sandboxed::perform(work, setup, waiting),
+                Home::Container(setup) => container::perform(work, setup),
             };
             let kept = log.finish();
             (record.log_bytes, record.log_dropped_bytes, record.log_digest) = (kept.bytes, kept.dropped, kept.digest);

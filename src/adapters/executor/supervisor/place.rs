@@ -4,7 +4,7 @@
 //! STATE/invocations/RUN/NODE.ATTEMPT/
 //!     lock      held by the supervisor and by the sandbox's helper. Free: nothing of the invocation lives any more. In it: which boot of the machine made it
 //!     started   there before the step's first process begins
-//!     result    what came of it, as JSON; under this name only when it is whole and on disk
+//!     result    what came of it, as JSON; under this name only when it is whole
 //!     plan      what a second supervisor needs to go on with what does not die with the first: a container. Nothing secret
 //!     socket    where a later tidegate follows it, or asks it to stop
 //! ```
@@ -12,7 +12,9 @@
 //!
 //! The mark is made before the step can begin, not after: a supervisor that is killed in between must not leave a step that had begun without it. It is not
 //! synced, as nothing that is killed can take it back. Only a machine that goes down can, and then what the record does not say is doubted: another boot
-//! than the lock's means that the step may have begun. A result is synced, with all folders above it that were made for it.
+//! than the lock's means that the step may have begun. A result is synced, with all folders above it that were made for it, when those who wait for it have
+//! been told: they write it into their journal, and sync that, before anything follows from it. (A machine that goes down in between might as well have gone
+//! down before the end.) Where nobody waits, it is on disk for whoever comes.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -111,14 +113,22 @@ impl Place {
         }
     }
 
-    /// On disk when it returns.
-    pub(in super::super) fn keep(&self, result: &InvocationResult) -> io::Result<()> {
+    /// There when it returns, and on disk after `sync`.
+    pub(in super::super) fn keep(&self, result: &InvocationResult) -> io::Result<File> {
         let new = self.path.join("result.new");
         let mut file = File::create(&new)?;
         file.write_all(&serde_json::to_vec(result).map_err(io::Error::other)?)?;
-        file.sync_all()?;
         fs::rename(&new, self.path.join("result"))?;
-        // It, the run's, and that of all runs.
+        Ok(file)
+    }
+
+    /// Unless it has been forgotten by now.
+    pub(in super::super) fn sync(&self, result: &File) -> io::Result<()> {
+        if !self.path.exists() {
+            return Ok(());
+        }
+        result.sync_all()?;
+        // Its folder, the run's, and that of all runs.
         self.path.ancestors().take(3).try_for_each(|folder| File::open(folder)?.sync_all())
     }
 

@@ -1,6 +1,7 @@
 //! What a supervisor is asked, by a message on its socket: never on disk, as the environment of a step may hold secrets.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,13 @@ pub(in super::super) struct Request {
     /// When tidegate asked, on the clock that all processes share.
     pub(in super::super) asked_us: u64,
     pub(in super::super) spec: InvocationSpec,
-    pub(in super::super) way: Way,
+    pub(in super::super) home: Home,
+    /// Why this executor runs it, for the record.
+    pub(in super::super) chosen: String,
+    /// Bytes that are in the log already, and stay there.
+    pub(in super::super) said: u64,
+    /// How much of its time was over when it was asked: its image had to be pulled.
+    pub(in super::super) took: Duration,
     /// The `PATH` of whoever started tidegate: for a hint about a tool that is not found.
     pub(in super::super) host_path: String,
     pub(in super::super) state: PathBuf,
@@ -26,16 +33,18 @@ pub(in super::super) struct Request {
     pub(in super::super) place: PathBuf,
     /// The file for what the step says.
     pub(in super::super) log: PathBuf,
+    /// Whether it shall end when nobody follows it any more.
+    pub(in super::super) for_followers: bool,
 }
 
 /// What it shall live in.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(in super::super) enum Way {
-    Sandbox(sandbox::Setup),
-    Container(container::Setup),
+pub(in super::super) enum Home {
+    Sandbox(Box<sandbox::Setup>),
+    Container(Box<container::Setup>),
 }
 
-impl Way {
+impl Home {
     /// The executor's name.
     pub(in super::super) fn name(&self) -> &'static str {
         match self {
@@ -43,6 +52,7 @@ impl Way {
             Self::Container(_) => container::NAME,
         }
     }
+
     pub(in super::super) fn host_tools(&self) -> Vec<PathBuf> {
         match self {
             Self::Sandbox(setup) => setup.host_tools.clone(),

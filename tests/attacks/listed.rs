@@ -1,0 +1,33 @@
+//! docs/security.md lists the attacks: what it names is a test here, and there are as many as it takes.
+
+use std::collections::BTreeSet;
+
+const PAGE: &str = include_str!("../../docs/security.md");
+const SOURCES: [(&str, &str); 11] = [
+    ("bombs", include_str!("bombs.rs")),
+    ("calls", include_str!("calls.rs")),
+    ("host", include_str!("host.rs")),
+    ("kernel", include_str!("kernel.rs")),
+    ("leftovers", include_str!("leftovers.rs")),
+    ("mounts", include_str!("mounts.rs")),
+    ("others", include_str!("others.rs")),
+    ("outputs", include_str!("outputs.rs")),
+    ("proc", include_str!("proc.rs")),
+    ("survivors", include_str!("survivors.rs")),
+    ("walls", include_str!("walls.rs")),
+];
+
+#[test]
+fn every_attack_that_is_listed_is_a_test_and_there_are_many() {
+    let named: BTreeSet<(&str, &str)> = PAGE
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .filter_map(|line| line.split('|').nth(2)?.trim().strip_prefix('`')?.strip_suffix('`')?.split_once("::"))
+        .collect();
+    assert!(named.len() >= 100, "{}", named.len());
+    for (module, name) in named {
+        let (_, source) = SOURCES.iter().find(|(known, _)| *known == module).unwrap_or_else(|| panic!("no module {module}"));
+        let is_there = source.contains(&format!("fn {name}(")) || source.contains(&format!("    {name}: ["));
+        assert!(is_there, "{module}::{name} is listed, and is no test");
+    }
+}

@@ -1,0 +1,16 @@
+//! Images without an engine: from a real registry, and from archives, into the sandbox. And what hostile images try.
+
+mod attacks;
+mod builder;
+mod imports;
+mod kept;
+mod pulls;
+mod registry;
+mod steps;
+#[path = "../support/users.rs"]
+mod users;
+
+#[test]
+fn as_an_ordinary_user_everything_holds_as_well() {
+    users::again_as_an_ordinary_user(&[]);
+}
