@@ -28,6 +28,18 @@ fn resources() -> Resources {
     Resources { cpu: None, memory: None, pids: None, disk: None }
 }
 
+#[test]
+fn docker_takes_part() {
+    let Some(engine) = engines::engine_or_skip("TIDEGATE_TEST_DOCKER", "containers::docker_takes_part") else { return };
+    assert!(engine.name.starts_with("Docker Engine "), "{engine:?}");
+}
+
+#[test]
+fn podman_takes_part() {
+    let Some(engine) = engines::engine_or_skip("TIDEGATE_TEST_PODMAN", "containers::podman_takes_part") else { return };
+    assert!(engine.name.starts_with("Podman "), "{engine:?}");
+}
+
 #[tokio::test]
 async fn a_step_has_no_privilege_no_engine_and_nothing_of_the_state_folder() {
     for (engine, scene) in scenes() {

@@ -269,18 +269,6 @@ fn give(path: &Path) {
     }
 }
 
-#[test]
-fn docker_takes_part() {
-    let Some(engine) = engines::engine_or_skip("TIDEGATE_TEST_DOCKER", "executor::docker_takes_part") else { return };
-    assert!(engine.name.starts_with("Docker Engine "), "{engine:?}");
-}
-
-#[test]
-fn podman_takes_part() {
-    let Some(engine) = engines::engine_or_skip("TIDEGATE_TEST_PODMAN", "executor::podman_takes_part") else { return };
-    assert!(engine.name.starts_with("Podman "), "{engine:?}");
-}
-
 /// An engine is asked before anything runs: what its containers have does not depend on the step.
 #[test]
 fn an_engine_says_which_protections_its_containers_have() {

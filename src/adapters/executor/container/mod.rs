@@ -125,7 +125,7 @@ impl Executor for ContainerExecutor {
         let place = self.desk.place(&run, &node, attempt);
         let lock = match self.desk.admit(&place) {
             Ok(lock) => lock,
-            Err(refused) => return refused,
+            Err(refused) => return *refused,
         };
         let way = Way::of(Choice::Container, true, Isolation::Full);
         let asked = Asked { spec, home, way, said: 0, took: Duration::ZERO, for_followers: false, warm: false };

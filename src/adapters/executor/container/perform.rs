@@ -81,9 +81,10 @@ async fn take_over(docker: &Docker, mut work: Work<'_>, setup: &Setup, begun: &B
 
 /// Until the image is there, or somebody wants it to stop.
 async fn have_image(docker: &Docker, reference: &str, setup: &Setup, work: &mut Work<'_>) -> Result<Image, Outcome> {
-    let (says, mut said) = tokio::sync::mpsc::unbounded_channel();
+    let (says, mut said) = tokio::sync::mpsc::channel(64);
     let mut say = |line: String| {
-        let _ = says.send(line);
+        // Nobody misses a line about progress among so many.
+        let _ = says.try_send(line);
     };
     // Its timeout is between two words of the engine.
     let have = image::have(docker, reference, setup.pull, setup.credentials.clone(), &mut say);
@@ -263,7 +264,8 @@ impl Stay<'_> {
         let (image, engine) = (&self.image.architecture, &self.setup.engine.architecture);
         let reference = &self.image.used.reference;
         let said_by_init = tail.starts_with("[fatal tini") || tail.contains("failed to exec pid1") || tail.starts_with("catatonit");
-        if !said_by_init && !(image != engine && matches!(code, 126 | 127)) {
+        let could_not = image != engine && matches!(code, 126 | 127);
+        if !(said_by_init || could_not) {
             return None;
         }
         if image != engine || tail.contains("exec format error") {

@@ -33,7 +33,15 @@ pub(super) fn why(error: &Error) -> String {
 
 /// Whether nobody is there any more who could answer.
 pub(super) fn is_gone(error: &Error) -> bool {
-    !matches!(error, Error::DockerResponseServerError { .. } | Error::DockerStreamError { .. } | Error::DockerContainerWaitError { .. })
+    // What can not be understood was said by somebody.
+    !matches!(
+        error,
+        Error::DockerResponseServerError { .. }
+            | Error::DockerStreamError { .. }
+            | Error::DockerContainerWaitError { .. }
+            | Error::JsonDataError { .. }
+            | Error::JsonSerdeError { .. }
+    )
 }
 
 pub(super) fn is_status(error: &Error, status: u16) -> bool {

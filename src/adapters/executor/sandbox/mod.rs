@@ -116,7 +116,7 @@ impl SandboxExecutor {
     async fn invoke_at(&self, place: Place, spec: InvocationSpec, log: &Path, mut watcher: Watcher, for_followers: bool) -> InvocationResult {
         let lock = match self.desk.admit(&place) {
             Ok(lock) => lock,
-            Err(refused) => return refused,
+            Err(refused) => return *refused,
         };
         let way = Way::of(self.choice, spec.image.is_some(), self.setup.isolation);
         let Obtained { image, said, took } = match self.obtain(&spec, log, &mut watcher).await {

@@ -55,12 +55,12 @@ impl Desk {
     }
 
     /// `Err` where it must not be begun.
-    pub(in super::super) fn admit(&self, place: &Place) -> Result<File, InvocationResult> {
+    pub(in super::super) fn admit(&self, place: &Place) -> Result<File, Box<InvocationResult>> {
         place.make().map_err(|error| {
             // It was begun before: it is not begun again.
             let again = error.kind() == io::ErrorKind::AlreadyExists;
             let why = format!("its record {} can not be made: {error}", place.path().display());
-            if again { self.lost(true, "there is a record of it already") } else { self.lost(false, why) }
+            Box::new(if again { self.lost(true, "there is a record of it already") } else { self.lost(false, why) })
         })
     }
 

@@ -37,6 +37,7 @@ fn started(pipeline: &str, subject: &str, names: &[&str]) -> RunFact {
         needs: Vec::new(),
         condition: Condition::NeedsSucceeded,
         work: Work::Invoke(Invoke {
+            image: None,
             script: crate::core::template::Template::literal("true"),
             env: BTreeMap::new(),
             outputs: Vec::new(),
