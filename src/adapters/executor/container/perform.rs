@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bollard::Docker;
 use bollard::query_parameters::{AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions};
 
-use super::super::sandbox::{DISK, limits_of};
+use super::super::supervisor::around::{DISK, limits_of};
 use super::super::supervisor::collect::{self, Collected, NotCollected};
 use super::super::supervisor::disk::{self, Quota};
 use super::super::supervisor::ending::{Patience, Stopped};

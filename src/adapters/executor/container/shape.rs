@@ -9,7 +9,7 @@ use bollard::models::{
 };
 use rustix::process::{Resource, getrlimit};
 
-use super::super::sandbox::{INNER, TMP, WORKSPACE};
+use super::super::supervisor::around::{INNER, TMP, WORKSPACE};
 use super::surroundings::{Surroundings, beginning};
 use crate::adapters::sandbox::{Limits, program_file};
 use crate::model::invocation::InvocationSpec;

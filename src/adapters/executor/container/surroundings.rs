@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::super::sandbox::{INNER, Places, told};
+use super::super::supervisor::around::{INNER, Places, told};
 use super::image::Image;
 use crate::adapters::sandbox::{self, INNER_HOME, TOOL_PATH, program_file};
 use crate::adapters::workspace::{Scratch, Store, WorkspaceError};

@@ -28,7 +28,6 @@ use image::Obtained;
 
 pub use attended::{Attended, Whence};
 pub(super) use supervisor::perform;
-pub(super) use surroundings::{DISK, INNER, Places, TMP, WORKSPACE, limits_of, told};
 
 /// What the sandbox shall be like, besides what the step says.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -9,13 +9,14 @@
 
 use std::time::Instant;
 
+use super::super::supervisor::around::DISK;
 use super::super::supervisor::collect::{self, Collected, NotCollected};
 use super::super::supervisor::disk::{self, Quota};
 use super::super::supervisor::ending::{Patience, Stopped};
 use super::super::supervisor::request::Request;
 use super::super::supervisor::{Work, hints, infrastructure, limits};
 use super::Setup;
-use super::surroundings::{self, Surroundings};
+use super::surroundings::Surroundings;
 use super::watch::{self, Course};
 use crate::adapters::executor::proxy::Proxy;
 use crate::adapters::image::Image;
@@ -61,7 +62,7 @@ fn try_to(work: Work<'_>, setup: &Setup, waiting: Option<Waiting>) -> Result<Out
         }
         Ok(())
     };
-    let quota = Quota { bytes: spec.resources.disk.unwrap_or(surroundings::DISK), files: spec.limits.files };
+    let quota = Quota { bytes: spec.resources.disk.unwrap_or(DISK), files: spec.limits.files };
     let mut disk = disk::Watch::new(surroundings.written(), quota);
     let Course { stopped, standing, ended } = watch::until_the_end(&mut cell, log, followers, patience, &mut disk, begun).map_err(|error| {
         record.started = matches!(error, SandboxError::Killed);

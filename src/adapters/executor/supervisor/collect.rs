@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::super::sandbox::Places;
+use super::around::Places;
 use super::merged::{Found, Merged};
 use super::values;
 use super::verify::{artifact_line, file_line, folder_line, link_line};
