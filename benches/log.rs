@@ -79,9 +79,11 @@ fn print(ways: &mut [Way], place: &str, pieces: usize, base: f64) {
     }
 }
 
+type Write = Box<dyn Fn(&Stage, &Path)>;
+
 struct Way {
     name: &'static str,
-    run: Box<dyn Fn(&Stage, &Path)>,
+    run: Write,
     times: Vec<Duration>,
 }
 

@@ -168,21 +168,21 @@ pub struct IsolationArguments {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ExecutorArgument {
-    /// The sandbox, also for images where it can; otherwise a container engine
+    // The sandbox, also for images where it can; otherwise a container engine
     Auto,
-    /// Tidegate's own sandbox, which needs no engine
+    // Tidegate's own sandbox, which needs no engine
     Sandbox,
-    /// A container engine
+    // A container engine
     Container,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum PullArgument {
-    /// For images that are not on this machine
+    // For images that are not on this machine
     Missing,
-    /// Before every step, whether the name now stands for something else
+    // Before every step, whether the name now stands for something else
     Always,
-    /// What is not here can not be had
+    // What is not here can not be had
     Never,
 }
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 const PAGE: &str = include_str!("../../docs/security.md");
-const SOURCES: [(&str, &str); 11] = [
+const SOURCES: [(&str, &str); 12] = [
     ("bombs", include_str!("bombs.rs")),
     ("calls", include_str!("calls.rs")),
+    ("egress", concat!(include_str!("egress/mod.rs"), include_str!("egress/lives.rs"))),
     ("host", include_str!("host.rs")),
     ("kernel", include_str!("kernel.rs")),
     ("leftovers", include_str!("leftovers.rs")),

@@ -161,6 +161,7 @@ impl World {
         let (run, node) = (spec.run.clone(), spec.node.clone());
         let result = self.executor.invoke(spec, &file, Watcher { log: Box::new(log.clone()), cancel }).await;
         assert_eq!(std::fs::read_to_string(&file).unwrap_or_default(), log.text(), "what is shown is what is kept");
+        let _ = std::fs::remove_file(&file);
         self.executor.forget(&run, &node, 1);
         (result, log.text())
     }

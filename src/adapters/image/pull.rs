@@ -35,24 +35,36 @@ impl Images {
     /// The image of this name, pulled if need be. Nothing of it is removed before the lease is let go of.
     pub async fn obtain(&self, text: &str, policy: PullPolicy, progress: Progress<'_>) -> Result<(Image, Lease), ImageError> {
         let name = ImageName::parse(text)?;
-        let gate = self.clone();
-        let gate = blocking(move || gate.gate(FlockOperation::LockShared)).await?;
-        let found = if policy == PullPolicy::Always { None } else { self.find(&name) };
-        let pulled = found.is_none();
-        let kept = match (found, policy) {
-            (Some(kept), _) => kept,
-            (None, PullPolicy::Never) => return Err(ImageError::Absent { reference: name.to_string() }),
-            (None, _) => self.pull(&name, progress).await?,
-        };
+        if policy != PullPolicy::Always {
+            let (images, wanted) = (self.clone(), name.clone());
+            if let Some(held) = blocking(move || images.at_hand(&wanted)).await? {
+                return Ok(held);
+            }
+        }
+        if policy == PullPolicy::Never {
+            return Err(ImageError::Absent { reference: name.to_string() });
+        }
+        let images = self.clone();
+        let gate = blocking(move || images.gate(FlockOperation::LockShared)).await?;
+        let kept = self.pull(&name, progress).await?;
         let images = self.clone();
         let held = blocking(move || {
             let held = images.hold(&name, &kept)?;
             drop(gate);
             // This one is held. What can not be removed now is so the next time.
-            let _ = pulled.then(|| images.prune(images.most, false));
+            let _ = images.prune(images.most, false);
             Ok(held)
         });
         held.await
+    }
+
+    /// What is there, in one go: it is on the way of every step.
+    fn at_hand(&self, name: &ImageName) -> Result<Option<(Image, Lease)>, ImageError> {
+        let _gate = self.gate(FlockOperation::LockShared)?;
+        let Some(kept) = self.find(name) else { return Ok(None) };
+        let held = self.hold(name, &kept)?;
+        held.1.touch();
+        Ok(Some(held))
     }
 
     async fn pull(&self, name: &ImageName, progress: Progress<'_>) -> Result<Kept, ImageError> {

@@ -55,7 +55,14 @@ pub struct User {
 
 /// As long as it is held, nothing of the image is removed.
 #[derive(Debug)]
-pub struct Lease(#[expect(dead_code, reason = "held, never read")] File);
+pub struct Lease(File);
+
+impl Lease {
+    /// Now is its last use. That nobody may write it down is no reason not to use it.
+    pub(super) fn touch(&self) {
+        let _ = self.0.set_modified(SystemTime::now());
+    }
+}
 
 /// The record of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -253,8 +260,6 @@ fn lease(record: &Path) -> Result<Lease, ImageError> {
     if (held.ino(), held.dev()) != (there.ino(), there.dev()) {
         return Err(gone());
     }
-    // Its last use. That nobody may write it down is no reason not to use it.
-    let _ = file.set_modified(SystemTime::now());
     Ok(Lease(file))
 }
 
@@ -307,8 +312,8 @@ mod tests {
 
     #[test]
     fn a_user_is_a_number_or_somebody_whom_the_image_knows() {
-        let passwd = "root:x:0:0:root:/root:/bin/sh\napp:x:1001:1002::/home/app:/bin/sh\nbroken\nup:x:5:5::/../etc:/bin/sh\n";
-        let user = |wanted: &str| user_of(wanted, passwd).map(|user| (user.uid, user.gid, user.home.unwrap_or_default()));
+        let users = "root:x:0:0:root:/root:/bin/sh\napp:x:1001:1002::/home/app:/bin/sh\nbroken\nup:x:5:5::/../etc:/bin/sh\n";
+        let user = |wanted: &str| user_of(wanted, users).map(|user| (user.uid, user.gid, user.home.unwrap_or_default()));
         assert_eq!(user("0"), Some((0, 0, "/root".to_owned())));
         assert_eq!(user("app"), Some((1001, 1002, "/home/app".to_owned())));
         assert_eq!(user("1001:7"), Some((1001, 7, "/home/app".to_owned())));

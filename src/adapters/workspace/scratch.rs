@@ -41,8 +41,8 @@ impl ProcessFolder {
 }
 
 impl Drop for ProcessFolder {
-    /// The last one who has it removes it.
     fn drop(&mut self) {
+        // Whoever shares it and still lives holds the lock as well, and goes on. The last one removes it.
         self.lock = None;
         if File::open(self.path.join("lock")).is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()) {
             let _ = clean::remove(&self.path);

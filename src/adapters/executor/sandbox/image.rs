@@ -72,8 +72,9 @@ impl Preface<'_> {
             self.file = File::options().create(true).append(true).open(self.path).ok();
         }
         let line = format!("[tidegate: {line}]\n");
-        if self.file.as_mut().is_some_and(|file| file.write_all(line.as_bytes()).is_ok()) {
-            self.said += line.len() as u64;
+        let Some(file) = &mut self.file else { return };
+        if file.write_all(line.as_bytes()).is_ok() {
+            self.said = file.metadata().map_or(0, |meta| meta.len());
             self.sink.write(line.as_bytes());
         }
     }

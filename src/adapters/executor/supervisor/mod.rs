@@ -81,7 +81,7 @@ fn run(
     followers: &mut Followers,
     scratch: OwnedFd,
     waiting: Option<Waiting>,
-) -> (InvocationResult, Option<Scratch>) {
+) -> (InvocationResult, (Option<Scratch>, Store)) {
     let mut record =
         InvocationRecord { executor: request.home.name().to_owned(), host_tools: request.home.host_tools(), ..InvocationRecord::default() };
     record.chosen = Some(request.chosen.clone());
@@ -106,7 +106,7 @@ fn run(
     };
     let rubbish = collected.rubbish.take();
     let result = InvocationResult { outcome, record, artifacts: collected.artifacts, values: collected.values, layer: collected.layer };
-    (result, rubbish)
+    (result, (rubbish, store))
 }
 
 pub(super) fn infrastructure(reason: impl ToString) -> Outcome {
