@@ -58,7 +58,7 @@ fn find(below: &std::path::Path, name: &str) -> Option<PathBuf> {
     runs.filter_map(|run| Some(run.ok()?.path().join(name))).find(|path| path.exists())
 }
 
-fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
+pub fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
     for _ in 0..600 {
         if let Some(found) = look() {
             return found;
@@ -68,7 +68,7 @@ fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
     panic!("it never came")
 }
 
-fn facts(world: &World, run: &RunId) -> (Vec<RunFact>, Run) {
+pub fn facts(world: &World, run: &RunId) -> (Vec<RunFact>, Run) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(async {
         let journal = journal::open(&world.state().join("journal.db"), "reader").expect("the journal");
@@ -78,15 +78,15 @@ fn facts(world: &World, run: &RunId) -> (Vec<RunFact>, Run) {
     })
 }
 
-fn ended(run: &Run, node: &str) -> Option<Outcome> {
+pub fn ended(run: &Run, node: &str) -> Option<Outcome> {
     if let Some(NodeState::Ended(outcome)) = run.state(&NodeId::new(node)) { Some(outcome.clone()) } else { None }
 }
 
-fn starts(facts: &[RunFact], node: &str) -> usize {
+pub fn starts(facts: &[RunFact], node: &str) -> usize {
     facts.iter().filter(|fact| matches!(fact, RunFact::InvocationStarted { node: started, .. } if started.as_str() == node)).count()
 }
 
-fn log_of(world: &World, run: &RunId, name: &str) -> String {
+pub fn log_of(world: &World, run: &RunId, name: &str) -> String {
     std::fs::read_to_string(world.state().join("runs").join(run.as_str()).join(name)).expect("the log")
 }
 
@@ -97,7 +97,7 @@ fn truth() -> String {
 }
 
 /// Processes of tidegate's that own an invocation or watch a sandbox, and belong to this world: by the record's lock that they have open.
-fn owners_of(world: &World) -> Vec<i32> {
+pub fn owners_of(world: &World) -> Vec<i32> {
     let records = world.state().join("invocations");
     let pids = std::fs::read_dir("/proc").expect("/proc").filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
     let holds = |pid: &i32| {
