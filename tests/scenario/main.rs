@@ -1,5 +1,7 @@
 //! Stories over the real parts: what a person does with the binary, and what they see.
 
+#[path = "../support/engines.rs"]
+mod engines;
 #[path = "../support/packages.rs"]
 mod packages;
 #[path = "../support/stage.rs"]
@@ -10,6 +12,7 @@ mod support;
 mod bad_input;
 mod clients;
 mod egress;
+mod engine;
 mod gateway;
 mod hostile;
 mod kill;

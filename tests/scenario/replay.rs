@@ -201,7 +201,8 @@ fn a_shell_stands_where_the_script_stopped() {
             "=a variable=plain=/workspace/made/in=33 77=",
             "printf %s \"$ODD\" | od -An -c | tr -d ' '; cat link; test -e /tmp/was-run || echo not run\n",
         ),
-        ("tab\\tbell\\a033[31m", "sleep 1000\n"),
+        ("tab\\tbell\\a033[31m", ""),
+        ("contents\r\nnot run\r\n(tidegate) $ ", "sleep 1000\n"),
         ("sleep 1000", "\u{3}"),
         ("(tidegate) $ ", "echo still=$((6*7))\n"),
         // Nothing can be typed into it from inside.

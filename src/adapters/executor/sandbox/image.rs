@@ -31,7 +31,7 @@ impl SandboxExecutor {
         if spec.image.is_none() && spec.services.is_empty() {
             return Ok(Obtained::default());
         }
-        if self.isolation == Isolation::None {
+        if self.setup.isolation == Isolation::None {
             return Err((
                 infrastructure(
                     "a step with an image or with services needs isolation or an engine: leave `--allow-unisolated` out, see `tidegate doctor`",

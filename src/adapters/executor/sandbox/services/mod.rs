@@ -18,9 +18,10 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::infrastructure;
-use super::log::Log;
-use super::request::Request;
+use super::super::supervisor::infrastructure;
+use super::super::supervisor::log::Log;
+use super::super::supervisor::request::Request;
+use super::Setup;
 use super::surroundings::Surroundings;
 use crate::adapters::sandbox::{self, Cell, Isolation, PrivateNetwork, Waiting};
 use crate::adapters::workspace::Store;
@@ -38,12 +39,12 @@ pub(super) struct Services {
 
 impl Services {
     /// Lets each begin, and makes the step's sandbox one that shares their network.
-    pub(super) fn begin(request: &Request, store: &Store, surroundings: &mut Surroundings, lock: BorrowedFd<'_>) -> Result<Self, Outcome> {
+    pub(super) fn begin(request: &Request, setup: &Setup, store: &Store, surroundings: &mut Surroundings, lock: BorrowedFd<'_>) -> Result<Self, Outcome> {
         let services = &request.spec.services;
         if services.is_empty() {
             return Ok(Self::default());
         }
-        if request.isolation == Isolation::None {
+        if setup.isolation == Isolation::None {
             return Err(infrastructure("services need isolation or an engine: leave `--allow-unisolated` out, see `tidegate doctor`"));
         }
         let network = PrivateNetwork::make().map_err(|error| infrastructure(format!("the network of the services could not be made: {error}")))?;
@@ -51,8 +52,8 @@ impl Services {
         surroundings.share(hosts.clone());
         let mut begun = Self { network: Some(network), all: Vec::new() };
         for (number, service) in services.iter().enumerate() {
-            let image = request.services.get(number).ok_or_else(|| infrastructure("the image of a service is missing"))?;
-            let room = room::make(store, surroundings, request, number, image, hosts.clone()).map_err(infrastructure)?;
+            let image = setup.services.get(number).ok_or_else(|| infrastructure("the image of a service is missing"))?;
+            let room = room::make(store, surroundings, request, setup, number, image, hosts.clone()).map_err(infrastructure)?;
             let one = begun.network.as_ref().map(|network| One::begin(service, room, image, network, request, lock));
             begun.all.extend(one.transpose().map_err(|error| infrastructure(format!("the service {} could not be begun: {error}", service.name)))?);
         }

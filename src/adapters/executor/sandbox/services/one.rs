@@ -6,8 +6,8 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::super::log::Log;
-use super::super::request::Request;
+use super::super::super::supervisor::log::Log;
+use super::super::super::supervisor::request::Request;
 use super::address;
 use super::room::Room;
 use crate::adapters::image::Image;

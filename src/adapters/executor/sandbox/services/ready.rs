@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::disk::{self, Quota};
-use super::super::followers::Followers;
-use super::super::log::Log;
-use super::super::watch::Patience;
-use super::super::{infrastructure, limits};
+use super::super::super::supervisor::disk::{self, Quota};
+use super::super::super::supervisor::ending::Patience;
+use super::super::super::supervisor::followers::Followers;
+use super::super::super::supervisor::log::Log;
+use super::super::super::supervisor::{infrastructure, limits};
 use super::one::One;
 use super::{Services, wait};
 use crate::adapters::sandbox::PrivateNetwork;

@@ -5,8 +5,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::super::request::Request;
-use super::super::surroundings::{INNER, Surroundings, TMP, limits_of, root};
+use super::super::super::supervisor::around::{INNER, TMP, limits_of};
+use super::super::super::supervisor::request::Request;
+use super::super::Setup;
+use super::super::surroundings::{Surroundings, root};
 use super::address;
 use crate::adapters::image::Image;
 use crate::adapters::sandbox::{self, Bind, INNER_HOME, Isolation, NetworkOf, SandboxSpec, TOOL_PATH};
@@ -27,6 +29,7 @@ pub(super) fn make(
     store: &Store,
     surroundings: &Surroundings,
     request: &Request,
+    setup: &Setup,
     number: usize,
     image: &Image,
     hosts: PathBuf,
@@ -67,7 +70,7 @@ pub(super) fn make(
         tmp_size: TMP,
         network: NetworkOf::Shared,
         listen: None,
-        required: sandbox::required_for(&request.required, &limits),
+        required: sandbox::required_for(&setup.required, &limits),
         limits,
         lifted: Vec::new(),
     };
