@@ -1,13 +1,18 @@
 //! What runs beside a step: on its own network, by name, and no longer than the step.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tidegate::adapters::executor::{Executor as _, Watcher};
+use tidegate::model::id::{InvocationId, NodeId};
 use tidegate::model::invocation::{InvocationResult, InvocationSpec};
 use tidegate::model::outcome::{Exit, Outcome};
 use tidegate::model::service::{Ready, Service};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
-use crate::builder::{Layer, Made, busybox, image};
-use crate::registry::{Registry, World, registry, spec};
+use crate::builder::{Layer, Made, TAR, busybox, digest, image};
+use crate::registry::{Log, Registry, World, registry, skip, spec};
 
 /// Serves its own name on every address at port 80.
 const WEB: &str = "#!/bin/sh\nmkdir -p /www; echo \"I am $(hostname) of $WHO\" > /www/index.html; echo \"web begins\"; exec httpd -f -p 80 -h /www\n";
@@ -92,4 +97,289 @@ async fn a_step_reaches_its_services_by_name_and_they_one_another() {
     assert_eq!(result.outcome, Outcome::Succeeded, "{log}");
     assert!(log.starts_with("127.0.1.1 one\n"), "{log}");
     assert_eq!(stage.log_of("one"), "web begins\n");
+}
+
+fn infrastructure(result: &InvocationResult) -> &str {
+    match &result.outcome {
+        Outcome::Infrastructure { reason } => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_is_not_ready_is_named_with_why_and_what_it_said() {
+    let Some(stage) = Stage::new("a_service_that_is_not_ready_is_named_with_why_and_what_it_said") else { return };
+    let idle = stage.image("idle:1", &["/bin/sh", "-c", "echo warming up; sleep 1000"]).await;
+    let short = |services: Vec<Service>| InvocationSpec { timeout: Duration::from_secs(2), services, ..spec(&idle, "echo never") };
+    let (result, log) = stage.run(short(vec![service("slow", &idle, Some(Ready::Port(5432)))])).await;
+    let reason = infrastructure(&result);
+    assert!(reason.starts_with(&format!("the service slow ({idle}) was not ready after ")), "{reason}");
+    assert!(
+        reason.contains("nobody answers on port 5432 of 127.0.1.1 (let it listen on 0.0.0.0") && reason.ends_with("its log ends with: warming up"),
+        "{reason}"
+    );
+    assert!(log.contains("[tidegate: the service slow ") && !log.contains("never"), "{log}");
+    assert!(!result.record.started && result.record.services[0].ready_us.is_none());
+    let (result, _) = stage.run(short(vec![service("slow", &idle, Some(Ready::Command("false".to_owned())))])).await;
+    assert!(infrastructure(&result).contains("`false` has not succeeded"), "{result:?}");
+
+    let dead = stage.image("dead:1", &["/bin/sh", "-c", "echo no data folder; exit 3"]).await;
+    let (result, _) = stage.run(short(vec![service("db", &dead, Some(Ready::Port(1)))])).await;
+    assert_eq!(infrastructure(&result), "the service db had ended before it was ready: it exited with 3; its log ends with: no data folder");
+    assert_eq!(result.record.services[0].ended, Some(Exit::Code(3)));
+    let missing = stage.image("missing:1", &["/no/such"]).await;
+    let (result, _) = stage.run(short(vec![service("db", &missing, None)])).await;
+    assert!(infrastructure(&result).starts_with("the service db could not begin: /no/such can not be started"), "{result:?}");
+    let empty = stage.image("empty:1", &[]).await;
+    let (result, _) = stage.run(short(vec![service("db", &empty, None)])).await;
+    assert!(infrastructure(&result).ends_with("empty:1 has neither an entry point nor a command, so there is nothing to run"), "{result:?}");
+    let mut other = service("db", &idle, None);
+    other.user = Some("nobody-here".to_owned());
+    let (result, _) = stage.run(short(vec![other])).await;
+    assert!(infrastructure(&result).contains("\"nobody-here\" is not in its /etc/passwd"), "{result:?}");
+}
+
+#[tokio::test]
+async fn a_service_that_dies_while_the_step_runs_is_said_and_recorded() {
+    let Some(stage) = Stage::new("a_service_that_dies_while_the_step_runs_is_said_and_recorded") else { return };
+    // It dies when the first one has asked it.
+    let program = "echo up; nc -l -p 80 </dev/null; echo out of ideas; exit 7";
+    let fragile = stage.image("fragile:1", &["/bin/sh", "-c", program]).await;
+    let asks = "nc db 80 </dev/null; while nc db 80 </dev/null 2>/dev/null; do sleep 0.05; done; sleep 0.5; exit 4";
+    let with = |script| InvocationSpec { services: vec![service("db", &fragile, None)], ..spec(&fragile, script) };
+    let (result, log) = stage.run(with(&format!("until nc db 80 </dev/null 2>/dev/null; do sleep 0.05; done; {asks}"))).await;
+    let Outcome::Failed { exit: Exit::Code(4), reason } = &result.outcome else { panic!("{:?} {log}", result.outcome) };
+    assert_eq!(reason, "exited with 4; the service db had ended before the step did: it exited with 7; its log ends with: up | out of ideas");
+    assert!(
+        log.contains("[tidegate: the service db had ended before the step did: it exited with 7; its log ends with: up | out of ideas]\n"),
+        "{log}"
+    );
+    assert_eq!(result.record.services[0].ended, Some(Exit::Code(7)));
+    assert_eq!(stage.log_of("db"), "up\nout of ideas\n");
+}
+
+#[tokio::test]
+async fn what_a_service_says_is_bounded_and_what_it_writes_counts() {
+    let Some(stage) = Stage::new("what_a_service_says_is_bounded_and_what_it_writes_counts") else { return };
+    let loud = stage.image("loud:1", &["/bin/sh", "-c", "seq 1 100000; touch /said; sleep 1000"]).await;
+    let mut asked = spec(&loud, "true");
+    asked.services = vec![service("loud", &loud, Some(Ready::Command("test -e /said".to_owned())))];
+    asked.limits.log = 1000;
+    let (result, _) = stage.run(asked).await;
+    assert_eq!(result.outcome, Outcome::Succeeded);
+    let record = &result.record.services[0];
+    assert_eq!((record.log_bytes, record.log_bytes + record.log_dropped_bytes), (1000, 588_895));
+    let greedy = stage.image("greedy:1", &["/bin/sh", "-c", "while :; do head -c 1000000 /dev/zero >> /big || exit; done"]).await;
+    let mut asked = spec(&loud, "sleep 1000");
+    asked.services = vec![service("greedy", &greedy, None)];
+    asked.resources.disk = Some(20 << 20);
+    let (result, _) = stage.run(asked).await;
+    assert!(matches!(&result.outcome, Outcome::Failed { reason, .. } if reason.contains("its limit of 20 MiB")), "{result:?}");
+}
+
+#[tokio::test]
+async fn a_service_is_nobody_elses_and_has_no_hold_on_the_step() {
+    let Some(stage) = Stage::new("a_service_is_nobody_elses_and_has_no_hold_on_the_step") else { return };
+    let web = stage.image("web:1", &["/own/web"]).await;
+    // What it tries against the step, and against everybody else.
+    let attack = "id -u; kill -9 -1; ls /workspace; ls /run/tidegate; cat /proc/1/environ >/dev/null && echo environ; ps | grep -v 'ps$' | wc -l; \
+        wget -T 2 -qO- http://127.0.1.1/ ; nc -w 1 1.1.1.1 53 </dev/null && echo out; mount -t tmpfs none /tmp && echo mounted; echo done";
+    let hostile = stage.image("hostile:1", &["/bin/sh", "-c", &format!("({attack}) 2>/dev/null; touch /done; sleep 1000")]).await;
+    let mut asked =
+        spec(&web, "echo secret > here; sleep 0.3; wget -qO- http://web/; until wget -qO- http://web/ >/dev/null; do :; done; echo alive");
+    asked.services =
+        vec![service("web", &web, Some(Ready::Port(80))), service("hostile", &hostile, Some(Ready::Command("test -e /done".to_owned())))];
+    let (result, log) = stage.run(asked).await;
+    assert_eq!(result.outcome, Outcome::Succeeded, "{log} {}", stage.log_of("hostile"));
+    assert_eq!(log, "I am web of \nalive\n");
+    let said = stage.log_of("hostile");
+    assert!(said.contains("I am web of") && said.ends_with("done\n"), "{said}");
+    assert!(!said.contains("here") && !said.contains("environ") && !said.contains("out\n") && !said.contains("mounted"), "{said}");
+
+    // The neighbour's, while it runs; and from this machine.
+    let held = InvocationSpec {
+        services: vec![service("web", &web, Some(Ready::Port(80)))],
+        ..spec(&web, "echo up; until test -e stop; do sleep 0.05; wget -qO /dev/null http://web/ || exit 9; done")
+    };
+    let node = NodeId::new("other");
+    let other = InvocationSpec {
+        id: InvocationId::of(&held.run, &node, 1),
+        node,
+        ..spec(&web, "for at in 127.0.1.1 127.0.0.1; do wget -T 2 -qO- http://$at/ 2>&1 || true; done")
+    };
+    let with_its_own = InvocationSpec { services: vec![service("idle", &hostile, None)], ..other.clone() };
+    let held = InvocationSpec { timeout: Duration::from_secs(20), grace: Duration::from_millis(10), ..held };
+    let first = start(&stage.world, held, "first");
+    first.has_said("up").await;
+    for neighbour in [other, with_its_own] {
+        let (result, log) = stage.world.run(neighbour).await;
+        assert_eq!(result.outcome, Outcome::Succeeded);
+        let refused = log.lines().filter(|line| line.contains("can't connect") && line.contains("Connection refused")).count();
+        assert_eq!((refused, log.contains("I am")), (2, false), "{log}");
+    }
+    assert!(std::net::TcpStream::connect_timeout(&"127.0.1.1:80".parse().unwrap(), Duration::from_secs(1)).is_err());
+    let result = first.stop().await;
+    assert!(matches!(result.outcome, Outcome::Cancelled { .. }), "{result:?}");
+}
+
+/// One that goes on by itself.
+struct Started {
+    log: PathBuf,
+    cancel: watch::Sender<bool>,
+    task: JoinHandle<InvocationResult>,
+}
+
+fn start(world: &World, spec: InvocationSpec, name: &str) -> Started {
+    let log = world.state.path().join(name);
+    let (cancel, cancelled) = watch::channel(false);
+    let (executor, to) = (world.executor.clone(), log.clone());
+    let watcher = Watcher { log: Box::new(Log::default()), cancel: cancelled };
+    let task = tokio::spawn(async move {
+        let (run, node) = (spec.run.clone(), spec.node.clone());
+        let result = executor.invoke(spec, &to, watcher).await;
+        executor.forget(&run, &node, 1);
+        result
+    });
+    Started { log, cancel, task }
+}
+
+impl Started {
+    async fn has_said(&self, text: &str) {
+        while !std::fs::read_to_string(&self.log).unwrap_or_default().lines().any(|line| line == text) {
+            assert!(!self.task.is_finished(), "{}", std::fs::read_to_string(&self.log).unwrap_or_default());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    async fn stop(self) -> InvocationResult {
+        self.cancel.send(true).unwrap();
+        self.task.await.unwrap()
+    }
+}
+
+/// Who has a file open: the supervisor, whose parent has not, and the helpers of its sandboxes, which are its children.
+fn holders(lock: &Path) -> (Vec<u32>, Vec<u32>) {
+    let pids: Vec<u32> = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    let has = |pid: &u32| {
+        let files = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        files.into_iter().any(|file| std::fs::read_link(file.path()).is_ok_and(|path| path == lock))
+    };
+    let all: Vec<u32> = pids.into_iter().filter(has).collect();
+    let parent = |pid: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse::<u32>().ok()).unwrap_or(0)
+    };
+    all.iter().copied().partition(|pid| !all.contains(&parent(pid)))
+}
+
+fn kill(pid: u32) {
+    let _ = rustix::process::kill_process(rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), rustix::process::Signal::KILL);
+}
+
+/// Processes of this machine that have such a word in their arguments.
+fn living(word: &str) -> usize {
+    let lines = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    lines.filter(|line| String::from_utf8_lossy(line).contains(word)).count()
+}
+
+fn nobody_is_left(word: &str) {
+    for _ in 0..500 {
+        if living(word) == 0 {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{} processes with {word:?} are left", living(word));
+}
+
+#[tokio::test]
+async fn services_end_with_the_step_however_that_ends() {
+    let Some(stage) = Stage::new("services_end_with_the_step_however_that_ends") else { return };
+    let mark = format!("{}7", std::process::id());
+    let idle = stage.image("idle:1", &["/bin/sh", "-c", &format!("echo up; sleep 1000{mark} & trap '' TERM; wait; sleep 1000{mark}")]).await;
+    let with = |script: &str| InvocationSpec {
+        services: vec![service("db", &idle, Some(Ready::Command("true".to_owned())))],
+        grace: Duration::from_millis(100),
+        ..spec(&idle, script)
+    };
+    for (script, timeout, expected) in [("true", 60, "succeeded"), ("exit 1", 60, "failed"), ("sleep 1000", 1, "timed-out")] {
+        let (result, _) = stage.run(InvocationSpec { timeout: Duration::from_secs(timeout), ..with(script) }).await;
+        assert_eq!(result.outcome.word(), expected);
+        // Nothing has to be waited for: it was gone before the result was there.
+        assert_eq!(living(&format!("1000{mark}")), 0);
+        assert_eq!(result.record.services[0].ended, None, "nobody blames it for being ended");
+    }
+    let cancelled = start(&stage.world, with("echo up; sleep 1000"), "cancelled");
+    cancelled.has_said("up").await;
+    assert_eq!(cancelled.stop().await.outcome.word(), "cancelled");
+    assert_eq!(living(&format!("1000{mark}")), 0);
+    // While they are waited for.
+    let waited = InvocationSpec { services: vec![service("db", &idle, Some(Ready::Port(1)))], ..with("true") };
+    let waiting = start(&stage.world, waited, "waiting");
+    while living(&format!("1000{mark}")) == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(waiting.stop().await.outcome.word(), "cancelled");
+    assert_eq!(living(&format!("1000{mark}")), 0);
+    // And when whoever looks after them is killed: the supervisor, one of the helpers, or all of them.
+    for victim in ["supervisor", "helper", "all"] {
+        let killed = start(&stage.world, with("echo up; sleep 1000"), victim);
+        killed.has_said("up").await;
+        let lock = stage.world.state.path().join("invocations/r1/build.1/lock");
+        let (supervisor, helpers) = holders(&lock);
+        assert!(supervisor.len() == 1 && helpers.len() >= 2, "{supervisor:?} {helpers:?}");
+        let victims = match victim {
+            "supervisor" => supervisor,
+            "helper" => helpers,
+            _ => [supervisor, helpers].concat(),
+        };
+        victims.into_iter().for_each(kill);
+        let result = killed.task.await.unwrap();
+        assert_eq!(result.outcome.word(), "infrastructure", "{victim}: {result:?}");
+        nobody_is_left(&format!("1000{mark}"));
+    }
+    assert_eq!(stage.world.leftovers(), Vec::<PathBuf>::new());
+}
+
+/// PostgreSQL and Redis as they are, in an image whose user is 999; `None`, and written down as skipped, where they can not be had.
+fn databases(test: &str) -> Option<Made> {
+    let path = std::env::var_os("TIDEGATE_TEST_SERVICES").map(PathBuf::from).filter(|path| path.exists());
+    let Some(path) = path else {
+        skip(test, "PostgreSQL and Redis are not here: `.ci/services FOLDER` makes an archive of them, TIDEGATE_TEST_SERVICES names it");
+        return None;
+    };
+    let tar = std::fs::read(path).unwrap();
+    let mut made = image(&[]).with("User", "app").with("WorkingDir", "/var/lib/data");
+    made.config["config"]["Env"] = serde_json::json!(["PATH=/bin:/usr/bin:/usr/lib/postgresql/15/bin"]);
+    made.config["rootfs"]["diff_ids"] = serde_json::json!([digest(&tar)]);
+    made.layers = vec![(tar, TAR)];
+    Some(made)
+}
+
+#[tokio::test]
+async fn a_step_works_with_a_real_postgresql_and_a_real_redis() {
+    const TEST: &str = "a_step_works_with_a_real_postgresql_and_a_real_redis";
+    let (Some(stage), Some(made)) = (Stage::new(TEST), databases(TEST)) else { return };
+    // As the images of both do it.
+    let begin = "initdb -D /var/lib/data/db -U postgres --auth=trust -E UTF8 --locale=C >/dev/null && \
+        echo 'host all all all trust' >> /var/lib/data/db/pg_hba.conf && exec postgres -D /var/lib/data/db -c listen_addresses='*' -c unix_socket_directories=/tmp";
+    stage.registry.push("postgres:15", &made.clone().with("Entrypoint", serde_json::json!(["/bin/sh", "-c", begin]))).await;
+    let redis = ["redis-server", "--bind", "0.0.0.0", "--save", "", "--protected-mode", "no"];
+    stage.registry.push("redis:7", &made.clone().with("Cmd", serde_json::json!(redis))).await;
+    let (postgres, redis) = (stage.registry.name("postgres:15"), stage.registry.name("redis:7"));
+    let script = "psql -h db -U postgres -qAt -c 'create table t (x int); insert into t select generate_series(1, 1000); select sum(x) from t' && \
+        redis-cli -h cache set key value && redis-cli -h cache get key && id -u";
+    let mut asked = spec(&redis, script);
+    asked.env.insert("PGCONNECT_TIMEOUT".to_owned(), "10".to_owned());
+    asked.services = vec![
+        service("db", &postgres, Some(Ready::Command("psql -h db -U postgres -c 'select 1'".to_owned()))),
+        service("cache", &redis, Some(Ready::Port(6379))),
+    ];
+    let (result, log) = stage.run(asked).await;
+    assert_eq!(result.outcome, Outcome::Succeeded, "{log}\n{}\n{}", stage.log_of("db"), stage.log_of("cache"));
+    assert_eq!(log, "500500\nOK\nvalue\n999\n");
+    assert!(stage.log_of("db").contains("database system is ready to accept connections"), "{}", stage.log_of("db"));
+    assert!(stage.log_of("cache").contains("Ready to accept connections"), "{}", stage.log_of("cache"));
+    let took: Vec<_> = result.record.services.iter().map(|one| format!("{} after {} ms", one.name, one.ready_us.unwrap() / 1000)).collect();
+    println!("ready: {}", took.join(", "));
 }

@@ -40,7 +40,8 @@ fn try_to(work: Work<'_>, setup: &Setup, waiting: Option<Waiting>) -> Result<Out
     // As long as these are held, nobody removes the images.
     let _leases = image.iter().chain(&setup.services).map(Image::lease).collect::<Result<Vec<_>, _>>().map_err(infrastructure)?;
     let patience = Patience { deadline: Instant::now().checked_add(spec.timeout.saturating_sub(request.took)), grace: spec.grace };
-    let mut surroundings = Surroundings::make(store, &request.scratch, spec, image.as_ref(), host_tools, *isolation, required).map_err(infrastructure)?;
+    let mut surroundings =
+        Surroundings::make(store, &request.scratch, spec, image.as_ref(), host_tools, *isolation, required).map_err(infrastructure)?;
     record.image = image.as_ref().map(|image| ImageRecord { reference: image.reference.clone(), digest: image.digest.clone() });
 
     let not_made = |error| match error {
@@ -69,10 +70,11 @@ fn try_to(work: Work<'_>, setup: &Setup, waiting: Option<Waiting>) -> Result<Out
         }
         Ok(())
     };
-    let Course { stopped, standing, ended } = watch::until_the_end(&mut cell, log, followers, patience, &mut disk, &mut services, begun).map_err(|error| {
-        record.started = matches!(error, SandboxError::Killed);
-        not_made(error)
-    })?;
+    let Course { stopped, standing, ended } =
+        watch::until_the_end(&mut cell, log, followers, patience, &mut disk, &mut services, begun).map_err(|error| {
+            record.started = matches!(error, SandboxError::Killed);
+            not_made(error)
+        })?;
     let excess = if let Stopped::TooMuch(excess) = stopped { Some(excess) } else { disk.measure() };
     drop(cell);
     let trouble = services.trouble();

@@ -39,7 +39,13 @@ pub(super) struct Services {
 
 impl Services {
     /// Lets each begin, and makes the step's sandbox one that shares their network.
-    pub(super) fn begin(request: &Request, setup: &Setup, store: &Store, surroundings: &mut Surroundings, lock: BorrowedFd<'_>) -> Result<Self, Outcome> {
+    pub(super) fn begin(
+        request: &Request,
+        setup: &Setup,
+        store: &Store,
+        surroundings: &mut Surroundings,
+        lock: BorrowedFd<'_>,
+    ) -> Result<Self, Outcome> {
         let services = &request.spec.services;
         if services.is_empty() {
             return Ok(Self::default());
