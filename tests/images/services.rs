@@ -145,9 +145,9 @@ async fn a_service_that_dies_while_the_step_runs_is_said_and_recorded() {
     // It dies when the first one has asked it.
     let program = "echo up; nc -l -p 80 </dev/null; echo out of ideas; exit 7";
     let fragile = stage.image("fragile:1", &["/bin/sh", "-c", program]).await;
-    let asks = "nc db 80 </dev/null; while nc db 80 </dev/null 2>/dev/null; do sleep 0.05; done; sleep 0.5; exit 4";
-    let with = |script| InvocationSpec { services: vec![service("db", &fragile, None)], ..spec(&fragile, script) };
-    let (result, log) = stage.run(with(&format!("until nc db 80 </dev/null 2>/dev/null; do sleep 0.05; done; {asks}"))).await;
+    let asks = "until nc db 80 </dev/null 2>/dev/null; do sleep 0.05; done; sleep 0.5; exit 4";
+    let asked = InvocationSpec { services: vec![service("db", &fragile, None)], ..spec(&fragile, asks) };
+    let (result, log) = stage.run(asked).await;
     let Outcome::Failed { exit: Exit::Code(4), reason } = &result.outcome else { panic!("{:?} {log}", result.outcome) };
     assert_eq!(reason, "exited with 4; the service db had ended before the step did: it exited with 7; its log ends with: up | out of ideas");
     assert!(
@@ -169,7 +169,7 @@ async fn what_a_service_says_is_bounded_and_what_it_writes_counts() {
     assert_eq!(result.outcome, Outcome::Succeeded);
     let record = &result.record.services[0];
     assert_eq!((record.log_bytes, record.log_bytes + record.log_dropped_bytes), (1000, 588_895));
-    let greedy = stage.image("greedy:1", &["/bin/sh", "-c", "while :; do head -c 1000000 /dev/zero >> /big || exit; done"]).await;
+    let greedy = stage.image("greedy:1", &["/bin/sh", "-c", "n=0; while :; do n=$((n + 1)); head -c 5000000 /dev/zero > /big$n; done"]).await;
     let mut asked = spec(&loud, "sleep 1000");
     asked.services = vec![service("greedy", &greedy, None)];
     asked.resources.disk = Some(20 << 20);
@@ -182,8 +182,8 @@ async fn a_service_is_nobody_elses_and_has_no_hold_on_the_step() {
     let Some(stage) = Stage::new("a_service_is_nobody_elses_and_has_no_hold_on_the_step") else { return };
     let web = stage.image("web:1", &["/own/web"]).await;
     // What it tries against the step, and against everybody else.
-    let attack = "id -u; kill -9 -1; ls /workspace; ls /run/tidegate; cat /proc/1/environ >/dev/null && echo environ; ps | grep -v 'ps$' | wc -l; \
-        wget -T 2 -qO- http://127.0.1.1/ ; nc -w 1 1.1.1.1 53 </dev/null && echo out; mount -t tmpfs none /tmp && echo mounted; echo done";
+    let attack = "id -u; kill -9 1; ls /workspace; ls /run/tidegate; cat /proc/1/environ >/dev/null && echo environ; ps | grep -v 'ps$' | wc -l; \
+        until wget -qO- http://127.0.1.1/; do sleep 0.05; done; nc -w 1 1.1.1.1 53 </dev/null && echo out; mount -t tmpfs none /tmp && echo mounted; echo done";
     let hostile = stage.image("hostile:1", &["/bin/sh", "-c", &format!("({attack}) 2>/dev/null; touch /done; sleep 1000")]).await;
     let mut asked =
         spec(&web, "echo secret > here; sleep 0.3; wget -qO- http://web/; until wget -qO- http://web/ >/dev/null; do :; done; echo alive");
@@ -205,7 +205,7 @@ async fn a_service_is_nobody_elses_and_has_no_hold_on_the_step() {
     let other = InvocationSpec {
         id: InvocationId::of(&held.run, &node, 1),
         node,
-        ..spec(&web, "for at in 127.0.1.1 127.0.0.1; do wget -T 2 -qO- http://$at/ 2>&1 || true; done")
+        ..spec(&web, "for at in 127.0.1.1 127.0.0.1; do wget -qO- http://$at/ 2>&1 || true; done")
     };
     let with_its_own = InvocationSpec { services: vec![service("idle", &hostile, None)], ..other.clone() };
     let held = InvocationSpec { timeout: Duration::from_secs(20), grace: Duration::from_millis(10), ..held };
