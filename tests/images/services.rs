@@ -1,6 +1,10 @@
 //! What runs beside a step: on its own network, by name, and no longer than the step.
 
-use std::path::{Path, PathBuf};
+mod command;
+mod databases;
+mod ends;
+
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tidegate::adapters::executor::{Executor as _, Watcher};
@@ -11,8 +15,8 @@ use tidegate::model::service::{Ready, Service};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::builder::{Layer, Made, TAR, busybox, digest, image};
-use crate::registry::{Log, Registry, World, registry, skip, spec};
+use crate::builder::{Layer, Made, busybox, image};
+use crate::registry::{Log, Registry, World, registry, spec};
 
 /// Serves its own name on every address at port 80.
 const WEB: &str = "#!/bin/sh\nmkdir -p /www; echo \"I am $(hostname) of $WHO\" > /www/index.html; echo \"web begins\"; exec httpd -f -p 80 -h /www\n";
@@ -31,24 +35,24 @@ pub fn service(name: &str, image: &str, ready: Option<Ready>) -> Service {
     Service { name: name.to_owned(), image: image.to_owned(), user: None, env: std::collections::BTreeMap::new(), ready }
 }
 
-struct Stage {
-    registry: Registry,
-    world: World,
+pub struct Stage {
+    pub registry: Registry,
+    pub world: World,
 }
 
 impl Stage {
-    fn new(test: &str) -> Option<Self> {
+    pub fn new(test: &str) -> Option<Self> {
         Some(Self { registry: registry(test)?, world: World::new() })
     }
 
     /// The name of an image that runs this by itself.
-    async fn image(&self, name: &str, program: &[&str]) -> String {
+    pub async fn image(&self, name: &str, program: &[&str]) -> String {
         self.registry.push(name, &running(program)).await;
         self.registry.name(name)
     }
 
     /// Runs it, and sees that nothing of it is left.
-    async fn run(&self, spec: InvocationSpec) -> (InvocationResult, String) {
+    pub async fn run(&self, spec: InvocationSpec) -> (InvocationResult, String) {
         let (result, log) = self.world.run(spec).await;
         assert_eq!(self.world.leftovers(), Vec::<std::path::PathBuf>::new());
         let own = log
@@ -57,7 +61,7 @@ impl Stage {
         (result, own.fold(String::new(), |text, line| text + line + "\n"))
     }
 
-    fn log_of(&self, service: &str) -> String {
+    pub fn log_of(&self, service: &str) -> String {
         std::fs::read_to_string(self.world.state.path().join(format!("log.{service}.log"))).unwrap_or_default()
     }
 }
@@ -223,13 +227,13 @@ async fn a_service_is_nobody_elses_and_has_no_hold_on_the_step() {
 }
 
 /// One that goes on by itself.
-struct Started {
+pub struct Started {
     log: PathBuf,
     cancel: watch::Sender<bool>,
-    task: JoinHandle<InvocationResult>,
+    pub task: JoinHandle<InvocationResult>,
 }
 
-fn start(world: &World, spec: InvocationSpec, name: &str) -> Started {
+pub fn start(world: &World, spec: InvocationSpec, name: &str) -> Started {
     let log = world.state.path().join(name);
     let (cancel, cancelled) = watch::channel(false);
     let (executor, to) = (world.executor.clone(), log.clone());
@@ -244,142 +248,41 @@ fn start(world: &World, spec: InvocationSpec, name: &str) -> Started {
 }
 
 impl Started {
-    async fn has_said(&self, text: &str) {
+    pub async fn has_said(&self, text: &str) {
         while !std::fs::read_to_string(&self.log).unwrap_or_default().lines().any(|line| line == text) {
             assert!(!self.task.is_finished(), "{}", std::fs::read_to_string(&self.log).unwrap_or_default());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
-    async fn stop(self) -> InvocationResult {
+    pub async fn stop(self) -> InvocationResult {
         self.cancel.send(true).unwrap();
         self.task.await.unwrap()
     }
 }
 
-/// Who has a file open: the supervisor, whose parent has not, and the helpers of its sandboxes, which are its children.
-fn holders(lock: &Path) -> (Vec<u32>, Vec<u32>) {
-    let pids: Vec<u32> = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
-    let has = |pid: &u32| {
-        let files = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-        files.into_iter().any(|file| std::fs::read_link(file.path()).is_ok_and(|path| path == lock))
-    };
-    let all: Vec<u32> = pids.into_iter().filter(has).collect();
-    let parent = |pid: &u32| {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse::<u32>().ok()).unwrap_or(0)
-    };
-    all.iter().copied().partition(|pid| !all.contains(&parent(pid)))
-}
-
-fn kill(pid: u32) {
-    let _ = rustix::process::kill_process(rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), rustix::process::Signal::KILL);
-}
-
-/// Processes of this machine that have such a word in their arguments.
-fn living(word: &str) -> usize {
-    let lines = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
-    lines.filter(|line| String::from_utf8_lossy(line).contains(word)).count()
-}
-
-fn nobody_is_left(word: &str) {
-    for _ in 0..500 {
-        if living(word) == 0 {
-            return;
+#[tokio::test]
+async fn a_step_with_services_reaches_what_it_lists_and_its_services_without_the_proxy() {
+    use std::io::{Read as _, Write as _};
+    let Some(stage) = Stage::new("a_step_with_services_reaches_what_it_lists_and_its_services_without_the_proxy") else { return };
+    let web = stage.image("web:1", &["/own/web"]).await;
+    // On this machine's own loopback: what the private network must not lead to, and the proxy does.
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for mut stream in server.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\nconnection: close\r\n\r\nlisted!\n");
         }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("{} processes with {word:?} are left", living(word));
-}
-
-#[tokio::test]
-async fn services_end_with_the_step_however_that_ends() {
-    let Some(stage) = Stage::new("services_end_with_the_step_however_that_ends") else { return };
-    let mark = format!("{}7", std::process::id());
-    let idle = stage.image("idle:1", &["/bin/sh", "-c", &format!("echo up; sleep 1000{mark} & trap '' TERM; wait; sleep 1000{mark}")]).await;
-    let with = |script: &str| InvocationSpec {
-        services: vec![service("db", &idle, Some(Ready::Command("true".to_owned())))],
-        grace: Duration::from_millis(100),
-        ..spec(&idle, script)
-    };
-    for (script, timeout, expected) in [("true", 60, "succeeded"), ("exit 1", 60, "failed"), ("sleep 1000", 1, "timed-out")] {
-        let (result, _) = stage.run(InvocationSpec { timeout: Duration::from_secs(timeout), ..with(script) }).await;
-        assert_eq!(result.outcome.word(), expected);
-        // Nothing has to be waited for: it was gone before the result was there.
-        assert_eq!(living(&format!("1000{mark}")), 0);
-        assert_eq!(result.record.services[0].ended, None, "nobody blames it for being ended");
-    }
-    let cancelled = start(&stage.world, with("echo up; sleep 1000"), "cancelled");
-    cancelled.has_said("up").await;
-    assert_eq!(cancelled.stop().await.outcome.word(), "cancelled");
-    assert_eq!(living(&format!("1000{mark}")), 0);
-    // While they are waited for.
-    let waited = InvocationSpec { services: vec![service("db", &idle, Some(Ready::Port(1)))], ..with("true") };
-    let waiting = start(&stage.world, waited, "waiting");
-    while living(&format!("1000{mark}")) == 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    assert_eq!(waiting.stop().await.outcome.word(), "cancelled");
-    assert_eq!(living(&format!("1000{mark}")), 0);
-    // And when whoever looks after them is killed: the supervisor, one of the helpers, or all of them.
-    for victim in ["supervisor", "helper", "all"] {
-        let killed = start(&stage.world, with("echo up; sleep 1000"), victim);
-        killed.has_said("up").await;
-        let lock = stage.world.state.path().join("invocations/r1/build.1/lock");
-        let (supervisor, helpers) = holders(&lock);
-        assert!(supervisor.len() == 1 && helpers.len() >= 2, "{supervisor:?} {helpers:?}");
-        let victims = match victim {
-            "supervisor" => supervisor,
-            "helper" => helpers,
-            _ => [supervisor, helpers].concat(),
-        };
-        victims.into_iter().for_each(kill);
-        let result = killed.task.await.unwrap();
-        assert_eq!(result.outcome.word(), "infrastructure", "{victim}: {result:?}");
-        nobody_is_left(&format!("1000{mark}"));
-    }
-    assert_eq!(stage.world.leftovers(), Vec::<PathBuf>::new());
-}
-
-/// PostgreSQL and Redis as they are, in an image whose user is 999; `None`, and written down as skipped, where they can not be had.
-fn databases(test: &str) -> Option<Made> {
-    let path = std::env::var_os("TIDEGATE_TEST_SERVICES").map(PathBuf::from).filter(|path| path.exists());
-    let Some(path) = path else {
-        skip(test, "PostgreSQL and Redis are not here: `.ci/services FOLDER` makes an archive of them, TIDEGATE_TEST_SERVICES names it");
-        return None;
-    };
-    let tar = std::fs::read(path).unwrap();
-    let mut made = image(&[]).with("User", "app").with("WorkingDir", "/var/lib/data");
-    made.config["config"]["Env"] = serde_json::json!(["PATH=/bin:/usr/bin:/usr/lib/postgresql/15/bin"]);
-    made.config["rootfs"]["diff_ids"] = serde_json::json!([digest(&tar)]);
-    made.layers = vec![(tar, TAR)];
-    Some(made)
-}
-
-#[tokio::test]
-async fn a_step_works_with_a_real_postgresql_and_a_real_redis() {
-    const TEST: &str = "a_step_works_with_a_real_postgresql_and_a_real_redis";
-    let (Some(stage), Some(made)) = (Stage::new(TEST), databases(TEST)) else { return };
-    // As the images of both do it.
-    let begin = "initdb -D /var/lib/data/db -U postgres --auth=trust -E UTF8 --locale=C >/dev/null && \
-        echo 'host all all all trust' >> /var/lib/data/db/pg_hba.conf && exec postgres -D /var/lib/data/db -c listen_addresses='*' -c unix_socket_directories=/tmp";
-    stage.registry.push("postgres:15", &made.clone().with("Entrypoint", serde_json::json!(["/bin/sh", "-c", begin]))).await;
-    let redis = ["redis-server", "--bind", "0.0.0.0", "--save", "", "--protected-mode", "no"];
-    stage.registry.push("redis:7", &made.clone().with("Cmd", serde_json::json!(redis))).await;
-    let (postgres, redis) = (stage.registry.name("postgres:15"), stage.registry.name("redis:7"));
-    let script = "psql -h db -U postgres -qAt -c 'create table t (x int); insert into t select generate_series(1, 1000); select sum(x) from t' && \
-        redis-cli -h cache set key value && redis-cli -h cache get key && id -u";
-    let mut asked = spec(&redis, script);
-    asked.env.insert("PGCONNECT_TIMEOUT".to_owned(), "10".to_owned());
-    asked.services = vec![
-        service("db", &postgres, Some(Ready::Command("psql -h db -U postgres -c 'select 1'".to_owned()))),
-        service("cache", &redis, Some(Ready::Port(6379))),
-    ];
+    });
+    let script = format!(
+        "wget -qO- http://{address}/; wget -qY off -O- http://web/; wget -qY off -O- http://{address}/ 2>/dev/null || echo closed; echo $NO_PROXY"
+    );
+    let mut asked = spec(&web, &script);
+    asked.network = tidegate::model::limits::Network::Only(vec![address.parse().unwrap()]);
+    asked.services = vec![service("web", &web, Some(Ready::Port(80)))];
     let (result, log) = stage.run(asked).await;
-    assert_eq!(result.outcome, Outcome::Succeeded, "{log}\n{}\n{}", stage.log_of("db"), stage.log_of("cache"));
-    assert_eq!(log, "500500\nOK\nvalue\n999\n");
-    assert!(stage.log_of("db").contains("database system is ready to accept connections"), "{}", stage.log_of("db"));
-    assert!(stage.log_of("cache").contains("Ready to accept connections"), "{}", stage.log_of("cache"));
-    let took: Vec<_> = result.record.services.iter().map(|one| format!("{} after {} ms", one.name, one.ready_us.unwrap() / 1000)).collect();
-    println!("ready: {}", took.join(", "));
+    assert_eq!(result.outcome, Outcome::Succeeded, "{log}");
+    assert_eq!(log, "listed!\nI am web of \nclosed\nlocalhost,127.0.0.1,::1,web\n");
+    assert_eq!(result.record.egress.attempts.len(), 1, "{:?}", result.record.egress);
 }
