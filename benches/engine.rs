@@ -40,6 +40,7 @@ fn way(name: impl Into<String>, run: impl Fn() + Sync + 'static) -> Way {
 }
 
 fn main() {
+    crun::hide_version_2();
     let rounds: usize = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(40);
     sandbox::set_program(env!("CARGO_BIN_EXE_tidegate"));
     let folder = tempfile::tempdir().expect("a folder");

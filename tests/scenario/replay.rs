@@ -45,12 +45,20 @@ fn layer(world: &World) -> PathBuf {
 }
 
 #[track_caller]
+/// A moment after the end: what was written is removed when nobody waits for it any more.
 fn nothing_is_left(world: &World) {
     let count = |folder: &str| match std::fs::read_dir(world.state().join(folder)) {
         Ok(entries) => entries.filter_map(Result::ok).filter(|entry| entry.path().is_dir()).count(),
         Err(_) => 0,
     };
-    assert_eq!((count("scratch"), count("invocations")), (0, 0));
+    let left = || (count("scratch"), count("invocations"));
+    for _ in 0..600 {
+        if left() == (0, 0) {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert_eq!(left(), (0, 0));
     assert_eq!(world.mounts(), Vec::<String>::new());
 }
 
