@@ -70,7 +70,7 @@ fn try_to(work: Work<'_>, setup: &Setup, waiting: Option<Waiting>) -> Result<Out
         }
         Ok(())
     };
-    let Course { stopped, standing, ended } =
+    let Course { stopped, standing, may_have_begun, ended } =
         watch::until_the_end(&mut cell, log, followers, patience, &mut disk, &mut services, begun).map_err(|error| {
             record.started = matches!(error, SandboxError::Killed);
             not_made(error)
@@ -81,6 +81,7 @@ fn try_to(work: Work<'_>, setup: &Setup, waiting: Option<Waiting>) -> Result<Out
     record.services = services.end();
     let filtered = proxy.is_some();
     record.egress = proxy.map(Proxy::end).unwrap_or_default();
+    record.started = may_have_begun;
     if let Some(standing) = standing {
         record.started = true;
         record.phases.setup_us = standing.setup_us;

@@ -19,6 +19,8 @@ pub(super) struct Course {
     pub(super) stopped: Stopped,
     /// What the sandbox was like; `None` when it was stopped before its process began.
     pub(super) standing: Option<Standing>,
+    /// Then nobody knows whether that did something.
+    pub(super) may_have_begun: bool,
     pub(super) ended: Ended,
 }
 
@@ -36,6 +38,7 @@ pub(super) fn until_the_end(
 ) -> Result<Course, SandboxError> {
     let mut stopped = Stopped::ByItself;
     let mut standing: Option<Standing> = None;
+    let mut may_have_begun = false;
     let mut moment = patience.deadline;
     let mut silent = false;
     let mut buffer = vec![0; 1 << 18];
@@ -45,11 +48,17 @@ pub(super) fn until_the_end(
         if services.attend(log) {
             followers.tell();
         }
-        if ready.reports
-            && let Some(mut found) = cell.listen()?
-        {
-            begun(&mut found)?;
-            standing = Some(found);
+        if ready.reports {
+            match cell.listen() {
+                Ok(Some(mut found)) => {
+                    begun(&mut found)?;
+                    standing = Some(found);
+                }
+                Ok(None) => {}
+                // It was killed as it began, by us: why is known. It may have done something by then.
+                Err(error) if stopped != Stopped::ByItself => may_have_begun |= matches!(error, SandboxError::Killed),
+                Err(error) => return Err(error),
+            }
         }
         if ready.output {
             match rustix::io::read(&cell.output, &mut buffer) {
@@ -64,7 +73,7 @@ pub(super) fn until_the_end(
             }
         }
         if silent && let Some(ended) = cell.ended() {
-            return Ok(Course { stopped, standing, ended });
+            return Ok(Course { stopped, standing, may_have_begun, ended });
         }
         let late = moment.is_some_and(|moment| moment <= Instant::now());
         let unwanted = ready.followers && followers.hear();
