@@ -182,7 +182,12 @@ fn no_group_outlives_its_helper() {
         let (at, options) = (before.split(' ').nth(4).unwrap_or_default(), after.rsplit(' ').next().unwrap_or_default());
         let is_here = move |controllers: &str| options.split(',').any(|option| controllers.split(',').any(|one| one == option));
         let here = own.iter().filter(move |(controllers, _)| if after.starts_with('2') { controllers.is_empty() } else { is_here(controllers) });
-        here.map(move |(_, group)| std::path::PathBuf::from(format!("{at}{group}")))
+        // With version 2 they may also be made in a group above.
+        let above = if after.starts_with('2') { 16 } else { 1 };
+        here.flat_map(move |(_, group)| {
+            let place = std::path::PathBuf::from(format!("{at}{group}"));
+            place.ancestors().take(above).take_while(|place| place.starts_with(at)).map(std::path::Path::to_owned).collect::<Vec<_>>()
+        })
     });
     let places: Vec<_> = places.collect();
     let left = || -> Vec<String> {

@@ -1,5 +1,7 @@
 //! Stories over the real parts: what a person does with the binary, and what they see.
 
+#[path = "../support/users.rs"]
+mod ordinary;
 #[path = "../support/packages.rs"]
 mod packages;
 #[path = "../support/stage.rs"]
@@ -24,3 +26,4 @@ mod serve;
 mod settings;
 mod story;
 mod survivors;
+mod users;

@@ -101,10 +101,11 @@ pub(super) fn named_in(file: &Path) -> Vec<Controller> {
 fn enabled_below(folder: &Path) -> Vec<Controller> {
     let file = folder.join("cgroup.subtree_control");
     let read = || named_in(&file);
-    if read().len() < CONTROLLERS.len() {
-        for (_, name) in CONTROLLERS {
-            let _ = fs::write(&file, format!("+{name}"));
-        }
+    // Both or none: in a group with processes the kernel refuses memory only, and would take the rest as the wish that its processes be divided by threads, which
+    // closes it to all groups below.
+    let both = [Controller::Memory, Controller::Pids].iter().all(|needed| read().contains(needed)) || fs::write(&file, "+memory +pids").is_ok();
+    if both && !read().contains(&Controller::Cpu) {
+        let _ = fs::write(&file, "+cpu");
     }
     // Not everybody who may read it may make groups.
     if rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok() { read() } else { Vec::new() }
