@@ -137,7 +137,7 @@ fn what_ended_meanwhile_is_recorded_as_it_was_and_the_rest_is_left() {
 fn what_still_lives_is_followed_while_something_else_runs() {
     let world = story(PIPELINE);
     let run = interrupted(&world);
-    world.write(".tidegate/other.yaml", &OTHER.replace("\"true\"", "sleep 3"));
+    world.write(".tidegate/other.yaml", &OTHER.replace("\"true\"", "sleep 5"));
     world.commit("A longer one");
     world.tidegate(&["run", ".tidegate/other.yaml"]).expect(0).says(&format!("run {run} was interrupted; a step of it goes on"));
     let (facts, run_now) = facts(&world, &run);
@@ -192,9 +192,9 @@ fn what_a_server_goes_on_with_is_not_marked_by_somebody_else() {
     drop(server);
     goes_on(&world, &run);
     // Somebody came earlier, and follows a step until it ends: then the server has the last word.
-    let world = story(PIPELINE);
+    let world = story(&PIPELINE.replace("-lt 30", "-lt 60"));
     let run = interrupted(&world);
-    world.write(".tidegate/other.yaml", &OTHER.replace("\"true\"", "sleep 4"));
+    world.write(".tidegate/other.yaml", &OTHER.replace("\"true\"", "sleep 6"));
     world.commit("A longer one");
     let mut earlier = world.command(&["run", ".tidegate/other.yaml"]);
     let mut earlier = earlier.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the binary");
