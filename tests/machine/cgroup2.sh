@@ -2,8 +2,9 @@
 # The limits of steps, on a machine that has control groups of version 2 only: a virtual one (QEMU, without KVM: it needs no right and no network) with Debian's
 # kernel, which sees this machine's files, read-only, and this working tree's test binary.
 #
-#   tests/machine/cgroup2.sh           builds the tests, boots, runs tests/attacks/bombs.rs in each of the groups below
-#   tests/machine/cgroup2.sh a_fork    … only the stories with this in their names
+#   tests/machine/cgroup2.sh                  builds the tests, boots, runs the stories of tests/attacks/bombs.rs that need groups in each of those below
+#   tests/machine/cgroup2.sh a_fork_bomb …    … only the stories with this in their names
+#   KILLS=20 tests/machine/cgroup2.sh         … and the kills of tests/scenario/survivors.rs, so many, in those that are handed over
 #
 # As root in the first group of the machine; as root in a service's group with a limit of its own, which is handed over (`Delegate=yes`), with the program alone in
 # it; as an ordinary user in a group that is handed over to him; as one who has nothing. The last line says how it went; the exit code is 0 only when all was well.
@@ -16,8 +17,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source .ci/environment
 find_cache
 
-readonly MEMORY_MB=2048 LIMIT_SECONDS="${LIMIT_SECONDS:-1500}"
-readonly FILTER="${1:-bombs::}"
+readonly MEMORY_MB=2048 LIMIT_SECONDS="${LIMIT_SECONDS:-1500}" KILLS="${KILLS:-0}"
+(($# > 0)) || set -- bombs::a_fork_bomb bombs::a_memory_bomb bombs::memory_hidden bombs::processors bombs::no_group
+readonly FILTERS="$*"
 
 for tool in qemu-system-x86_64 busybox dpkg:dpkg; do
   command -v "${tool%%:*}" >/dev/null 2>&1 || { say "missing: ${tool%%:*} (apt-get install qemu-system-x86 busybox-static)"; exit 2; }
@@ -40,9 +42,12 @@ kernel() {
   printf '%s\n' "$folder"
 }
 
-built="$(cargo test --locked --test attacks --no-run --message-format=json 2>/dev/null |
-  sed -n 's/.*"name":"attacks".*"executable":"\([^"]*\)".*/\1/p' | tail -1)"
-[[ -x "$built" ]] || { say "the tests do not build: cargo test --test attacks --no-run"; exit 2; }
+# Where cargo has put the test binary of this name.
+built() {
+  cargo test --locked --test "$1" --no-run --message-format=json 2>/dev/null | sed -n "s/.*\"name\":\"$1\".*\"executable\":\"\([^\"]*\)\".*/\1/p" | tail -1
+}
+attacks="$(built attacks)" scenario="$(built scenario)"
+[[ -x "$attacks" && -x "$scenario" ]] || { say "the tests do not build: cargo test --no-run"; exit 2; }
 program="$CARGO_TARGET_DIR/debug/tidegate"
 folder="$(kernel)"
 
@@ -89,7 +94,7 @@ chmod 755 "$boot/init"
 # Each runs the stories in a group of its own, and says what came of it.
 cat >"$boot/stories" <<STORIES
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp TERM=dumb TIDEGATE_UNDER_TEST=/tmp/tidegate TIDEGATE_TEST_SKIPS=/tmp/skips
-cp "$program" /tmp/tidegate; cp "$built" /tmp/tests; chmod 755 /tmp/tidegate /tmp/tests; : >/tmp/skips; chmod 666 /tmp/skips
+cp "$program" /tmp/tidegate; cp "$attacks" /tmp/tests; cp "$scenario" /tmp/scenario; chmod 755 /tmp/tidegate /tmp/tests /tmp/scenario; : >/tmp/skips; chmod 666 /tmp/skips
 cd /tmp; root=/sys/fs/cgroup
 uname -r; cat \$root/cgroup.controllers
 story() { # name, group, user; no: nothing is held there
@@ -103,7 +108,8 @@ as() { if [ \$user = 0 ]; then "\\\$@"; else setpriv --reuid \$user --regid \$us
 as /tmp/tidegate doctor 2>&1 | grep -i -A1 cgroups
 cat /proc/self/cgroup
 [ \$hold = no ] || export TIDEGATE_TEST_LIMITS_HELD=1
-as /tmp/tests --test-threads 2 $FILTER
+as /tmp/tests --test-threads 2 $FILTERS || exit
+case \$name in delegated-*) [ $KILLS = 0 ] || as env TIDEGATE_TEST_KILLS=$KILLS /tmp/scenario --nocapture survivors::two_hundred ;; esac
 GO
   echo "CGROUP2 BEGIN \$name"
   before=\$(cut -d. -f1 /proc/uptime)
