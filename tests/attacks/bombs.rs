@@ -21,7 +21,8 @@ async fn both(limited: Resources, script: &str) -> (Ended, Ended) {
 
 #[tokio::test]
 async fn a_fork_bomb() {
-    let script = "n=0; while [ $n -lt 300 ]; do sleep 600 & n=$((n+1)); done; echo $n; exit 0";
+    // Each waits for somebody who never comes.
+    let script = "mkfifo never; n=0; while [ $n -lt 300 ]; do (read word < never) & n=$((n+1)); done; echo $n; exit 0";
     let (without, with) = both(Resources { pids: Some(100), ..NONE }, script).await;
     assert!(without.log.contains("300"));
     if with.holds("cgroup-pids") {

@@ -64,7 +64,8 @@ pub fn spec(script: &str) -> InvocationSpec {
         outputs: Vec::new(),
         image: None,
         services: Vec::new(),
-        timeout: Duration::from_secs(60),
+        // Only what hangs lets it run out.
+        timeout: Duration::from_secs(300),
         network: Network::None,
         resources: NONE,
         limits: CaptureLimits::default(),
