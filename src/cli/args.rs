@@ -149,6 +149,9 @@ pub struct IsolationArguments {
     /// What runs the steps
     #[arg(long, value_name = "EXECUTOR", default_value = "auto")]
     pub executor: ExecutorArgument,
+    /// The container engine's socket [default: $DOCKER_HOST, $CONTAINER_HOST, or where Docker and Podman have it]
+    #[arg(long, value_name = "SOCKET")]
+    pub engine: Option<String>,
     /// When a registry is asked for the image of a step
     #[arg(long, value_name = "WHEN", default_value = "missing")]
     pub pull: PullArgument,

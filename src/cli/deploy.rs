@@ -55,7 +55,7 @@ fn wanted(global: &Global, arguments: &DeployArguments) -> Result<Wanted, Exit> 
 }
 
 async fn perform(global: &Global, arguments: &DeployArguments, wanted: Wanted) -> Exit {
-    let session = match Session::open(global, &arguments.isolation, &arguments.gateway) {
+    let session = match Session::open(global, &arguments.isolation, &arguments.gateway).await {
         Ok(session) => session,
         Err(error) => return fail(error.exit(), error),
     };

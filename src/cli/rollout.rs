@@ -47,23 +47,24 @@ fn ours(error: impl std::fmt::Display) -> (Exit, String) {
 async fn answer(global: &Global, command: &RolloutCommand) -> Answer {
     match command {
         RolloutCommand::Ls { .. } | RolloutCommand::Show { .. } => look(global, command).await,
-        RolloutCommand::Promote { rollout } => decide(global, open(global)?, rollout, Letter::Promote).await,
-        RolloutCommand::Abort { rollout } => decide(global, open(global)?, rollout, Letter::Abort).await,
-        RolloutCommand::Rollback { rollout } => roll_back(global, open(global)?, rollout).await,
+        RolloutCommand::Promote { rollout } => decide(global, open(global).await?, rollout, Letter::Promote).await,
+        RolloutCommand::Abort { rollout } => decide(global, open(global).await?, rollout, Letter::Abort).await,
+        RolloutCommand::Rollback { rollout } => roll_back(global, open(global).await?, rollout).await,
     }
 }
 
 /// Deciding may mean to host the functions.
-fn open(global: &Global) -> Result<Session, (Exit, String)> {
+async fn open(global: &Global) -> Result<Session, (Exit, String)> {
     let isolation = IsolationArguments {
         executor: ExecutorArgument::Sandbox,
+        engine: None,
         pull: PullArgument::Missing,
         keep_images: Size(u64::MAX),
         allow_unisolated: false,
         host_tools: Vec::new(),
     };
     let gateway = GatewayArguments { listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)) };
-    Session::open(global, &isolation, &gateway).map_err(ours)
+    Session::open(global, &isolation, &gateway).await.map_err(ours)
 }
 
 /// Needs the journal and nothing else: a machine that can not isolate, or a folder where nothing was ever run, can be asked as well.

@@ -76,7 +76,7 @@ fn plan_of(global: &Global, arguments: &RunArguments, here: &Here, loaded: &Load
 }
 
 async fn perform(global: &Global, arguments: &RunArguments, here: &Here, plan: Plan) -> Exit {
-    let session = match Session::open(global, &arguments.isolation, &arguments.gateway) {
+    let session = match Session::open(global, &arguments.isolation, &arguments.gateway).await {
         Ok(session) => session,
         Err(error) => return fail(error.exit(), error),
     };

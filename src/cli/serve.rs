@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -9,6 +10,7 @@ use super::args::{GatewayArguments, Global, ServeArguments};
 use super::exit::Exit;
 use super::print::{eprintln, println};
 use super::session::{self, Session, fail};
+use crate::adapters::executor::AnyExecutor;
 use crate::adapters::provider::AnyProvider;
 use crate::model::function::Target;
 use crate::report::run::text::clean;
@@ -33,7 +35,7 @@ async fn serve(global: &Global, arguments: &ServeArguments) -> Result<Exit, (Exi
     let mut stop = stop_signals().map_err(|error| ours(format!("signals can not be handled on this machine: {error}")))?;
     let gateway = GatewayArguments { listen: arguments.listen };
     // As every other command: what dead processes left is ended before anything is served.
-    let session = Session::open(global, &arguments.isolation, &gateway).map_err(|error| (error.exit(), error.to_string()))?;
+    let session = Session::open(global, &arguments.isolation, &gateway).await.map_err(|error| (error.exit(), error.to_string()))?;
     session.recover(Rest::Run).await.map_err(ours)?;
     for shown in session.observer.drain() {
         if let Shown::Note(text) = shown {
@@ -52,7 +54,10 @@ async fn serve(global: &Global, arguments: &ServeArguments) -> Result<Exit, (Exi
         println!("  http://{}/{}  {}", local.address(), function.name, traffic.join(", "));
     }
     println!("Ctrl-C ends it.");
-    stop.recv().await;
+    tokio::select! {
+        _ = stop.recv() => {}
+        () = keep_tidy(&session.executor) => {}
+    }
     // The terminal has just written ^C.
     let after = if std::io::stderr().is_terminal() { "\n" } else { "" };
     eprintln!("{after}ending: requests under way are answered; once more to end at once");
@@ -61,6 +66,17 @@ async fn serve(global: &Global, arguments: &ServeArguments) -> Result<Exit, (Exi
     tokio::select! {
         () = local.close() => Ok(Exit::Success),
         _ = stop.recv() => Ok(Exit::Cancelled),
+    }
+}
+
+/// What a killed process leaves in a container engine while this one serves. Never ends.
+async fn keep_tidy(executor: &AnyExecutor) {
+    let mut minutes = tokio::time::interval(Duration::from_secs(60));
+    loop {
+        minutes.tick().await;
+        if let Err(error) = executor.tidy().await {
+            tracing::warn!("{error}");
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::args::{ExecutorArgument, GatewayArguments, Global, IsolationArguments, PullArgument};
 use super::exit::Exit;
 use super::settings::{self, SettingsError};
-use crate::adapters::executor::{self, AnyExecutor, Choice, Configuration, Refusal};
+use crate::adapters::executor::{self, AnyExecutor, Choice, Configuration, EngineError, Refusal};
 use crate::adapters::gateway::Isolation;
 use crate::adapters::image::{ImageError, Images, PullPolicy};
 use crate::adapters::journal::{self, AnyJournal, JournalError};
@@ -58,7 +58,7 @@ impl SessionError {
     /// What the command line asked for and can not be had, or what the machine lacks.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Settings(_) | Self::Refused(Refusal::Container | Refusal::HostTools { .. }) => Exit::Usage,
+            Self::Settings(_) | Self::Refused(Refusal::Engine(EngineError::Remote { .. }) | Refusal::HostTools { .. }) => Exit::Usage,
             _ => Exit::Infrastructure,
         }
     }
@@ -66,19 +66,13 @@ impl SessionError {
 
 impl Session {
     /// Opens everything. Needs a tokio runtime around it.
-    pub fn open(global: &Global, isolation: &IsolationArguments, gateway: &GatewayArguments) -> Result<Self, SessionError> {
+    pub async fn open(global: &Global, isolation: &IsolationArguments, gateway: &GatewayArguments) -> Result<Self, SessionError> {
         let settings = settings::load(global)?.settings;
         sandbox::set_warm(settings.warm);
         let state = StateFolder::open(state::locate(global.state_dir.as_deref(), |name| std::env::var_os(name))?)?;
         let owner = state.claim()?;
         let journal = journal::open(&state.journal(), owner.id())?;
         let store = Store::open(state.root(), sandbox::outer_uid())?;
-        // Before anything new is made, what dead processes left is removed.
-        store.sweep()?;
-        sandbox::sweep_groups();
-        if Images::are_there(state.root()) {
-            Images::open(state.root(), store.clone(), sandbox::outer_uid())?.sweep()?;
-        }
         let choice = match isolation.executor {
             ExecutorArgument::Auto => Choice::Auto,
             ExecutorArgument::Sandbox => Choice::Sandbox,
@@ -89,6 +83,7 @@ impl Session {
             store: store.clone(),
             allow_unisolated: isolation.allow_unisolated,
             host_tools: isolation.host_tools.clone(),
+            engine: isolation.engine.clone(),
             pull: match isolation.pull {
                 PullArgument::Missing => PullPolicy::Missing,
                 PullArgument::Always => PullPolicy::Always,
@@ -97,7 +92,14 @@ impl Session {
             keep_images: isolation.keep_images.0,
             require: settings.require.clone(),
         };
-        let executor = Arc::new(executor::open(choice, configuration)?);
+        let executor = Arc::new(executor::open(choice, configuration).await?);
+        // Before anything new is made, what dead processes left is removed: first whoever may still write, then what was written.
+        executor.tidy().await.map_err(Refusal::from)?;
+        store.sweep()?;
+        sandbox::sweep_groups();
+        if Images::are_there(state.root()) {
+            Images::open(state.root(), store.clone(), sandbox::outer_uid())?.sweep()?;
+        }
         let options = LocalOptions {
             isolation: if executor.isolates() { Isolation::Full } else { Isolation::None },
             host_tools: isolation.host_tools.clone(),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tidegate::adapters::executor::{AnyExecutor, Executor, LogSink, SandboxExecutor, Standing, Watcher};
+use tidegate::adapters::executor::{AnyExecutor, ContainerExecutor, Engine, Executor, LogSink, Pull, SandboxExecutor, Standing, Watcher};
 use tidegate::adapters::sandbox::{self, Isolation};
 use tidegate::adapters::workspace::Store;
 use tidegate::model::artifact::ArtifactKind;
@@ -17,6 +17,7 @@ use tidegate::model::limits::{Network, Resources};
 use tidegate::model::outcome::{Exit, Outcome};
 use tokio::sync::watch;
 
+use crate::engines;
 use crate::image::In;
 use crate::users::program;
 
@@ -38,6 +39,7 @@ fn every_executor() -> Vec<Scene> {
         };
         all.push(Scene::new("image in sandbox", Ways { image: Some(crate::image::NAME), ..Ways::ALL }, in_image));
     }
+    all.extend(engines::all().into_iter().map(Scene::in_engine));
     all
 }
 
@@ -50,21 +52,45 @@ struct Ways {
     runs_below_its_supervisor: bool,
     /// Sees what a step read from and wrote to storage.
     counts_storage: bool,
+    /// Knows what a step took of memory and processors.
+    counts_usage: bool,
+    /// Tells a process that was killed from one that ended with a number.
+    knows_signals: bool,
+    /// Is asked by each step, and not once for all, whether it has the protections that are insisted on.
+    insists_for_each_step: bool,
     /// What its steps run in.
     image: Option<&'static str>,
 }
 
 impl Ways {
-    const ALL: Self = Self { knows_what_it_wrote: true, runs_below_its_supervisor: true, counts_storage: true, image: None };
+    const ALL: Self = Self {
+        knows_what_it_wrote: true,
+        runs_below_its_supervisor: true,
+        counts_storage: true,
+        counts_usage: true,
+        knows_signals: true,
+        insists_for_each_step: true,
+        image: None,
+    };
+    /// An engine removes what counted a container with it, and passes on a number when it ends.
+    const ENGINE: Self = Self {
+        runs_below_its_supervisor: false,
+        counts_storage: false,
+        counts_usage: false,
+        knows_signals: false,
+        insists_for_each_step: false,
+        image: Some(engines::IMAGE),
+        ..Self::ALL
+    };
 }
 
 /// An executor with a state folder of its own.
-struct Scene {
+pub struct Scene {
     name: &'static str,
     ways: Ways,
-    state: TempDir,
+    pub state: TempDir,
     make: Box<Make>,
-    executor: In,
+    pub executor: In,
 }
 
 /// An executor with this state folder and store, that insists on these protections.
@@ -100,7 +126,7 @@ impl Log {
     }
 }
 
-fn spec(script: &str) -> InvocationSpec {
+pub fn spec(script: &str) -> InvocationSpec {
     let node = NodeId::new("build");
     InvocationSpec {
         id: InvocationId::of(&RunId::new("r1"), &node, 1),
@@ -133,6 +159,22 @@ impl Scene {
         Self { name, ways, executor, make: Box::new(make), state }
     }
 
+    pub fn in_engine(engine: Engine) -> Self {
+        let name = if engine.name.starts_with("Podman") { "Podman" } else { "Docker" };
+        let make =
+            move |state: &Path, store: Store, _| AnyExecutor::Container(ContainerExecutor::new(state, store, engine.clone(), Pull::Never).unwrap());
+        Self::new(name, Ways::ENGINE, make)
+    }
+
+    /// As the shell says it, where the executor only hears a number.
+    fn killed_by(&self, signal: i32, words: &str) -> (Exit, String) {
+        if self.ways.knows_signals {
+            return (Exit::Signal(signal), format!("was killed by signal {signal} ({words})"));
+        }
+        let code = 128 + signal;
+        (Exit::Code(code), format!("exited with {code}: it, or a command in it, was ended by signal {signal} ({words})"))
+    }
+
     /// A commit's tree.
     fn commit(&self, files: &[(&str, &str)]) -> PathBuf {
         let tree = self.state.path().join("commit");
@@ -146,7 +188,7 @@ impl Scene {
     }
 
     /// Every run in here is of the same invocation: it is forgotten as soon as it has ended.
-    async fn run(&self, spec: InvocationSpec) -> (InvocationResult, String) {
+    pub async fn run(&self, spec: InvocationSpec) -> (InvocationResult, String) {
         let log = Log::default();
         let (_keep, cancel) = watch::channel(false);
         let (run, node, attempt) = (spec.run.clone(), spec.node.clone(), spec.attempt);
@@ -160,6 +202,12 @@ impl Scene {
     fn forget(&self) {
         let asked = spec("");
         self.executor.forget(&asked.run, &asked.node, asked.attempt);
+    }
+
+    /// The record of the only invocation.
+    fn record(&self) -> PathBuf {
+        let only = |folder: PathBuf| std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+        only(only(self.state.path().join("invocations")))
     }
 
     /// The file with what the step says.
@@ -177,7 +225,7 @@ impl Scene {
     }
 
     /// What is left in the folder where invocations write, besides the lock of this process: a moment after the result is there, nothing.
-    fn leftovers(&self) -> Vec<String> {
+    pub fn leftovers(&self) -> Vec<String> {
         for _ in 0..200 {
             if self.look_for_leftovers().is_empty() {
                 break;
@@ -194,7 +242,7 @@ impl Scene {
     }
 }
 
-fn processes_with(command: &str) -> Vec<u32> {
+pub fn processes_with(command: &str) -> Vec<u32> {
     let says = |pid: &u32| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).starts_with(command));
     std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter(says).collect()
 }
@@ -221,9 +269,18 @@ fn give(path: &Path) {
     }
 }
 
+/// An engine is asked before anything runs: what its containers have does not depend on the step.
+#[test]
+fn an_engine_says_which_protections_its_containers_have() {
+    for engine in engines::all() {
+        assert!(engine.holds("seccomp") && engine.holds("no-capabilities") && engine.holds("cgroup-memory"), "{engine:?}");
+        assert!(!engine.holds("landlock") && !engine.holds("no-such-wall"), "{engine:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_step_does_not_begin_where_a_protection_that_is_required_is_missing() {
-    for mut scene in every_executor() {
+    for mut scene in every_executor().into_iter().filter(|scene| scene.ways.insists_for_each_step) {
         let store = Store::open(scene.state.path(), sandbox::outer_uid()).unwrap();
         let missing = "no-such-wall";
         scene.executor.executor = (scene.make)(scene.state.path(), store, vec![missing.to_owned()]);
@@ -267,7 +324,7 @@ async fn a_step_sees_its_layers_and_leaves_its_outputs_for_the_next() {
         }
         assert_eq!(scene.leftovers(), Vec::<String>::new());
         assert_eq!(std::fs::read_to_string(commit.join("readme")).unwrap(), "old", "the commit is never written to");
-        assert!(result.record.phases.total_us() > 0 && result.record.peak_memory_bytes > 0);
+        assert!(result.record.phases.total_us() > 0 && (result.record.peak_memory_bytes > 0 || !scene.ways.counts_usage));
 
         let layer = result.layer.unwrap();
         let script =
@@ -292,11 +349,12 @@ async fn the_environment_is_what_the_step_declares_and_nothing_else() {
 #[tokio::test]
 async fn a_step_that_fails_says_how() {
     for scene in every_executor() {
+        let killed = scene.killed_by(11, "segmentation fault");
         for (script, exit, reason) in [
             ("exit 3", Exit::Code(3), "exited with 3"),
             ("echo before; false; echo not reached", Exit::Code(1), "exited with 1"),
             ("echo $undefined", Exit::Code(2), "exited with 2"),
-            ("kill -SEGV $$", Exit::Signal(11), "was killed by signal 11 (segmentation fault)"),
+            ("kill -SEGV $$", killed.0, killed.1.as_str()),
             ("no-such-tool", Exit::Code(127), "exited with 127: a command was not found (no-such-tool)"),
         ] {
             let reason = match scene.ways.image {
@@ -432,14 +490,13 @@ async fn a_deadline_and_a_cancellation_kill_everything() {
 #[tokio::test]
 async fn whoever_is_told_to_end_may_tidy_up_and_whoever_does_not_end_is_killed() {
     for scene in every_executor() {
-        // Also what has left the session and the process group hears it.
-        let tidy = "trap 'wait; echo tidied up; exit 0' TERM; setsid nohup sh -c 'trap \"echo so did I; exit 0\" TERM; while :; do sleep 0.01; done' & echo started; while :; do sleep 0.01; done";
-        let begun = std::time::Instant::now();
-        let (result, log) = scene.run(InvocationSpec { timeout: Duration::from_secs(1), ..spec(tidy) }).await;
+        // Also what has left the session and the process group hears it. (So do the sleeps: a shell may see one of them killed before it hears itself.)
+        let tidy = "trap 'wait; echo tidied up; exit 0' TERM; setsid nohup sh -c 'trap \"echo so did I; exit 0\" TERM; : > ready; while :; do sleep 0.01 || :; done' & until [ -e ready ]; do sleep 0.01 || :; done; while :; do sleep 0.01 || :; done";
+        let (result, log) = scene.run(InvocationSpec { timeout: Duration::from_secs(3), ..spec(tidy) }).await;
         // Ending well does not make it any less late.
-        assert_eq!(result.outcome, Outcome::TimedOut { after_ms: 1000 });
+        assert_eq!(result.outcome, Outcome::TimedOut { after_ms: 3000 });
         assert!(log.contains("tidied up\n") && log.contains("so did I\n"), "{log}");
-        assert!(begun.elapsed() < Duration::from_secs(9), "nobody waits for a grace that nobody needs");
+        assert!(result.record.phases.run_us < 13_000_000, "nobody waits for a grace that nobody needs: {:?}", result.record.phases);
 
         let stubborn = "trap '' TERM HUP INT; setsid nohup sh -c 'trap \"\" TERM; while :; do sleep 1000; done' & while :; do sleep 1000; done";
         let (timeout, grace) = (Duration::from_millis(200), Duration::from_millis(300));
@@ -490,6 +547,50 @@ async fn a_step_whose_supervisor_was_killed_is_nobodys_fault_and_says_that_it_ha
         std::fs::remove_file(&file).unwrap();
         let (result, _) = scene.run(InvocationSpec { image: Some("Not A Name".to_owned()), ..spec("true") }).await;
         assert!(!result.record.started);
+    }
+}
+
+/// Who has the lock of the record of this state folder's only invocation.
+fn lock_holders(state: &Path) -> Vec<i32> {
+    let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    let records = state.join("invocations");
+    let holds = |pid: &i32| {
+        std::fs::read_dir(format!("/proc/{pid}/fd")).is_ok_and(|open| {
+            open.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok()).any(|target| target.starts_with(&records) && target.ends_with("lock"))
+        })
+    };
+    pids.filter(holds).collect()
+}
+
+#[tokio::test]
+async fn a_container_whose_supervisor_was_killed_is_gone_on_with_and_nothing_is_lost() {
+    for scene in every_executor().into_iter().filter(|scene| !scene.ways.runs_below_its_supervisor) {
+        let script =
+            "echo begun; n=0; while [ $n -lt 30 ]; do sleep 0.1; n=$((n+1)); echo line $n; done; echo kept > it; echo v=1 >> \"$TIDEGATE_OUTPUT\"";
+        let asked =
+            InvocationSpec { outputs: vec![declare("it", "it")], env: BTreeMap::from([("TOKEN".to_owned(), "s3cr3t".to_owned())]), ..spec(script) };
+        let log = Log::default();
+        let killing = async {
+            for line in ["line 3\n", "line 6\n"] {
+                log.says(line).await;
+                let [supervisor] = lock_holders(scene.state.path())[..] else { panic!("one supervisor") };
+                let plan = std::fs::read_to_string(scene.record().join("plan")).unwrap();
+                assert!(!plan.contains("s3cr3t"), "{plan}");
+                rustix::process::kill_process(rustix::process::Pid::from_raw(supervisor).unwrap(), rustix::process::Signal::KILL).unwrap();
+            }
+        };
+        let (_keep, cancel) = watch::channel(false);
+        let file = scene.log();
+        let (result, ()) = tokio::join!(scene.executor.invoke(asked, &file, log.watched(cancel)), killing);
+        assert_eq!(result.outcome, Outcome::Succeeded, "{}", log.text());
+        let lines: String = (1..=30).map(|n| format!("line {n}\n")).collect();
+        assert_eq!(log.text(), format!("begun\n{lines}"));
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), log.text());
+        assert_eq!((result.values["v"].as_str(), result.artifacts.len(), result.record.started), ("1", 1, true));
+        scene.forget();
+        assert_eq!(scene.leftovers(), [""; 0]);
+        let AnyExecutor::Container(executor) = &scene.executor.executor else { panic!("a container") };
+        assert_eq!(executor.tidy().await.unwrap(), 0, "nothing was left to tidy up");
     }
 }
 
@@ -578,6 +679,53 @@ async fn a_step_that_says_too_much_is_cut_and_counted() {
         assert_eq!(result.outcome, Outcome::Succeeded);
         assert_eq!((result.record.log_bytes, result.record.log_dropped_bytes), (1000, 99_999_000));
         assert!(log.ends_with("[tidegate: the log is longer than its limit of 1000 bytes; the rest is counted and dropped]\n"));
+    }
+}
+
+/// Lines in it. For the gibibyte of docs/executors.md: 120,000,000.
+fn flood() -> u64 {
+    std::env::var("TIDEGATE_TEST_FLOOD").ok().and_then(|lines| lines.parse().ok()).unwrap_or(1_000_000)
+}
+
+#[tokio::test]
+async fn a_flood_is_kept_to_the_last_byte_and_in_order() {
+    let lines = flood();
+    for scene in every_executor() {
+        // Both streams, and an end right behind the last word.
+        let half = lines / 2;
+        let script = format!("seq 1 {half}; seq {} {lines} >&2; exit 0", half + 1);
+        let file = scene.log();
+        let limits = CaptureLimits { log: 2 << 30, ..CaptureLimits::default() };
+        let asked = InvocationSpec { limits, timeout: Duration::from_secs(600), ..spec(&script) };
+        let (_keep, cancel) = watch::channel(false);
+        let nobody = Watcher { log: Box::new(Nobody), cancel };
+        let begun = std::time::Instant::now();
+        let result = scene.executor.invoke(asked, &file, nobody).await;
+        assert_eq!(result.outcome, Outcome::Succeeded);
+        let mut lines_read = 0;
+        for line in std::io::BufRead::lines(std::io::BufReader::new(std::fs::File::open(&file).unwrap())) {
+            lines_read += 1;
+            assert_eq!(line.unwrap(), lines_read.to_string());
+        }
+        assert_eq!(lines_read, lines);
+        eprintln!("{}: {} bytes in {:?}", scene.name, result.record.log_bytes, begun.elapsed());
+        scene.forget();
+    }
+}
+
+struct Nobody;
+
+impl LogSink for Nobody {
+    fn write(&mut self, _: &[u8]) {}
+}
+
+#[tokio::test]
+async fn a_step_that_says_one_word_and_ends_at_once_is_heard() {
+    for scene in every_executor() {
+        for _ in 0..5 {
+            let (result, log) = scene.run(spec("echo word; exit 3")).await;
+            assert_eq!((result.outcome.word(), log.as_str()), ("failed", "word\n"));
+        }
     }
 }
 

@@ -1,10 +1,13 @@
 //! The same stories over every implementation of a seam.
 
+#[path = "../support/engines.rs"]
+mod engines;
 #[path = "../support/packages.rs"]
 mod packages;
 #[path = "../support/users.rs"]
 mod users;
 
+mod containers;
 mod executor;
 mod image;
 mod journal;

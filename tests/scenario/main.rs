@@ -1,5 +1,7 @@
 //! Stories over the real parts: what a person does with the binary, and what they see.
 
+#[path = "../support/engines.rs"]
+mod engines;
 #[path = "../support/users.rs"]
 mod ordinary;
 #[path = "../support/packages.rs"]
@@ -12,6 +14,7 @@ mod support;
 mod bad_input;
 mod clients;
 mod egress;
+mod engine;
 mod gateway;
 mod hostile;
 mod kill;

@@ -1,15 +1,19 @@
 //! What runs invocations.
 
+mod container;
 mod open;
 mod proxy;
 mod sandbox;
+mod supervisor;
 mod way;
 
 use std::io;
 use std::path::Path;
 
+pub use container::{ContainerExecutor, Engine, EngineError, Pull, find_engine};
 pub use open::{AnyExecutor, Choice, Configuration, Refusal, open};
-pub use sandbox::{Attended, SandboxExecutor, Tampered, Whence, supervise, verify};
+pub use sandbox::{Attended, SandboxExecutor, Whence};
+pub use supervisor::{Tampered, supervise, verify};
 pub use way::{Way, Why};
 
 use crate::model::id::{NodeId, RunId};

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
+use super::container::{self, ContainerExecutor, Engine, EngineError, Pull};
 use super::sandbox::{Attended, SandboxExecutor, Whence};
 use super::{Executor, Standing, Watcher};
 use crate::adapters::image::PullPolicy;
@@ -29,6 +30,8 @@ pub struct Configuration {
     pub allow_unisolated: bool,
     /// Host folders shown read-only; their `bin` folders are put on the path.
     pub host_tools: Vec<PathBuf>,
+    /// The container engine's socket, where it was named.
+    pub engine: Option<String>,
     /// When a registry is asked for an image.
     pub pull: PullPolicy,
     /// Bytes of images that are kept when another one was pulled.
@@ -40,10 +43,10 @@ pub struct Configuration {
 /// Why there is no executor, and the ways out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    #[error(
-        "not supported yet: --executor container. Steps run in the sandbox, which needs no container engine: leave the option out, or see `tidegate doctor`"
-    )]
-    Container,
+    #[error("{0}\n  Without --executor container steps run in the sandbox, which needs no engine")]
+    Engine(#[from] EngineError),
+    #[error("the state folder can not be told from others: {0}")]
+    Identity(String),
     #[error(
         "this machine can not isolate steps: {why}\n  {remedy}\n  Or run without isolation: --allow-unisolated (steps can then read and change whatever you can)"
     )]
@@ -60,37 +63,44 @@ pub enum Refusal {
 #[derive(Debug)]
 pub enum AnyExecutor {
     Sandbox(SandboxExecutor),
+    Container(ContainerExecutor),
 }
 
 impl Executor for AnyExecutor {
     async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
         match self {
             Self::Sandbox(executor) => executor.invoke(spec, log, watcher).await,
+            Self::Container(executor) => executor.invoke(spec, log, watcher).await,
         }
     }
     async fn resume(&self, run: &RunId, node: &NodeId, attempt: u32, log: &Path, watcher: Watcher) -> InvocationResult {
         match self {
             Self::Sandbox(executor) => executor.resume(run, node, attempt, log, watcher).await,
+            Self::Container(executor) => executor.resume(run, node, attempt, log, watcher).await,
         }
     }
     fn standing(&self, run: &RunId, node: &NodeId, attempt: u32) -> Standing {
         match self {
             Self::Sandbox(executor) => executor.standing(run, node, attempt),
+            Self::Container(executor) => executor.standing(run, node, attempt),
         }
     }
     fn forget(&self, run: &RunId, node: &NodeId, attempt: u32) {
         match self {
             Self::Sandbox(executor) => executor.forget(run, node, attempt),
+            Self::Container(executor) => executor.forget(run, node, attempt),
         }
     }
     fn recorded(&self) -> io::Result<Vec<String>> {
         match self {
             Self::Sandbox(executor) => executor.recorded(),
+            Self::Container(executor) => executor.recorded(),
         }
     }
     fn sweep(&self, runs: &[String]) -> io::Result<usize> {
         match self {
             Self::Sandbox(executor) => executor.sweep(runs),
+            Self::Container(executor) => executor.sweep(runs),
         }
     }
 }
@@ -100,6 +110,7 @@ impl AnyExecutor {
     pub async fn invoke_aside(&self, name: &RunId, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
         match self {
             Self::Sandbox(executor) => executor.invoke_aside(name, spec, log, watcher).await,
+            Self::Container(executor) => executor.refuse("to run a step of a container again is not supported yet"),
         }
     }
 
@@ -107,6 +118,7 @@ impl AnyExecutor {
     pub async fn attend(&self, spec: &InvocationSpec, from: Whence, term: &str, terminal: BorrowedFd<'_>) -> Result<Attended, String> {
         match self {
             Self::Sandbox(executor) => executor.attend(spec, from, term, terminal).await,
+            Self::Container(_) => Err("not supported yet: a shell in a container of an engine".to_owned()),
         }
     }
 
@@ -114,14 +126,33 @@ impl AnyExecutor {
     pub fn isolates(&self) -> bool {
         match self {
             Self::Sandbox(executor) => executor.isolation() == Isolation::Full,
+            Self::Container(_) => true,
+        }
+    }
+
+    /// Removes what killed processes left where it is not in the state folder. Answers how many invocations that were of.
+    pub async fn tidy(&self) -> Result<usize, EngineError> {
+        match self {
+            Self::Sandbox(_) => Ok(0),
+            Self::Container(executor) => executor.tidy().await,
         }
     }
 }
 
 /// Opens an executor. Where it needs isolation, the machine is tried first: better no run than one that is not what it says.
-pub fn open(choice: Choice, configuration: Configuration) -> Result<AnyExecutor, Refusal> {
+pub async fn open(choice: Choice, configuration: Configuration) -> Result<AnyExecutor, Refusal> {
     match choice {
-        Choice::Container => Err(Refusal::Container),
+        Choice::Container => {
+            let socket = container::find_engine(configuration.engine.as_deref(), |name| std::env::var_os(name))?;
+            let engine = Engine::at(&socket).await?;
+            let lacks = |name: &&String| if *name == "cgroup" { !engine.holds("cgroup-memory") } else { !engine.holds(name) };
+            if let Some(missing) = configuration.require.iter().find(lacks) {
+                let why = format!("steps in containers of {} do not have `{missing}`", engine.name);
+                return Err(Refusal::Unprotected { why, remedy: "run steps in the sandbox: leave --executor container out".to_owned() });
+            }
+            let executor = ContainerExecutor::new(&configuration.state, configuration.store, engine, Pull::from(configuration.pull));
+            executor.map(AnyExecutor::Container).map_err(|error| Refusal::Identity(error.to_string()))
+        }
         Choice::Auto | Choice::Sandbox => {
             let mut host_tools = Vec::new();
             for path in &configuration.host_tools {

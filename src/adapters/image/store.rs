@@ -312,8 +312,8 @@ mod tests {
 
     #[test]
     fn a_user_is_a_number_or_somebody_whom_the_image_knows() {
-        let passwd = "root:x:0:0:root:/root:/bin/sh\napp:x:1001:1002::/home/app:/bin/sh\nbroken\nup:x:5:5::/../etc:/bin/sh\n";
-        let user = |wanted: &str| user_of(wanted, passwd).map(|user| (user.uid, user.gid, user.home.unwrap_or_default()));
+        let users = "root:x:0:0:root:/root:/bin/sh\napp:x:1001:1002::/home/app:/bin/sh\nbroken\nup:x:5:5::/../etc:/bin/sh\n";
+        let user = |wanted: &str| user_of(wanted, users).map(|user| (user.uid, user.gid, user.home.unwrap_or_default()));
         assert_eq!(user("0"), Some((0, 0, "/root".to_owned())));
         assert_eq!(user("app"), Some((1001, 1002, "/home/app".to_owned())));
         assert_eq!(user("1001:7"), Some((1001, 7, "/home/app".to_owned())));

@@ -56,6 +56,7 @@ pub use required::required_for;
 pub use spec::*;
 pub use sys::{landlock_version, monotonic_us};
 pub use trees::outer_uid;
+pub use unisolated::copy as copy_tree;
 pub use warm::{is_on as is_warm, set as set_warm};
 pub use wire::{read_blocking as read_message, write_blocking as write_message};
 

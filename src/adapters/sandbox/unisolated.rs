@@ -85,7 +85,7 @@ fn descendants() -> io::Result<HashSet<i32>> {
 }
 
 /// Copies a tree over what is there already; the later one wins. Links stay links.
-pub(super) fn copy(from: &std::path::Path, to: &std::path::Path) -> io::Result<()> {
+pub fn copy(from: &std::path::Path, to: &std::path::Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;

@@ -26,7 +26,8 @@ impl ProcessFolder {
             tempfile::Builder::new().prefix(&format!("{}-", std::process::id())).tempdir_in(scratch).map_err(WorkspaceError::at(scratch))?.keep();
         let lock = path.join("lock");
         let held = File::create(&lock).map_err(WorkspaceError::at(&lock))?;
-        flock(&held, FlockOperation::NonBlockingLockExclusive).map_err(|error| WorkspaceError::at(&lock)(error.into()))?;
+        // Shared: whoever takes over from a process that was killed holds it as well.
+        flock(&held, FlockOperation::NonBlockingLockShared).map_err(|error| WorkspaceError::at(&lock)(error.into()))?;
         Ok(Self { path, lock: Some(held) })
     }
 
@@ -110,6 +111,20 @@ impl Store {
         let path = self.shared.process.path.join(name);
         fs::create_dir(&path).map_err(WorkspaceError::at(&path))?;
         Ok(Scratch { path, gone: false })
+    }
+
+    /// What was made under that name before, by a process that was killed.
+    pub fn scratch_again(&self, name: &str) -> Scratch {
+        Scratch { path: self.shared.process.path.join(name), gone: false }
+    }
+
+    /// The lock of another process's folder: who holds it keeps the folder from being swept when that process has ended. An error when the folder is gone.
+    pub fn lock_of(folder: &Path) -> std::io::Result<File> {
+        let lock = File::open(folder.join("lock"))?;
+        flock(&lock, FlockOperation::NonBlockingLockShared)?;
+        // It may have been swept between the two.
+        fs::metadata(folder.join("lock"))?;
+        Ok(lock)
     }
 
     /// Takes away what a process that was killed had by that name. Nothing of it lives any more.

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::super::args::Global;
 use super::super::settings;
 use super::walls;
+use crate::adapters::executor::{self, Engine, EngineError};
 use crate::adapters::sandbox::{self, Verdict};
 use crate::adapters::state;
 
@@ -170,10 +171,18 @@ fn file_system(magic: u64) -> Kind {
 }
 
 fn container_engine() -> Check {
-    let found = ["/run/docker.sock", "/var/run/docker.sock", "/run/podman/podman.sock"].into_iter().find(|path| Path::new(path).exists());
+    let name = "container engine";
+    let found = executor::find_engine(None, |name| std::env::var_os(name)).and_then(|socket| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let silent = |error: std::io::Error| EngineError::Silent { socket: socket.clone(), why: error.to_string() };
+        runtime.map_err(silent)?.block_on(Engine::at(&socket))
+    });
     match found {
-        Some(path) => Check::good("container engine", format!("{path} is there; steps with `image` are not supported yet")),
-        None => Check::advice("container engine", "none found", "nothing to do: steps run in the sandbox, which needs none"),
+        Ok(engine) => {
+            Check::good(name, format!("{} at {}; --executor container runs steps with `image` there", engine.name, engine.socket.display()))
+        }
+        Err(EngineError::None) => Check::advice(name, "none found", "nothing to do: steps run in the sandbox, which needs none"),
+        Err(error) => Check::advice(name, error.to_string(), "needed for --executor container only: steps run in the sandbox without it"),
     }
 }
 

@@ -80,7 +80,7 @@ async fn replay(global: &Global, arguments: &ReplayArguments) -> Result<Exit, Re
     let facts: Vec<(Timestamp, RunFact)> = runs.find(&arguments.run).await?.into_iter().map(|(entry, fact)| (entry.at, fact)).collect();
     let past = choose(&facts, arguments.step.as_deref())?;
     let tree = recorded_tree(&runs.state, past.run().id())?;
-    let session = Session::open(global, &as_recorded(&arguments.isolation, past.record.as_ref()), &GatewayArguments::nowhere())?;
+    let session = Session::open(global, &as_recorded(&arguments.isolation, past.record.as_ref()), &GatewayArguments::nowhere()).await?;
     for given in past.given() {
         executor::verify(&session.store, &given.layer, &given.artifacts).map_err(|why| ReplayError::Layer { by: given.by, why })?;
     }

@@ -44,14 +44,14 @@ impl Attended {
 impl SandboxExecutor {
     /// `terminal`: the end of a pair that was made for it, never the person's own: who has a terminal can read what is typed there. `term`: what it is like.
     pub async fn attend(&self, spec: &InvocationSpec, from: Whence, term: &str, terminal: BorrowedFd<'_>) -> Result<Attended, String> {
-        if self.isolation == Isolation::None {
+        if self.setup.isolation == Isolation::None {
             return Err("a shell without isolation would be one on this machine: leave out --allow-unisolated, or open one yourself".to_owned());
         }
         if spec.image.is_some() || matches!(spec.network, Network::Only(_)) {
             return Err("not supported yet: a shell for a step with `image` or a network of certain hosts".to_owned());
         }
         let name = self.store.fresh_name();
-        let mut surroundings = Surroundings::make(&self.store, &name, spec, None, &self.host_tools, self.isolation, &self.required)
+        let mut surroundings = Surroundings::make(&self.store, &name, spec, None, &self.setup.host_tools, self.setup.isolation, &self.setup.required)
             .map_err(|error| error.to_string())?;
         let from = if from == Whence::TheBeginning { "beginning" } else { "stop" };
         surroundings.run_instead(include_str!("attended.sh"), &[from, &plain(term)]).map_err(|error| error.to_string())?;

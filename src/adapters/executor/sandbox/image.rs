@@ -27,7 +27,7 @@ impl SandboxExecutor {
     /// `Err`: the outcome, where there is no image to be had, or nobody waits for it any more. The time that it takes is the step's.
     pub(super) async fn obtain(&self, spec: &InvocationSpec, log: &Path, watcher: &mut Watcher) -> Result<Obtained, (Outcome, u64)> {
         let Some(wanted) = spec.image.clone() else { return Ok(Obtained::default()) };
-        if self.isolation == Isolation::None {
+        if self.setup.isolation == Isolation::None {
             return Err((
                 infrastructure("a step in an image needs isolation or an engine: leave `--allow-unisolated` out, see `tidegate doctor`"),
                 0,

@@ -1,84 +1,82 @@
-//! Invocations in the local sandbox, each owned by a supervisor: a process that outlives tidegate.
-//!
-//! ```text
-//! tidegate ──Request──▶ supervisor ──▶ sandbox ──▶ the step
-//!     ▲                     │
-//!     │                     ├──▶ log, a file ─────────────┐
-//!     │                     └──▶ record: started, result ─┤ (place.rs)
-//!     └──── follows both, asks it to stop ◀───────────────┘
-//! ```
+//! Invocations in the local sandbox (`adapters/sandbox`), each owned by a supervisor (`supervisor/`).
 
 mod attended;
-mod collect;
-mod disk;
-mod follow;
-mod followers;
-mod hints;
 mod image;
-mod limits;
-mod log;
-mod merged;
-mod place;
-mod request;
 mod supervisor;
 mod surroundings;
-mod values;
-mod verify;
 mod watch;
 
-use std::fs::File;
 use std::io;
-use std::os::fd::AsFd as _;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use super::supervisor::desk::{Asked, Desk};
+use super::supervisor::infrastructure;
+use super::supervisor::place::Place;
+use super::supervisor::request::Home;
 use super::{Choice, Executor, Standing, Watcher, Way};
 use crate::adapters::image::{Image, Images, PullPolicy};
 use crate::adapters::sandbox::{self, Isolation};
 use crate::adapters::workspace::Store;
 use crate::model::id::{NodeId, RunId};
-use crate::model::invocation::{InvocationRecord, InvocationResult, InvocationSpec};
+use crate::model::invocation::{InvocationResult, InvocationSpec};
 use crate::model::limits::Network;
-use crate::model::outcome::Outcome;
 
 use image::Obtained;
-use place::{Known, Place};
-use request::Request;
 
 pub use attended::{Attended, Whence};
-pub use supervisor::supervise;
-pub use verify::{Tampered, verify};
+pub(super) use supervisor::perform;
+
+/// What the sandbox shall be like, besides what the step says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Setup {
+    pub(super) isolation: Isolation,
+    pub(super) host_tools: Vec<PathBuf>,
+    /// Protections without which the step must not begin.
+    required: Vec<String>,
+    /// The image that it runs in, which is there.
+    image: Option<Image>,
+}
+
+impl Setup {
+    pub(super) fn name(&self) -> &'static str {
+        match self.isolation {
+            Isolation::Full => "sandbox",
+            Isolation::None => "unisolated",
+        }
+    }
+}
 
 #[derive(Debug)]
 pub struct SandboxExecutor {
+    desk: Desk,
     state: PathBuf,
     store: Store,
-    host_tools: Vec<PathBuf>,
-    isolation: Isolation,
+    /// Without an image: that is the step's.
+    setup: Setup,
     choice: Choice,
     pull: PullPolicy,
     /// Bytes of images that are kept.
     keep_images: u64,
     /// Opened when the first step wants one.
     images: OnceLock<Images>,
-    required: Vec<String>,
 }
 
 impl SandboxExecutor {
     /// `state`: the state folder, which `store` is in.
     pub fn new(state: &Path, store: Store, host_tools: Vec<PathBuf>, isolation: Isolation) -> Self {
+        let setup = Setup { isolation, host_tools, required: Vec::new(), image: None };
         Self {
+            desk: Desk::new(state, store.clone(), setup.name()),
             state: state.to_owned(),
             store,
-            host_tools,
-            isolation,
+            setup,
             choice: Choice::Sandbox,
             pull: PullPolicy::Missing,
             keep_images: u64::MAX,
             images: OnceLock::new(),
-            required: Vec::new(),
         }
     }
 
@@ -96,84 +94,18 @@ impl SandboxExecutor {
 
     /// Protections, by their names in a record (or `cgroup`), without which no step begins.
     #[must_use]
-    pub fn requiring(self, required: Vec<String>) -> Self {
-        Self { required, ..self }
+    pub fn requiring(mut self, required: Vec<String>) -> Self {
+        self.setup.required = required;
+        self
     }
 
     pub fn isolation(&self) -> Isolation {
-        self.isolation
-    }
-}
-
-/// What goes to a supervisor beside places.
-struct Asked {
-    spec: InvocationSpec,
-    image: Option<Image>,
-    way: Way,
-    /// Bytes that are in the log already.
-    said: u64,
-    /// How much of its time is over.
-    took: Duration,
-    /// Ends when nobody follows it any more.
-    for_followers: bool,
-}
-
-fn infrastructure(reason: impl ToString) -> Outcome {
-    Outcome::Infrastructure { reason: reason.to_string() }
-}
-
-fn name_of(isolation: Isolation) -> &'static str {
-    match isolation {
-        Isolation::Full => "sandbox",
-        Isolation::None => "unisolated",
-    }
-}
-
-impl Executor for SandboxExecutor {
-    async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
-        let place = Place::of(&self.state, &spec.run, &spec.node, spec.attempt);
-        self.invoke_at(place, spec, log, watcher, false).await
+        self.setup.isolation
     }
 
-    async fn resume(&self, run: &RunId, node: &NodeId, attempt: u32, log: &Path, watcher: Watcher) -> InvocationResult {
-        let place = Place::of(&self.state, run, node, attempt);
-        match place.known() {
-            Known::Ended(result) => *result,
-            Known::Lost { started } => self.lost(started, "nobody was left to say how it ended"),
-            Known::Living => match place.connect() {
-                Ok(control) => self.follow(&place, control, log, 0, watcher).await,
-                // It has ended between the two.
-                Err(_) => self.outcome_of(&place),
-            },
-        }
-    }
-
-    fn standing(&self, run: &RunId, node: &NodeId, attempt: u32) -> Standing {
-        match Place::of(&self.state, run, node, attempt).known() {
-            Known::Living => Standing::Living,
-            Known::Ended(result) => Standing::Ended(result),
-            Known::Lost { started } => Standing::Ended(Box::new(self.lost(started, "nobody was left to say how it ended"))),
-        }
-    }
-
-    fn forget(&self, run: &RunId, node: &NodeId, attempt: u32) {
-        // What can not be removed now is swept later.
-        let _ = Place::of(&self.state, run, node, attempt).remove();
-    }
-
-    fn recorded(&self) -> io::Result<Vec<String>> {
-        place::recorded(&self.state)
-    }
-
-    fn sweep(&self, runs: &[String]) -> io::Result<usize> {
-        place::sweep(&self.state, runs)
-    }
-}
-
-impl SandboxExecutor {
     /// Runs what has run before once more, outside of its run: its record is kept under another name, and it ends when nobody follows it any more.
     pub async fn invoke_aside(&self, name: &RunId, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
-        let place = Place::of(&self.state, name, &spec.node, spec.attempt);
+        let place = self.desk.place(name, &spec.node, spec.attempt);
         let result = self.invoke_at(place.clone(), spec, log, watcher, true).await;
         // What can not be removed now is swept later.
         let _ = place.remove();
@@ -181,17 +113,15 @@ impl SandboxExecutor {
     }
 
     async fn invoke_at(&self, place: Place, spec: InvocationSpec, log: &Path, mut watcher: Watcher, for_followers: bool) -> InvocationResult {
-        let lock = match place.make() {
+        let lock = match self.desk.admit(&place) {
             Ok(lock) => lock,
-            // It was begun before: it is not begun again.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return self.lost(true, "there is a record of it already"),
-            Err(error) => return self.lost(false, format!("its record {} can not be made: {error}", place.path().display())),
+            Err(refused) => return *refused,
         };
-        let way = Way::of(self.choice, spec.image.is_some(), self.isolation);
+        let way = Way::of(self.choice, spec.image.is_some(), self.setup.isolation);
         let Obtained { image, said, took } = match self.obtain(&spec, log, &mut watcher).await {
             Ok(obtained) => obtained,
             Err((outcome, said)) => {
-                let mut result = self.without(outcome, false);
+                let mut result = self.desk.without(outcome, false);
                 (result.record.chosen, result.record.log_bytes) = (Some(way.to_string()), said);
                 // Best effort: whoever asks again is told that it did not begin.
                 let _ = place.keep(&result);
@@ -199,88 +129,33 @@ impl SandboxExecutor {
             }
         };
         let (image, lease) = image.unzip();
-        let scratch = self.store.fresh_name();
-        match self.ask(&place, lock, Asked { spec, image, way, said, took, for_followers }, &scratch, log) {
-            Ok(control) => {
-                let result = self.follow(&place, control, log, said, watcher).await;
-                drop(lease);
-                // A supervisor that was killed can not; every other removes it itself.
-                if let Outcome::Infrastructure { .. } = result.outcome {
-                    let store = self.store.clone();
-                    let _ = tokio::task::spawn_blocking(move || store.take_away(&scratch)).await;
-                }
-                result
-            }
-            Err(error) => {
-                // Nobody has been told of it.
-                let _ = place.remove();
-                self.lost(false, format!("its supervisor could not be started: {error}"))
-            }
-        }
+        let Setup { isolation, host_tools, .. } = &self.setup;
+        let warm = sandbox::is_warm() && *isolation == Isolation::Full && spec.network != Network::Open && host_tools.is_empty();
+        let home = Home::Sandbox(Box::new(Setup { image, ..self.setup.clone() }));
+        let result = self.desk.invoke(place, lock, Asked { spec, home, way, said, took, for_followers, warm }, log, watcher).await;
+        drop(lease);
+        result
     }
+}
 
-    /// Lets a supervisor be born, and asks it. From here on the invocation is its own.
-    fn ask(&self, place: &Place, lock: File, asked: Asked, scratch_name: &str, log: &Path) -> io::Result<UnixStream> {
-        let asked_us = sandbox::monotonic_us();
-        let (own, scratch) = self.store.own();
-        let scratch = scratch.ok_or_else(|| io::Error::other("the scratch folder is closed"))?;
-        let request = Request {
-            asked_us,
-            spec: asked.spec,
-            image: asked.image,
-            chosen: asked.way.to_string(),
-            said: asked.said,
-            took: asked.took,
-            isolation: self.isolation,
-            required: self.required.clone(),
-            host_tools: self.host_tools.clone(),
-            host_path: std::env::var_os("PATH").map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
-            state: self.state.clone(),
-            own: own.to_owned(),
-            scratch: scratch_name.to_owned(),
-            owner: sandbox::outer_uid(),
-            place: place.path().to_owned(),
-            log: log.to_owned(),
-            for_followers: asked.for_followers,
-        };
-        let (control, far) = UnixStream::pair()?;
-        let warm = sandbox::is_warm() && self.isolation == Isolation::Full && request.spec.network != Network::Open && self.host_tools.is_empty();
-        sandbox::supervisor(&[far.as_fd(), lock.as_fd(), scratch], warm)?;
-        drop(far);
-        sandbox::write_message(&control, &request)?;
-        Ok(control)
+impl Executor for SandboxExecutor {
+    async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
+        let place = self.desk.place(&spec.run, &spec.node, spec.attempt);
+        self.invoke_at(place, spec, log, watcher, false).await
     }
-
-    /// `said`: bytes of the log that whoever watches has seen.
-    async fn follow(&self, place: &Place, control: UnixStream, log: &Path, said: u64, watcher: Watcher) -> InvocationResult {
-        let Watcher { log: mut sink, cancel } = watcher;
-        match follow::until_the_end(control, log, said, &mut *sink, cancel).await {
-            Ok(()) => self.outcome_of(place),
-            Err(error) => self.lost(true, format!("it could not be followed: {error}")),
-        }
+    async fn resume(&self, run: &RunId, node: &NodeId, attempt: u32, log: &Path, watcher: Watcher) -> InvocationResult {
+        self.desk.resume(run, node, attempt, log, watcher).await
     }
-
-    /// Of one whose supervisor has closed its socket.
-    fn outcome_of(&self, place: &Place) -> InvocationResult {
-        match place.known() {
-            Known::Ended(result) => *result,
-            Known::Lost { started } => self.lost(started, "its supervisor was killed; is the machine out of memory?"),
-            Known::Living => self.lost(true, "its supervisor does not answer"),
-        }
+    fn standing(&self, run: &RunId, node: &NodeId, attempt: u32) -> Standing {
+        self.desk.standing(run, node, attempt)
     }
-
-    fn lost(&self, started: bool, why: impl ToString) -> InvocationResult {
-        self.without(infrastructure(why), started)
+    fn forget(&self, run: &RunId, node: &NodeId, attempt: u32) {
+        self.desk.forget(run, node, attempt);
     }
-
-    /// What came of one of which nobody has written it down.
-    fn without(&self, outcome: Outcome, started: bool) -> InvocationResult {
-        InvocationResult {
-            outcome,
-            record: InvocationRecord { executor: name_of(self.isolation).to_owned(), started, ..InvocationRecord::default() },
-            artifacts: Vec::new(),
-            values: std::collections::BTreeMap::new(),
-            layer: None,
-        }
+    fn recorded(&self) -> io::Result<Vec<String>> {
+        self.desk.recorded()
+    }
+    fn sweep(&self, runs: &[String]) -> io::Result<usize> {
+        self.desk.sweep(runs)
     }
 }

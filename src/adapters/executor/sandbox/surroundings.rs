@@ -4,34 +4,19 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::super::supervisor::around::{INNER, Places, TMP, WORKSPACE, limits_of, told};
 use crate::adapters::egress;
 use crate::adapters::image::Image;
-use crate::adapters::sandbox::{self, Bind, INNER_HOME, ImageRoot, Isolation, Limits, Overlay, SandboxSpec, TOOL_PATH, program_file};
+use crate::adapters::sandbox::{self, Bind, INNER_HOME, ImageRoot, Isolation, Overlay, SandboxSpec, TOOL_PATH, program_file};
 use crate::adapters::workspace::{Removed, Scratch, Store, WorkspaceError, count};
 use crate::model::egress::Policy;
 use crate::model::invocation::{Discarded, InvocationSpec};
-use crate::model::limits::{Network, Resources};
-
-const WORKSPACE: &str = "/workspace";
-const INNER: &str = "/run/tidegate";
-const TMP: u64 = 1 << 30;
+use crate::model::limits::Network;
 
 pub(super) struct Surroundings {
     pub(super) sandbox: SandboxSpec,
     pub(super) places: Places,
     scratch: Scratch,
-}
-
-/// Where things are outside.
-#[derive(Debug, Clone)]
-pub(super) struct Places {
-    pub(super) upper: PathBuf,
-    /// What the step writes its values to.
-    pub(super) values: PathBuf,
-    /// Read-only trees, lowest first; none where there is no overlay.
-    pub(super) lower: Vec<PathBuf>,
-    /// A folder for what is being collected, made when there is something to collect.
-    pub(super) collecting: PathBuf,
 }
 
 impl Surroundings {
@@ -141,27 +126,6 @@ fn root(store: &Store, scratch: &Scratch, image: &Image) -> Result<ImageRoot, Wo
     Ok(ImageRoot { folder: image.folder.clone(), lower: image.layers.clone(), upper, work, uid: image.user.uid, gid: image.user.gid, home })
 }
 
-/// What a step may take where it does not say, so that none takes the whole machine.
-const PIDS: u32 = 4096;
-pub(super) const DISK: u64 = 16 << 30;
-
-pub(super) fn limits_of(resources: &Resources) -> Limits {
-    Limits {
-        memory_bytes: resources.memory.or_else(most_of_the_memory),
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be positive; `as` takes the nearest")]
-        cpu_millis: resources.cpu.map(|processors| (processors * 1000.0).round().max(1.0) as u32),
-        pids: resources.pids.or(Some(PIDS)),
-        file_bytes: Some(resources.disk.unwrap_or(DISK)),
-    }
-}
-
-/// Nine tenths of the machine's.
-fn most_of_the_memory() -> Option<u64> {
-    let text = fs::read_to_string("/proc/meminfo").ok()?;
-    let total: u64 = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?.trim().strip_suffix(" kB")?.parse().ok()?;
-    Some(total / 10 * 9 * 1024)
-}
-
 /// Where the step sees things.
 struct Seen {
     script: PathBuf,
@@ -197,11 +161,9 @@ impl Seen {
 
 /// All of it: what the step declares, and what it is told. Nothing of tidegate's own environment.
 fn environment(spec: &InvocationSpec, image: Option<&Image>, host_tools: &[PathBuf], seen: &Seen, proxied: bool) -> BTreeMap<String, String> {
-    let answers = |name: &str| seen.answers.join(name).display().to_string();
     let tools = host_tools.iter().map(|folder| Some(folder.join("bin")).filter(|bin| bin.is_dir()).unwrap_or_else(|| folder.clone()));
     let mut path: Vec<String> = tools.chain(seen.programs.iter().cloned()).map(|folder| folder.display().to_string()).collect();
     path.push(image.and_then(|image| image.env.get("PATH").cloned()).unwrap_or_else(|| TOOL_PATH.to_owned()));
-    let id = spec.id.as_str();
     let mut env: BTreeMap<String, String> = [
         ("CI", "true".to_owned()),
         ("HOME", seen.home.display().to_string()),
@@ -219,17 +181,6 @@ fn environment(spec: &InvocationSpec, image: Option<&Image>, host_tools: &[PathB
     env.extend(proxied.then(egress::environment).into_iter().flatten());
     env.extend(spec.env.clone());
     // What a step says about itself can not replace what is true.
-    env.extend(
-        [
-            ("TIDEGATE_RUN", spec.run.to_string()),
-            ("TIDEGATE_STEP", spec.node.to_string()),
-            ("TIDEGATE_ATTEMPT", spec.attempt.to_string()),
-            ("TIDEGATE_INVOCATION", id.to_owned()),
-            ("TIDEGATE_OUTPUT", answers("values")),
-            ("TIDEGATE_SUMMARY", answers("summary")),
-            ("TIDEGATE_FINDINGS", answers("findings")),
-        ]
-        .map(|(name, value)| (name.to_owned(), value)),
-    );
+    env.extend(told(spec, &seen.answers));
     env
 }

@@ -2,32 +2,15 @@
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::disk::{self, Excess};
-use super::followers::Followers;
-use super::log::Log;
+use super::super::supervisor::disk;
+use super::super::supervisor::ending::{Patience, Stopped};
+use super::super::supervisor::followers::Followers;
+use super::super::supervisor::log::Log;
 use crate::adapters::sandbox::{Cell, Ended, SandboxError, Standing};
-
-/// Why it ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stopped {
-    ByItself,
-    TimedOut,
-    Cancelled,
-    /// It wrote too much.
-    TooMuch(Excess),
-}
-
-/// How long it may take, and how long it then has to end by itself.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
-    /// `None`: further away than the clock reaches.
-    pub(super) deadline: Option<Instant>,
-    pub(super) grace: Duration,
-}
 
 /// How it went.
 #[derive(Debug)]

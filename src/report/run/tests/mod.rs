@@ -37,10 +37,10 @@ fn started(pipeline: &str, subject: &str, names: &[&str]) -> RunFact {
         needs: Vec::new(),
         condition: Condition::NeedsSucceeded,
         work: Work::Invoke(Invoke {
+            image: None,
             script: crate::core::template::Template::literal("true"),
             env: BTreeMap::new(),
             outputs: Vec::new(),
-            image: None,
             services: Vec::new(),
             network: Network::None,
             resources: Resources { cpu: None, memory: None, pids: None, disk: None },
@@ -70,6 +70,7 @@ fn started(pipeline: &str, subject: &str, names: &[&str]) -> RunFact {
 fn record() -> InvocationRecord {
     let phases = Phases { queued_us: 100, workspace_us: 900, setup_us: 2_400, exec_us: 700, run_us: 1_150_000, collect_us: 2_000 };
     InvocationRecord {
+        image: None,
         executor: "sandbox".to_owned(),
         phases,
         cpu_user_us: 900_000,

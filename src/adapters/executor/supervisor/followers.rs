@@ -9,7 +9,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 /// Nobody has a reason to follow it more often.
 const LIMIT: usize = 16;
 
-pub(super) struct Followers {
+pub(in super::super) struct Followers {
     door: UnixListener,
     streams: Vec<UnixStream>,
     /// Without them it is in vain.
@@ -17,19 +17,19 @@ pub(super) struct Followers {
 }
 
 impl Followers {
-    pub(super) fn new(first: UnixStream, door: UnixListener, needed: bool) -> io::Result<Self> {
+    pub(in super::super) fn new(first: UnixStream, door: UnixListener, needed: bool) -> io::Result<Self> {
         door.set_nonblocking(true)?;
         first.set_nonblocking(true)?;
         Ok(Self { door, streams: vec![first], needed })
     }
 
     /// Readable when there is something to `hear`.
-    pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+    pub(in super::super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         std::iter::once(self.door.as_fd()).chain(self.streams.iter().map(std::os::fd::AsFd::as_fd))
     }
 
     /// There is something new. Whoever has not read the last such word yet will see this with it.
-    pub(super) fn tell(&mut self) {
+    pub(in super::super) fn tell(&mut self) {
         self.streams.retain_mut(|stream| match stream.write(&[1]) {
             Ok(_) => true,
             Err(error) => matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
@@ -37,7 +37,7 @@ impl Followers {
     }
 
     /// Lets in who is at the door, forgets who has gone, and answers whether somebody wants it to stop.
-    pub(super) fn hear(&mut self) -> bool {
+    pub(in super::super) fn hear(&mut self) -> bool {
         while let Ok((stream, _)) = self.door.accept() {
             if self.streams.len() < LIMIT && stream.set_nonblocking(true).is_ok() {
                 self.streams.push(stream);

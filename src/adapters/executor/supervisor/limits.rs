@@ -6,7 +6,7 @@ use crate::model::egress::Policy;
 use crate::model::outcome::Exit;
 
 /// What is in force, when the only way out of its network leads through a proxy.
-pub(super) fn isolation(mut names: Vec<String>, policy: Option<&Policy>) -> Vec<String> {
+pub(in super::super) fn isolation(mut names: Vec<String>, policy: Option<&Policy>) -> Vec<String> {
     if policy.is_some() {
         names.iter_mut().filter(|name| *name == "no-network").for_each(|name| *name = "egress-proxy".to_owned());
     }
@@ -14,7 +14,7 @@ pub(super) fn isolation(mut names: Vec<String>, policy: Option<&Policy>) -> Vec<
 }
 
 /// Protections that every step should have and this one had not.
-pub(super) fn unheld(limits: &Limits, filtered: bool, isolation: &[String]) -> Vec<String> {
+pub(in super::super) fn unheld(limits: &Limits, filtered: bool, isolation: &[String]) -> Vec<String> {
     let wanted = [
         ("user-namespace", true),
         ("egress-proxy", filtered),
@@ -28,7 +28,7 @@ pub(super) fn unheld(limits: &Limits, filtered: bool, isolation: &[String]) -> V
     wanted.into_iter().filter(|(name, wanted)| *wanted && !isolation.iter().any(|held| held == name)).map(|(name, _)| name.to_owned()).collect()
 }
 
-pub(super) fn too_much_written(excess: Excess, quota: Quota) -> String {
+pub(in super::super) fn too_much_written(excess: Excess, quota: Quota) -> String {
     match excess {
         Excess::Bytes => {
             format!("wrote more than its limit of {} to its workspace: raise `resources: {{ disk: … }}`, or write to /tmp", shown(quota.bytes))
@@ -39,7 +39,7 @@ pub(super) fn too_much_written(excess: Excess, quota: Quota) -> String {
 }
 
 /// Why it failed, if that was a limit.
-pub(super) fn exceeded(exceeded: Option<Exceeded>, exit: Exit, limits: &Limits, quota: Quota) -> Option<String> {
+pub(in super::super) fn exceeded(exceeded: Option<Exceeded>, exit: Exit, limits: &Limits, quota: Quota) -> Option<String> {
     // SIGXFSZ, which a shell says as 128 + 25: a file was about to become larger than any may.
     if matches!(exit, Exit::Signal(25) | Exit::Code(153)) {
         return Some(too_much_written(Excess::Bytes, quota));
@@ -54,7 +54,7 @@ pub(super) fn exceeded(exceeded: Option<Exceeded>, exit: Exit, limits: &Limits, 
     }
 }
 
-fn shown(bytes: u64) -> String {
+pub(super) fn shown(bytes: u64) -> String {
     match bytes {
         bytes if bytes >= 10 << 30 => format!("{} GiB", bytes >> 30),
         bytes if bytes >= 1 << 20 => format!("{} MiB", bytes >> 20),

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::model::id::Digest;
 
-pub(super) struct Log {
+pub(in super::super) struct Log {
     /// `None` once it could not be written to.
     file: Option<File>,
     folder: PathBuf,
@@ -21,18 +21,18 @@ pub(super) struct Log {
 
 /// What became of all that was said.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Kept {
-    pub(super) bytes: u64,
-    pub(super) dropped: u64,
+pub(in super::super) struct Kept {
+    pub(in super::super) bytes: u64,
+    pub(in super::super) dropped: u64,
     /// Of the file; `None` when it could not be written to.
-    pub(super) digest: Option<Digest>,
+    pub(in super::super) digest: Option<Digest>,
 }
 
 const TAIL: usize = 4096;
 
 impl Log {
     /// `said`: bytes that were written to it before, which stay there and count.
-    pub(super) fn make(path: &Path, limit: u64, said: u64) -> io::Result<Self> {
+    pub(in super::super) fn make(path: &Path, limit: u64, said: u64) -> io::Result<Self> {
         // What was said is never overwritten.
         let file = File::options().create(true).append(true).read(true).open(path)?;
         let mut before = Vec::new();
@@ -47,7 +47,7 @@ impl Log {
         Self { file: Some(file), folder: folder.to_owned(), limit, kept: 0, dropped: 0, digest: Sha256::new(), tail: Vec::new() }
     }
 
-    pub(super) fn write(&mut self, bytes: &[u8]) {
+    pub(in super::super) fn write(&mut self, bytes: &[u8]) {
         let end = &bytes[bytes.len().saturating_sub(TAIL)..];
         self.tail.extend_from_slice(end);
         let surplus = self.tail.len().saturating_sub(TAIL);
@@ -79,13 +79,18 @@ impl Log {
         written
     }
 
+    /// Bytes that were said, kept or not.
+    pub(in super::super) fn total(&self) -> u64 {
+        self.kept + self.dropped
+    }
+
     /// The end of what was said, kept or not.
-    pub(super) fn tail(&self) -> &[u8] {
+    pub(in super::super) fn tail(&self) -> &[u8] {
         &self.tail
     }
 
     /// On disk when it returns, and its name as well.
-    pub(super) fn finish(mut self) -> Kept {
+    pub(in super::super) fn finish(mut self) -> Kept {
         let digest = self.file.as_ref().map(|_| Digest::from_sha256(self.digest.finalize().into()));
         // An empty file has nothing that could be lost.
         if let Some(file) = self.file.take().filter(|_| self.kept > 0) {

@@ -7,8 +7,8 @@ use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use super::around::Places;
 use super::merged::{Found, Merged};
-use super::surroundings::Places;
 use super::values;
 use super::verify::{artifact_line, file_line, folder_line, link_line};
 use crate::adapters::workspace::{Scratch, Store, WorkspaceError};
@@ -22,18 +22,18 @@ const FILES: u64 = 1_000_000;
 const DEPTH: usize = 128;
 
 #[derive(Debug, Default)]
-pub(super) struct Collected {
-    pub(super) artifacts: Vec<Artifact>,
-    pub(super) values: std::collections::BTreeMap<String, String>,
-    pub(super) layer: Option<PathBuf>,
+pub(in super::super) struct Collected {
+    pub(in super::super) artifacts: Vec<Artifact>,
+    pub(in super::super) values: std::collections::BTreeMap<String, String>,
+    pub(in super::super) layer: Option<PathBuf>,
     /// How much of what the step wrote is in its outputs.
-    pub(super) taken: Discarded,
+    pub(in super::super) taken: Discarded,
     /// What is left to be removed when somebody has the result.
-    pub(super) rubbish: Option<Scratch>,
+    pub(in super::super) rubbish: Option<Scratch>,
 }
 
 /// Why not, by whose fault.
-pub(super) enum NotCollected {
+pub(in super::super) enum NotCollected {
     Step(String),
     Ours(String),
 }
@@ -44,7 +44,7 @@ impl From<WorkspaceError> for NotCollected {
     }
 }
 
-pub(super) fn all(store: &Store, spec: &InvocationSpec, places: &Places) -> Result<Collected, NotCollected> {
+pub(in super::super) fn all(store: &Store, spec: &InvocationSpec, places: &Places) -> Result<Collected, NotCollected> {
     let values = read_values(&places.values, spec.limits.values)?;
     if spec.outputs.is_empty() {
         return Ok(Collected { values, ..Collected::default() });

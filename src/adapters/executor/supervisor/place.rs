@@ -5,6 +5,7 @@
 //!     lock      held by the supervisor and by the sandbox's helper. Free: nothing of the invocation lives any more. In it: which boot of the machine made it
 //!     started   there before the step's first process begins
 //!     result    what came of it, as JSON; under this name only when it is whole
+//!     plan      what a second supervisor needs to go on with what does not die with the first: a container. Nothing secret
 //!     socket    where a later tidegate follows it, or asks it to stop
 //! ```
 //! It stands until the result is in the journal (`Place::remove`).
@@ -31,13 +32,13 @@ use crate::model::id::{NodeId, RunId};
 use crate::model::invocation::InvocationResult;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(in super::super) struct Place {
     path: PathBuf,
 }
 
 /// What can be known of an invocation from its record.
 #[derive(Debug)]
-pub(super) enum Known {
+pub(in super::super) enum Known {
     /// Its supervisor lives.
     Living,
     Ended(Box<InvocationResult>),
@@ -48,20 +49,20 @@ pub(super) enum Known {
 }
 
 impl Place {
-    pub(super) fn of(state: &Path, run: &RunId, node: &NodeId, attempt: u32) -> Self {
+    pub(in super::super) fn of(state: &Path, run: &RunId, node: &NodeId, attempt: u32) -> Self {
         Self { path: invocation(state, run, node, attempt) }
     }
 
-    pub(super) fn at(path: PathBuf) -> Self {
+    pub(in super::super) fn at(path: PathBuf) -> Self {
         Self { path }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(in super::super) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Makes the folder, and takes its lock: whoever is given the file holds it on.
-    pub(super) fn make(&self) -> io::Result<File> {
+    pub(in super::super) fn make(&self) -> io::Result<File> {
         let mut folders = fs::DirBuilder::new();
         folders.recursive(true).mode(0o700);
         // Another one of the run may just take the empty folder away.
@@ -76,12 +77,44 @@ impl Place {
         Ok(lock)
     }
 
-    pub(super) fn mark_started(&self) -> io::Result<()> {
+    pub(in super::super) fn mark_started(&self) -> io::Result<()> {
         File::create(self.path.join("started")).map(drop)
     }
 
+    /// Writes down what somebody needs to go on when the supervisor is killed. Not for the next boot: then there is nothing to go on with.
+    pub(in super::super) fn write_plan(&self, plan: &[u8]) -> io::Result<()> {
+        let new = self.path.join("plan.new");
+        fs::write(&new, plan)?;
+        fs::rename(&new, self.path.join("plan"))
+    }
+
+    pub(in super::super) fn plan(&self) -> Option<Vec<u8>> {
+        fs::read(self.path.join("plan")).ok()
+    }
+
+    /// Takes the lock of one whose supervisor was killed, for another one. `None` when there is a result, or somebody who lives.
+    pub(in super::super) fn take_over(&self) -> io::Result<Option<File>> {
+        let lock = File::open(self.path.join("lock"))?;
+        // Whoever looks whether it is free holds it for a moment.
+        let mut tries = 20;
+        while flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            tries -= 1;
+            if tries == 0 {
+                return Ok(None);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if self.result().is_some() {
+            return Ok(None);
+        }
+        match fs::remove_file(self.path.join("socket")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(Some(lock)),
+        }
+    }
+
     /// There when it returns, and on disk after `sync`.
-    pub(super) fn keep(&self, result: &InvocationResult) -> io::Result<File> {
+    pub(in super::super) fn keep(&self, result: &InvocationResult) -> io::Result<File> {
         let new = self.path.join("result.new");
         let mut file = File::create(&new)?;
         file.write_all(&serde_json::to_vec(result).map_err(io::Error::other)?)?;
@@ -90,7 +123,7 @@ impl Place {
     }
 
     /// Unless it has been forgotten by now.
-    pub(super) fn sync(&self, result: &File) -> io::Result<()> {
+    pub(in super::super) fn sync(&self, result: &File) -> io::Result<()> {
         if !self.path.exists() {
             return Ok(());
         }
@@ -99,22 +132,22 @@ impl Place {
         self.path.ancestors().take(3).try_for_each(|folder| File::open(folder)?.sync_all())
     }
 
-    pub(super) fn result(&self) -> Option<InvocationResult> {
+    pub(in super::super) fn result(&self) -> Option<InvocationResult> {
         serde_json::from_slice(&fs::read(self.path.join("result")).ok()?).ok()
     }
 
     /// Through a descriptor: a socket's path may have 107 bytes, that of a state folder more.
-    pub(super) fn listen(&self) -> io::Result<UnixListener> {
+    pub(in super::super) fn listen(&self) -> io::Result<UnixListener> {
         let folder = File::open(&self.path)?;
         UnixListener::bind(format!("/proc/self/fd/{}/socket", folder.as_raw_fd()))
     }
 
-    pub(super) fn connect(&self) -> io::Result<UnixStream> {
+    pub(in super::super) fn connect(&self) -> io::Result<UnixStream> {
         let folder = File::open(&self.path)?;
         UnixStream::connect(format!("/proc/self/fd/{}/socket", folder.as_raw_fd()))
     }
 
-    pub(super) fn known(&self) -> Known {
+    pub(in super::super) fn known(&self) -> Known {
         // A helper whose supervisor was killed holds the lock until it has killed the rest. That takes no time worth a name.
         for _ in 0..200 {
             // Looked at first: once there is a result, all that still holds the lock is the end of the sandbox's mounts.
@@ -134,9 +167,14 @@ impl Place {
     }
 
     /// In doubt, yes: a record that is not there may have been lost with the machine.
-    pub(super) fn may_have_started(&self) -> bool {
+    pub(in super::super) fn may_have_started(&self) -> bool {
         let is_of_this_boot = fs::read_to_string(self.path.join("lock")).is_ok_and(|made| made == boot());
         !is_of_this_boot || self.path.join("started").exists()
+    }
+
+    /// Whether anything of it lives.
+    pub(in super::super) fn is_held(&self) -> bool {
+        !self.is_free()
     }
 
     fn is_free(&self) -> bool {
@@ -144,7 +182,7 @@ impl Place {
     }
 
     /// The result is in the journal, or nobody wants it any more.
-    pub(super) fn remove(&self) -> io::Result<()> {
+    pub(in super::super) fn remove(&self) -> io::Result<()> {
         match fs::remove_dir_all(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -156,12 +194,12 @@ impl Place {
 }
 
 /// The folders' names of all runs that there are records of.
-pub(super) fn recorded(state: &Path) -> io::Result<Vec<String>> {
+pub(in super::super) fn recorded(state: &Path) -> io::Result<Vec<String>> {
     Ok(folders(&state.join("invocations"))?.iter().filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect())
 }
 
 /// Removes the records of these runs' invocations, but of those that live: it answers how many.
-pub(super) fn sweep(state: &Path, runs: &[String]) -> io::Result<usize> {
+pub(in super::super) fn sweep(state: &Path, runs: &[String]) -> io::Result<usize> {
     let mut living = 0;
     for run in runs.iter().map(|run| state.join("invocations").join(file_name(run))) {
         for place in folders(&run)?.into_iter().map(Place::at) {

@@ -14,14 +14,14 @@ const MOST: Duration = Duration::from_secs(10);
 
 /// What may be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Quota {
-    pub(super) bytes: u64,
-    pub(super) files: u64,
+pub(in super::super) struct Quota {
+    pub(in super::super) bytes: u64,
+    pub(in super::super) files: u64,
 }
 
 /// What has been written too much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Excess {
+pub(in super::super) enum Excess {
     Bytes,
     Files,
     /// So deep that nobody looks any further.
@@ -29,19 +29,19 @@ pub(super) enum Excess {
 }
 
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(in super::super) struct Watch {
     folders: Vec<PathBuf>,
     quota: Quota,
-    pub(super) next: Instant,
+    pub(in super::super) next: Instant,
 }
 
 impl Watch {
-    pub(super) fn new(folders: Vec<PathBuf>, quota: Quota) -> Self {
+    pub(in super::super) fn new(folders: Vec<PathBuf>, quota: Quota) -> Self {
         Self { folders, quota, next: Instant::now() + LEAST }
     }
 
     /// Looks, when it is time to.
-    pub(super) fn look(&mut self) -> Option<Excess> {
+    pub(in super::super) fn look(&mut self) -> Option<Excess> {
         let begun = Instant::now();
         if begun < self.next {
             return None;
@@ -53,7 +53,7 @@ impl Watch {
     }
 
     /// Looks at once.
-    pub(super) fn measure(&self) -> Option<Excess> {
+    pub(in super::super) fn measure(&self) -> Option<Excess> {
         let mut left = self.quota;
         let mut look = |folder: &PathBuf| {
             let Ok(folder) = openat(CWD, folder, OFlags::RDONLY | FOLDER, Mode::empty()) else { return Ok(()) };

@@ -14,7 +14,7 @@ use super::super::LogSink;
 pub(super) async fn until_the_end(
     control: std::os::unix::net::UnixStream,
     log: &Path,
-    seen: u64,
+    tail: &mut Tail,
     sink: &mut dyn LogSink,
     mut cancel: watch::Receiver<bool>,
 ) -> io::Result<()> {
@@ -23,7 +23,6 @@ pub(super) async fn until_the_end(
     // Nobody who could cancel is left: then it will not be.
     let unwanted = async move { cancel.wait_for(|cancelled| *cancelled).await.is_ok() };
     tokio::pin!(unwanted);
-    let mut tail = Tail { said: seen, ..Tail::default() };
     let mut asked = false;
     let mut words = [0; 256];
     loop {
@@ -47,9 +46,9 @@ pub(super) async fn until_the_end(
     }
 }
 
-/// A file that grows, from where it was read last.
+/// A file that grows, from where it was read last. One that is written anew, with the same beginning, is read on from there.
 #[derive(Default)]
-struct Tail {
+pub(super) struct Tail {
     file: Option<File>,
     /// What is before it has been passed on.
     said: u64,
@@ -57,6 +56,10 @@ struct Tail {
 }
 
 impl Tail {
+    pub(super) fn after(said: u64) -> Self {
+        Self { said, ..Self::default() }
+    }
+
     /// What can not be read is not shown; it is in the file.
     fn pass_on(&mut self, path: &Path, sink: &mut dyn LogSink) {
         if self.file.is_none() {

@@ -3,16 +3,34 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::adapters::sandbox::Limits;
 use crate::model::outcome::Exit;
 
 /// `host_path`: the `PATH` of whoever started tidegate.
-pub(super) fn why(exit: Exit, tail: &[u8], host_tools: &[PathBuf], host_path: &str) -> String {
+pub(in super::super) fn why(exit: Exit, tail: &[u8], host_tools: &[PathBuf], host_path: &str) -> String {
     let host_path = std::env::split_paths(host_path).collect::<Vec<_>>();
     explain(exit, &String::from_utf8_lossy(tail), host_tools, &host_path)
 }
 
+/// The same for a step in an engine's container.
+pub(in super::super) fn why_in_container(code: i32, tail: &[u8], limits: &Limits, image: &str) -> String {
+    match code {
+        127 => why_in_image(Exit::Code(127), tail, image),
+        // Not every engine says that this was for want of memory.
+        137 if let Some(memory) = limits.memory_bytes => {
+            let limit = super::limits::shown(memory);
+            format!(
+                "exited with 137: it, or a command in it, was killed; perhaps it needed more memory than its limit of {limit}: raise `resources: {{ memory: … }}`"
+            )
+        }
+        // The first process of a container only passes on a number.
+        129..=159 => format!("exited with {code}: it, or a command in it, was ended by signal {} ({})", code - 128, signal(code - 128)),
+        code => explain(Exit::Code(code), "", &[], &[]),
+    }
+}
+
 /// Of a step in an image, which has its own tools.
-pub(super) fn why_in_image(exit: Exit, tail: &[u8], image: &str) -> String {
+pub(in super::super) fn why_in_image(exit: Exit, tail: &[u8], image: &str) -> String {
     let missing = String::from_utf8_lossy(tail).lines().rev().find_map(missing_tool).map(|tool| format!(" ({tool}); {image} does not have it"));
     match exit {
         Exit::Code(127) => format!("exited with 127: a command was not found{}", missing.unwrap_or_default()),
@@ -21,7 +39,7 @@ pub(super) fn why_in_image(exit: Exit, tail: &[u8], image: &str) -> String {
 }
 
 /// A script needs a shell, and an image may have none.
-pub(super) fn no_shell(image: &str, why: &str) -> String {
+pub(in super::super) fn no_shell(image: &str, why: &str) -> String {
     format!("{image} has no /bin/sh, which `run:` needs ({why}): use an image with a shell, often a variant of the same one")
 }
 

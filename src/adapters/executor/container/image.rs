@@ -1,0 +1,208 @@
+//! The image in the engine: there already, or pulled.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use bollard::Docker;
+use bollard::models::{CreateImageInfo, ImageInspect};
+use bollard::query_parameters::CreateImageOptionsBuilder;
+use futures_util::StreamExt as _;
+use serde::{Deserialize, Serialize};
+
+use super::credentials::{Credentials, HUB, registry_of};
+use super::words;
+use crate::adapters::image::PullPolicy;
+use crate::model::invocation::ImageRecord;
+use crate::model::outcome::Outcome;
+
+/// When an image is fetched from its registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pull {
+    /// When the engine does not have it.
+    #[default]
+    Missing,
+    /// Each time: a tag may have moved.
+    Always,
+    Never,
+}
+
+impl From<PullPolicy> for Pull {
+    fn from(policy: PullPolicy) -> Self {
+        match policy {
+            PullPolicy::Missing => Self::Missing,
+            PullPolicy::Always => Self::Always,
+            PullPolicy::Never => Self::Never,
+        }
+    }
+}
+
+/// How often it is said how far a pull is.
+const PROGRESS: Duration = Duration::from_secs(5);
+
+/// An image that the engine has.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Image {
+    /// What containers are made from: a tag may move meanwhile, this does not.
+    pub(super) id: String,
+    pub(super) used: ImageRecord,
+    pub(super) architecture: String,
+    /// What it brings into the environment. Nobody's secret: whoever has the image has it.
+    #[serde(skip)]
+    pub(super) env: BTreeMap<String, String>,
+}
+
+/// `said` is called with a line now and then while it is pulled.
+pub(super) async fn have(
+    docker: &Docker,
+    reference: &str,
+    pull: Pull,
+    credentials: Option<Credentials>,
+    said: &mut impl FnMut(String),
+) -> Result<Image, Outcome> {
+    let failed = |why: String| Outcome::Infrastructure { reason: why };
+    let whole = whole(reference);
+    if pull != Pull::Always {
+        match docker.inspect_image(&whole).await {
+            Ok(found) => return Ok(of(reference, &found)),
+            Err(error) if !words::is_status(&error, 404) => {
+                return Err(failed(format!("the container engine could not be asked for the image {reference}: {}", words::why(&error))));
+            }
+            Err(_) if pull == Pull::Never => {
+                return Err(failed(format!(
+                    "the image {reference} is not in the container engine, and --pull never forbids to fetch it: fetch it yourself (`docker pull {reference}`), or leave the option out"
+                )));
+            }
+            Err(_) => {}
+        }
+    }
+    fetch(docker, &whole, credentials, said).await.map_err(|error| failed(not_pulled(reference, &error)))?;
+    let found = docker.inspect_image(&whole).await;
+    found.map(|found| of(reference, &found)).map_err(|error| failed(not_pulled(reference, &error)))
+}
+
+/// A name without tag or digest would be all tags to an engine.
+fn whole(reference: &str) -> String {
+    let last = reference.rsplit('/').next().unwrap_or(reference);
+    if last.contains([':', '@']) { reference.to_owned() } else { format!("{reference}:latest") }
+}
+
+/// With all that a name may leave out.
+fn full(reference: &str) -> String {
+    let whole = whole(reference);
+    match registry_of(reference) {
+        HUB if !whole.contains('/') => format!("{HUB}/library/{whole}"),
+        HUB if !whole.starts_with(HUB) => format!("{HUB}/{whole}"),
+        _ => whole,
+    }
+}
+
+fn not_pulled(reference: &str, error: &bollard::errors::Error) -> String {
+    let why = words::why(error);
+    let hint = if why.contains("no space left on device") {
+        ": the engine's disk is full; remove what is not needed (`docker system prune`)"
+    } else if why.contains("unauthorized") || why.contains("denied") || why.contains("no basic auth") {
+        ": is the name right? A private registry needs `docker login`"
+    } else if why.contains("no matching manifest") {
+        ": it is not made for this machine's architecture"
+    } else if why.contains("manifest unknown") || why.contains("not found") {
+        ": is the name right?"
+    } else {
+        ""
+    };
+    format!("the image {reference} could not be pulled ({why}){hint}")
+}
+
+async fn fetch(docker: &Docker, whole: &str, credentials: Option<Credentials>, said: &mut impl FnMut(String)) -> Result<(), bollard::errors::Error> {
+    said(format!("pulling {whole}"));
+    let options = CreateImageOptionsBuilder::default().from_image(whole).build();
+    let mut progress = docker.create_image(Some(options), None, credentials.map(Into::into));
+    let (mut layers, mut next) = (Layers::default(), Instant::now() + PROGRESS);
+    while let Some(step) = progress.next().await {
+        layers.hear(&step?);
+        if Instant::now() >= next {
+            said(layers.say());
+            next = Instant::now() + PROGRESS;
+        }
+    }
+    said(format!("pulled {whole}"));
+    Ok(())
+}
+
+/// How far a pull is.
+#[derive(Debug, Default)]
+struct Layers {
+    /// Bytes that are here, and all.
+    layers: BTreeMap<String, (i64, i64)>,
+}
+
+impl Layers {
+    fn hear(&mut self, step: &CreateImageInfo) {
+        let (Some(id), Some(detail)) = (&step.id, &step.progress_detail) else { return };
+        if step.status.as_deref() == Some("Downloading") && self.layers.len() < 1000 {
+            self.layers.insert(id.clone(), (detail.current.unwrap_or(0), detail.total.unwrap_or(0)));
+        } else if let Some(layer) = self.layers.get_mut(id) {
+            layer.0 = layer.1;
+        }
+    }
+
+    fn say(&self) -> String {
+        let (here, all) = self.layers.values().fold((0, 0), |(here, all), layer| (here + layer.0, all + layer.1));
+        format!("pulled {} of {} MiB", here >> 20, all >> 20)
+    }
+}
+
+fn of(reference: &str, found: &ImageInspect) -> Image {
+    let id = found.id.clone().unwrap_or_default();
+    let digest = found.repo_digests.iter().flatten().find_map(|digest| Some(digest.split_once('@')?.1.to_owned()));
+    let env = found.config.iter().flat_map(|config| config.env.iter().flatten());
+    Image {
+        // What was never in a registry has no manifest: its own digest names it as well.
+        used: ImageRecord { reference: full(reference), digest: digest.unwrap_or_else(|| id.clone()) },
+        architecture: found.architecture.clone().unwrap_or_default(),
+        env: env.filter_map(|pair| pair.split_once('=')).map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        id: if id.is_empty() { whole(reference) } else { id },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_without_a_tag_means_one_image_and_not_all() {
+        for (reference, meant) in
+            [("busybox", "busybox:latest"), ("localhost:5000/a", "localhost:5000/a:latest"), ("a/b:1", "a/b:1"), ("a@sha256:0f", "a@sha256:0f")]
+        {
+            assert_eq!(whole(reference), meant);
+        }
+    }
+
+    #[test]
+    fn a_record_says_all_of_a_name() {
+        for (reference, all) in [
+            ("busybox", "docker.io/library/busybox:latest"),
+            ("a/b:1", "docker.io/a/b:1"),
+            ("docker.io/library/a:1", "docker.io/library/a:1"),
+            ("localhost:5000/a", "localhost:5000/a:latest"),
+        ] {
+            assert_eq!(full(reference), all);
+        }
+    }
+
+    #[test]
+    fn progress_counts_what_is_here() {
+        let mut layers = Layers::default();
+        let step = |id: &str, status: &str, current, total| CreateImageInfo {
+            id: Some(id.to_owned()),
+            status: Some(status.to_owned()),
+            progress_detail: Some(bollard::models::ProgressDetail { current, total }),
+            ..CreateImageInfo::default()
+        };
+        layers.hear(&step("a", "Downloading", Some(1 << 20), Some(4 << 20)));
+        layers.hear(&step("b", "Downloading", Some(2 << 20), Some(2 << 20)));
+        assert_eq!(layers.say(), "pulled 3 of 6 MiB");
+        layers.hear(&step("a", "Pull complete", None, None));
+        assert_eq!(layers.say(), "pulled 6 of 6 MiB");
+    }
+}

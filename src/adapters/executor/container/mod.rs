@@ -1,0 +1,153 @@
+//! Invocations in containers of an engine (Docker, or whatever speaks its API), each owned by a supervisor (`supervisor/`).
+//!
+//! The supervisor drives the engine; the container has no more of the machine than a sandbox has. Everything in the engine is labelled, so that what a killed
+//! supervisor left is found and removed (`reaper.rs`).
+
+mod adopt;
+mod bell;
+mod credentials;
+mod engine;
+mod image;
+mod names;
+mod perform;
+mod reaper;
+mod shape;
+mod signals;
+mod surroundings;
+mod watch;
+mod words;
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::supervisor::desk::{Asked, Desk};
+use super::supervisor::request::Home;
+use super::{Choice, Executor, Standing, Watcher, Way};
+use crate::adapters::sandbox::Isolation;
+use crate::adapters::workspace::Store;
+use crate::model::id::{NodeId, RunId};
+use crate::model::invocation::{InvocationResult, InvocationSpec};
+use crate::model::outcome::{Exit, Outcome};
+
+use adopt::Begun;
+use credentials::Credentials;
+use names::Identity;
+
+pub use engine::{Engine, EngineError, find as find_engine};
+pub use image::Pull;
+pub(super) use perform::perform;
+
+/// The executor's name in records.
+pub(super) const NAME: &str = "container";
+
+/// What the container shall be like, besides what the step says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Setup {
+    engine: Engine,
+    identity: Identity,
+    pull: Pull,
+    /// Whether the image's own files can not be changed.
+    read_only: bool,
+    credentials: Option<Credentials>,
+    /// What is known of a container that another supervisor has begun.
+    #[serde(default)]
+    begun: Option<Begun>,
+}
+
+impl Setup {
+    pub(super) fn is_begun(&self) -> bool {
+        self.begun.is_some()
+    }
+}
+
+#[derive(Debug)]
+pub struct ContainerExecutor {
+    desk: Desk,
+    setup: Setup,
+}
+
+impl ContainerExecutor {
+    /// `state`: the state folder, which `store` is in.
+    pub fn new(state: &Path, store: Store, engine: Engine, pull: Pull) -> io::Result<Self> {
+        let setup = Setup { engine, identity: Identity::of(state)?, pull, read_only: false, credentials: None, begun: None };
+        Ok(Self { desk: Desk::new(state, store, NAME), setup })
+    }
+
+    pub fn engine(&self) -> &Engine {
+        &self.setup.engine
+    }
+
+    /// The same, with the image's own files closed to changes.
+    pub fn read_only(mut self) -> Self {
+        self.setup.read_only = true;
+        self
+    }
+
+    /// What nobody can have here.
+    pub(super) fn refuse(&self, why: &str) -> InvocationResult {
+        self.desk.lost(false, why)
+    }
+
+    /// Goes on with what has outlived its supervisor, and removes from the engine what nobody can go on with. Answers how many invocations were removed.
+    pub async fn tidy(&self) -> Result<usize, EngineError> {
+        let silent = |error| EngineError::Silent { socket: self.setup.engine.socket.clone(), why: words::why(&error) };
+        let docker = self.setup.engine.connect().map_err(silent)?;
+        reaper::sweep(&docker, &self.setup.identity, &self.desk).await.map_err(silent)
+    }
+}
+
+impl ContainerExecutor {
+    /// A supervisor that was killed could not, and nobody could go on with it.
+    async fn clear(&self, run: &RunId, node: &NodeId, attempt: u32, result: &InvocationResult) {
+        if matches!(result.outcome, Outcome::Infrastructure { .. })
+            && !self.desk.place(run, node, attempt).is_held()
+            && let Ok(docker) = self.setup.engine.connect()
+        {
+            // What can not be removed now is found by the next sweep.
+            let _ = perform::remove(&docker, &self.setup.identity.name(run, node, attempt)).await;
+        }
+    }
+}
+
+impl Executor for ContainerExecutor {
+    async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
+        let Some(image) = &spec.image else {
+            let reason = "it has no `image`, and --executor container runs steps in images only: add `image: …` to it, or leave the option out";
+            let outcome = Outcome::Failed { exit: Exit::None, reason: reason.to_owned() };
+            return self.desk.without(outcome, false);
+        };
+        let credentials = credentials::find(image, |name| std::env::var_os(name));
+        let home = Home::Container(Box::new(Setup { credentials, ..self.setup.clone() }));
+        let (run, node, attempt) = (spec.run.clone(), spec.node.clone(), spec.attempt);
+        let place = self.desk.place(&run, &node, attempt);
+        let lock = match self.desk.admit(&place) {
+            Ok(lock) => lock,
+            Err(refused) => return *refused,
+        };
+        let way = Way::of(Choice::Container, true, Isolation::Full);
+        let asked = Asked { spec, home, way, said: 0, took: Duration::ZERO, for_followers: false, warm: false };
+        let result = self.desk.invoke(place, lock, asked, log, watcher).await;
+        self.clear(&run, &node, attempt, &result).await;
+        result
+    }
+    async fn resume(&self, run: &RunId, node: &NodeId, attempt: u32, log: &Path, watcher: Watcher) -> InvocationResult {
+        let result = self.desk.resume(run, node, attempt, log, watcher).await;
+        self.clear(run, node, attempt, &result).await;
+        result
+    }
+    fn standing(&self, run: &RunId, node: &NodeId, attempt: u32) -> Standing {
+        self.desk.standing(run, node, attempt)
+    }
+    fn forget(&self, run: &RunId, node: &NodeId, attempt: u32) {
+        self.desk.forget(run, node, attempt);
+    }
+    fn recorded(&self) -> io::Result<Vec<String>> {
+        self.desk.recorded()
+    }
+    fn sweep(&self, runs: &[String]) -> io::Result<usize> {
+        self.desk.sweep(runs)
+    }
+}

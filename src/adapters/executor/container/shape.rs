@@ -1,0 +1,148 @@
+//! What a step's container is like, in the engine's own words. Whatever is not said here is what the engine gives to everybody, so all that matters is said.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use bollard::models::{
+    ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountBindOptions, MountBindOptionsPropagationEnum, MountType,
+    MountVolumeOptions, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum, VolumeCreateRequest,
+};
+use rustix::process::{Resource, getrlimit};
+
+use super::super::supervisor::around::{INNER, TMP, WORKSPACE};
+use super::surroundings::{Surroundings, beginning};
+use crate::adapters::sandbox::{Limits, program_file};
+use crate::model::invocation::InvocationSpec;
+use crate::model::limits::Network;
+
+/// What decides about it besides the step.
+pub(super) struct Shape<'a> {
+    pub(super) spec: &'a InvocationSpec,
+    pub(super) surroundings: &'a Surroundings,
+    pub(super) env: &'a BTreeMap<String, String>,
+    pub(super) limits: &'a Limits,
+    pub(super) image: &'a str,
+    pub(super) labels: HashMap<String, String>,
+    pub(super) name: &'a str,
+    /// Who the step is, as the engine counts users.
+    pub(super) user: String,
+    pub(super) read_only: bool,
+    /// A first process that reaps, and that a signal ends.
+    pub(super) init: bool,
+}
+
+/// The workspace as something that the engine mounts and unmounts with the container. `None`: it is a folder.
+pub(super) fn volume(name: &str, labels: HashMap<String, String>, surroundings: &Surroundings) -> Option<VolumeCreateRequest> {
+    let options = surroundings.overlay.clone()?;
+    let options = [("type", "overlay".to_owned()), ("device", "overlay".to_owned()), ("o", options)].map(|(key, value)| (key.to_owned(), value));
+    Some(VolumeCreateRequest {
+        name: Some(name.to_owned()),
+        driver: Some("local".to_owned()),
+        driver_opts: Some(options.into()),
+        labels: Some(labels),
+        ..VolumeCreateRequest::default()
+    })
+}
+
+impl Shape<'_> {
+    pub(super) fn body(self) -> ContainerCreateBody {
+        ContainerCreateBody {
+            image: Some(self.image.to_owned()),
+            entrypoint: Some(vec!["/bin/sh".to_owned()]),
+            cmd: Some(vec!["-c".to_owned(), beginning(self.env)]),
+            env: Some(self.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
+            user: Some(self.user.clone()),
+            working_dir: Some(WORKSPACE.to_owned()),
+            hostname: Some("tidegate".to_owned()),
+            labels: Some(self.labels.clone()),
+            // One that the image brings would run beside the step.
+            healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() }),
+            tty: Some(false),
+            open_stdin: Some(false),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            host_config: Some(self.host()),
+            ..ContainerCreateBody::default()
+        }
+    }
+
+    fn host(&self) -> HostConfig {
+        let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        HostConfig {
+            network_mode: Some(if self.spec.network == Network::Open { "bridge" } else { "none" }.to_owned()),
+            cap_drop: Some(vec!["ALL".to_owned()]),
+            security_opt: Some(vec!["no-new-privileges".to_owned()]),
+            privileged: Some(false),
+            readonly_rootfs: Some(self.read_only),
+            init: self.init.then_some(true),
+            ipc_mode: Some("private".to_owned()),
+            auto_remove: Some(false),
+            restart_policy: Some(RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None }),
+            memory: self.limits.memory_bytes.map(signed),
+            // As much as memory: no swap besides.
+            memory_swap: self.limits.memory_bytes.map(signed),
+            nano_cpus: self.limits.cpu_millis.map(|millis| i64::from(millis) * 1_000_000),
+            pids_limit: self.limits.pids.map(i64::from),
+            ulimits: Some(ulimits(self.limits.file_bytes)),
+            mounts: Some(self.mounts()),
+            tmpfs: Some(HashMap::from([("/tmp".to_owned(), format!("rw,nosuid,nodev,exec,mode=1777,size={TMP}"))])),
+            log_config: Some(self.log()),
+            ..HostConfig::default()
+        }
+    }
+
+    /// The engine keeps what was said, for whoever takes over from a supervisor that was killed: twice what we keep, and no more.
+    fn log(&self) -> HostConfigLogConfig {
+        let size = self.spec.limits.log.clamp(1 << 20, 1 << 30) / (1 << 10);
+        let config = [("max-size", format!("{size}k")), ("max-file", "2".to_owned())].map(|(key, value)| (key.to_owned(), value));
+        HostConfigLogConfig { typ: Some("json-file".to_owned()), config: Some(config.into()) }
+    }
+
+    fn mounts(&self) -> Vec<Mount> {
+        let inner = Path::new(INNER);
+        let mut mounts = vec![
+            self.workspace(),
+            bind(&self.surroundings.script, &inner.join("script"), true),
+            bind(&self.surroundings.answers, &inner.join("answers"), false),
+        ];
+        mounts.extend(program_file().map(|program| bind(&program, &inner.join("bin/tidegate"), true)));
+        mounts
+    }
+
+    fn workspace(&self) -> Mount {
+        if self.surroundings.overlay.is_none() {
+            return bind(&self.surroundings.places.upper, Path::new(WORKSPACE), false);
+        }
+        Mount {
+            typ: Some(MountType::VOLUME),
+            source: Some(self.name.to_owned()),
+            target: Some(WORKSPACE.to_owned()),
+            // What the image has at that place is not the commit's.
+            volume_options: Some(MountVolumeOptions { no_copy: Some(true), ..MountVolumeOptions::default() }),
+            ..Mount::default()
+        }
+    }
+}
+
+fn bind(source: &Path, target: &Path, read_only: bool) -> Mount {
+    Mount {
+        typ: Some(MountType::BIND),
+        source: Some(source.to_string_lossy().into_owned()),
+        target: Some(target.to_string_lossy().into_owned()),
+        read_only: Some(read_only),
+        bind_options: Some(MountBindOptions { propagation: Some(MountBindOptionsPropagationEnum::PRIVATE), ..MountBindOptions::default() }),
+        ..Mount::default()
+    }
+}
+
+/// As in the sandbox, and never more than this process has: who has less can not give more.
+fn ulimits(file_bytes: Option<u64>) -> Vec<ResourcesUlimits> {
+    let bounded = |name: &str, resource: Resource, most: u64| {
+        let value = getrlimit(resource).maximum.map_or(most, |own| own.min(most));
+        let value = i64::try_from(value).ok();
+        ResourcesUlimits { name: Some(name.to_owned()), soft: value, hard: value }
+    };
+    let mut limits = vec![bounded("core", Resource::Core, 0), bounded("nofile", Resource::Nofile, 65_536), bounded("nproc", Resource::Nproc, 30_000)];
+    limits.extend(file_bytes.map(|bytes| bounded("fsize", Resource::Fsize, bytes)));
+    limits
+}

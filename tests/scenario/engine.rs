@@ -1,0 +1,190 @@
+//! Steps in containers through the real program, while everything that can be killed is killed: tidegate, its supervisors, the engine.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tidegate::adapters::executor::Engine;
+use tidegate::model::fact::RunFact;
+use tidegate::model::id::RunId;
+use tidegate::model::outcome::{Outcome, RunOutcome};
+
+use crate::engines;
+use crate::outlive::{ended, facts, log_of, owners_of, starts, until};
+use crate::support::World;
+
+/// Steps at once.
+const STEPS: usize = 4;
+
+fn pipeline() -> String {
+    let image = engines::IMAGE;
+    let steps: String = (1..=STEPS)
+        .map(|step| {
+            format!(
+                "  step{step}:\n    image: {image}\n    outputs: {{ it: it }}\n    run: |\n      echo begun\n      n=0\n      while [ $n -lt 40 ]; do sleep 0.1; n=$((n+1)); echo line $n; done\n      echo kept > it\n"
+            )
+        })
+        .collect();
+    format!("name: load\non: {{ manual: {{}} }}\nsteps:\n{steps}")
+}
+
+fn truth() -> String {
+    let lines: String = (1..=40).map(|n| format!("line {n}\n")).collect();
+    format!("begun\n{lines}")
+}
+
+fn world() -> World {
+    let world = World::with(&[(".tidegate/load.yaml", &pipeline())]);
+    world.commit("A load");
+    world
+}
+
+/// Starts the load, and answers its run when every step has said something.
+fn under_way(world: &World, engine: &Engine) -> (Child, RunId) {
+    let socket = engine.socket.to_string_lossy().into_owned();
+    let child = world.start(&["run", "--executor", "container", "--pull", "never", "--parallel", "4", "--engine", &socket]);
+    let run = until(|| {
+        let run = std::fs::read_dir(world.state().join("runs")).ok()?.next()?.ok()?.path();
+        let says = |step: usize| std::fs::read_to_string(run.join(format!("step{step}.1.log"))).is_ok_and(|text| text.contains("line 3\n"));
+        (1..=STEPS).all(says).then(|| RunId::new(run.file_name().and_then(|name| name.to_str()).expect("a run")))
+    });
+    (child, run)
+}
+
+fn kill(pid: i32) {
+    let _ = kill_process(Pid::from_raw(pid).expect("a process"), Signal::KILL);
+}
+
+/// Goes on with what is left until the run has ended, and answers how.
+fn go_on(world: &World, engine: &Engine, run: &RunId) -> (Vec<RunFact>, tidegate::core::run::Run) {
+    let socket = engine.socket.to_string_lossy().into_owned();
+    let mut serve = world.start(&["serve", "--listen", "127.0.0.1:0", "--executor", "container", "--pull", "never", "--engine", &socket]);
+    until(|| facts(world, run).1.outcome().map(|_| ()));
+    kill_process(Pid::from_child(&serve), Signal::TERM).expect("TERM");
+    serve.wait().expect("its end");
+    facts(world, run)
+}
+
+/// What of this world is in the engine.
+fn objects(world: &World, engine: &Engine) -> Vec<String> {
+    let mark = world.state().to_string_lossy().into_owned();
+    let holds = |name: &String| String::from_utf8_lossy(&engines::docker(engine, &["inspect", name]).stdout).contains(&mark);
+    engines::objects(engine).into_iter().filter(holds).collect()
+}
+
+#[test]
+fn a_load_whose_tidegate_and_supervisors_are_killed_ends_well_and_leaves_nothing() {
+    for variable in engines::VARIABLES {
+        let Some(engine) = engines::engine_or_skip(variable, &format!("engine::a_load_…_ends_well ({variable})")) else { continue };
+        let world = world();
+        let (mut tidegate, run) = under_way(&world, &engine);
+        // The supervisor of half of them, then tidegate, then the supervisors of all that have one.
+        owners_of(&world).into_iter().step_by(2).for_each(kill);
+        tidegate.kill().expect("kill -9");
+        tidegate.wait().expect("its end");
+        owners_of(&world).into_iter().for_each(kill);
+        let (facts, now) = go_on(&world, &engine, &run);
+        for step in 1..=STEPS {
+            let name = format!("step{step}");
+            assert_eq!(ended(&now, &name), Some(Outcome::Succeeded), "{variable} {name}: {facts:#?}");
+            assert_eq!(starts(&facts, &name), 1, "never run twice");
+            assert_eq!(log_of(&world, &run, &format!("{name}.1.log")), truth());
+        }
+        assert_eq!(now.outcome(), Some(RunOutcome::Succeeded));
+        assert_eq!(objects(&world, &engine), [""; 0]);
+        assert_eq!(world.processes(), [""; 0]);
+    }
+}
+
+/// An engine of this test's own, as it has to be killed.
+struct OwnDocker {
+    folder: PathBuf,
+    process: Child,
+}
+
+impl OwnDocker {
+    fn start(folder: &Path) -> Self {
+        let at = |name: &str| folder.join(name).to_string_lossy().into_owned();
+        let process = Command::new("dockerd")
+            .args(["--data-root", &at("data"), "--exec-root", &at("run"), "--pidfile", &at("pid"), "--bridge", "none", "--iptables=false"])
+            .args(["--host", &format!("unix://{}", at("docker.sock"))])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("dockerd");
+        let own = Self { folder: folder.to_owned(), process };
+        until(|| own.docker(&["version"]).then_some(()));
+        own
+    }
+
+    fn docker(&self, arguments: &[&str]) -> bool {
+        let socket = format!("unix://{}", self.folder.join("docker.sock").display());
+        Command::new("docker").args(["--host", &socket]).args(arguments).output().is_ok_and(|output| output.status.success())
+    }
+
+    fn engine(&self) -> Engine {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(Engine::at(&self.folder.join("docker.sock"))).expect("it answers")
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        kill_process(Pid::from_child(&self.process), signal).expect("a signal");
+        self.process.wait().expect("its end");
+    }
+}
+
+impl Drop for OwnDocker {
+    fn drop(&mut self) {
+        // Politely: it ends its own containerd then.
+        let _ = kill_process(Pid::from_child(&self.process), Signal::TERM);
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn an_engine_that_stops_under_a_load_is_to_blame_and_nothing_is_run_twice_or_left() {
+    let Some(shared) = engines::engine_or_skip("TIDEGATE_TEST_DOCKER", "engine::an_engine_that_stops_under_a_load_is_to_blame") else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut own = OwnDocker::start(folder.path());
+    let image = folder.path().join("image.tar");
+    engines::lines(&shared, &["save", "--output", &image.to_string_lossy(), engines::IMAGE]);
+    assert!(own.docker(&["load", "--input", &image.to_string_lossy()]));
+
+    let world = world();
+    let engine = own.engine();
+    let (tidegate, run) = under_way(&world, &engine);
+    own.signal(Signal::TERM);
+    drop(own);
+    let own = OwnDocker::start(folder.path());
+    let seen = tidegate.wait_with_output().expect("its end");
+    let (facts, now) = facts(&world, &run);
+    for step in 1..=STEPS {
+        let name = format!("step{step}");
+        let Some(Outcome::Infrastructure { reason }) = ended(&now, &name) else { panic!("{facts:#?}\n{}", String::from_utf8_lossy(&seen.stdout)) };
+        assert!(reason.contains("the container engine"), "{reason}");
+        assert_eq!(starts(&facts, &name), 1, "it had begun: it is not run twice");
+        assert!(truth().starts_with(&log_of(&world, &run, &format!("{name}.1.log"))));
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    let engine = own.engine();
+    go_on(&world, &engine, &run);
+    assert_eq!(objects(&world, &engine), [""; 0]);
+    assert_eq!(world.processes(), [""; 0]);
+}
+
+#[test]
+fn a_step_without_an_image_is_refused_and_an_engine_that_is_not_there_is_said() {
+    let world = World::with(&[(".tidegate/load.yaml", "name: plain\non: { manual: {} }\nsteps:\n  plain: { run: echo hello }\n")]);
+    world.commit("Plain");
+    world
+        .tidegate(&["run", "--executor", "container", "--engine", "/nowhere/docker.sock"])
+        .expect(4)
+        .says("the container engine does not answer at /nowhere/docker.sock")
+        .says("Without --executor container steps run in the sandbox");
+    world.tidegate(&["run", "--executor", "container", "--engine", "tcp://10.0.0.1:2375"]).expect(2).says("over a Unix socket only");
+    let Some(engine) = engines::engine_or_skip("TIDEGATE_TEST_DOCKER", "engine::a_step_without_an_image_is_refused") else { return };
+    let socket = engine.socket.to_string_lossy().into_owned();
+    world.tidegate(&["run", "--executor", "container", "--engine", &socket]).expect(1).says("it has no `image`").says("add `image: …`");
+}
