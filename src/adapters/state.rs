@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 use crate::model::id::{NodeId, RunId};
 
-pub use names::{attempt_name, file_name, log_name};
+pub use names::{attempt_name, file_name, log_name, service_log};
 pub use owner::{Adoption, Owner};
 
 #[derive(Debug, thiserror::Error)]
