@@ -7,6 +7,7 @@ mod adopt;
 mod bell;
 mod credentials;
 mod engine;
+mod gate;
 mod image;
 mod names;
 mod perform;
