@@ -58,6 +58,7 @@ impl Machine {
             layers: Vec::new(),
             outputs: Vec::new(),
             image: None,
+            build: None,
             services: Vec::new(),
             timeout: Duration::from_secs(120),
             network,
