@@ -94,6 +94,11 @@ impl Surroundings {
         Ok(())
     }
 
+    /// A place for what is made of it.
+    pub(super) fn aside(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
     /// Where what it writes ends up on disk.
     pub(super) fn written(&self) -> Vec<PathBuf> {
         std::iter::once(&self.places.upper).chain(self.sandbox.root.as_ref().map(|root| &root.upper)).cloned().collect()
