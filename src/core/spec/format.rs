@@ -77,12 +77,14 @@ static SERVICE: [Key; 3] = [
     key("ready", &Scalar(&f::MATRIX_VALUE), "A port that it listens on once it is ready, or a command that succeeds then."),
 ];
 static WORDS: Shape = List(&TEXT);
+/// What everybody sees who has the image: no secrets.
+static PLAIN_ENV: Shape = Named { names: &f::VARIABLE, of: &TEMPLATE };
 static BUILD: [Key; 7] = [
     key("archive", &Scalar(&f::FILE_NAME), "The archive's name in the workspace; an output has it.").required(),
     key("tag", &TEMPLATE, "What the image is called."),
     key("entrypoint", &WORDS, "What a container of it runs."),
     key("cmd", &WORDS, "Its arguments, or what it runs without an entrypoint."),
-    key("env", &ENV, "Variables over those of the image below."),
+    key("env", &PLAIN_ENV, "Variables over those of the image below."),
     key("workdir", &Scalar(&f::INNER_PATH), "The folder that it begins in."),
     key("user", &TEXT, "Who it runs as: a name or a number, perhaps with a group."),
 ];

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::super::supervisor::infrastructure;
 use super::super::supervisor::log::Log;
 use super::surroundings::Surroundings;
-use crate::adapters::image::{Blueprint, Image, Material, NotBuilt};
+use crate::adapters::image::{Blueprint, Image, Limits, Material, NotBuilt};
 use crate::model::build::ImageBuild;
 use crate::model::invocation::InvocationSpec;
 use crate::model::outcome::{Exit, Outcome};
@@ -28,7 +28,7 @@ pub(super) fn make(blueprint: &Blueprint, spec: &InvocationSpec, surroundings: &
     fs::create_dir(&aside).map_err(infrastructure)?;
     let time = spec.env.get(TIME).map_or(Ok(0), |text| text.parse()).map_err(|_| failed(format!("${TIME} is no number of seconds since 1970")))?;
     let archive = aside.join("archive");
-    let material = Material { upper: &root.upper, aside: &aside, time, bytes: spec.limits.outputs };
+    let material = Material { upper: &root.upper, aside: &aside, time, bytes: spec.limits.outputs, entries: Limits::default().entries };
     let left_out = blueprint.make(material, &archive).map_err(outcome)?;
     if left_out > 0 {
         log.write(format!("[tidegate: left {left_out} sockets, FIFOs or devices out of the image]\n").as_bytes());

@@ -15,7 +15,6 @@ use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 use tar::{Builder, EntryType, Header};
 
-use super::super::Limits;
 use super::super::layer::bad;
 use super::{Blob, Counted, Material, shown};
 
@@ -43,6 +42,7 @@ struct Layer<'a> {
     /// The trees that the step stood on.
     trees: &'a [PathBuf],
     time: u64,
+    entries: u64,
     entries_left: u64,
     bytes_left: u64,
     bytes: u64,
@@ -57,7 +57,8 @@ pub(super) fn make(material: Material<'_>, trees: &[PathBuf], to: &Path) -> io::
         named: HashMap::new(),
         trees,
         time: material.time,
-        entries_left: Limits::default().entries,
+        entries: material.entries,
+        entries_left: material.entries,
         bytes_left: material.bytes,
         bytes: material.bytes,
         left_out: 0,
@@ -95,7 +96,7 @@ impl Layer<'_> {
             if name == "." || name == ".." {
                 continue;
             }
-            let most = Limits::default().entries;
+            let most = self.entries;
             self.entries_left =
                 self.entries_left.checked_sub(1).ok_or_else(|| bad(format!("the image's layer would have more than {most} files")))?;
             names.insert(name);

@@ -51,6 +51,8 @@ pub struct Material<'a> {
     pub time: u64,
     /// Bytes of all files of the new layer together.
     pub bytes: u64,
+    /// Files, folders and links in it.
+    pub entries: u64,
 }
 
 /// A file that a layout holds under its digest.
