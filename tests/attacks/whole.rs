@@ -63,6 +63,7 @@ pub fn spec(script: &str) -> InvocationSpec {
         layers: Vec::new(),
         outputs: Vec::new(),
         image: None,
+        build: None,
         services: Vec::new(),
         // Only what hangs lets it run out.
         timeout: Duration::from_secs(300),
