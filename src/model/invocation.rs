@@ -12,7 +12,7 @@ use super::egress::Egress;
 use super::id::{Digest, InvocationId, NodeId, RunId};
 use super::limits::{Network, Resources};
 use super::outcome::Outcome;
-use super::service::Service;
+use super::service::{Service, ServiceRecord};
 
 /// Everything that an executor needs to run one step once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -138,6 +138,9 @@ pub struct InvocationRecord {
     /// What it tried to reach.
     #[serde(default, skip_serializing_if = "Egress::is_empty")]
     pub egress: Egress,
+    /// What ran beside it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<ServiceRecord>,
 }
 
 /// An image that something ran in.

@@ -9,6 +9,7 @@ mod imports;
 mod kept;
 mod pulls;
 mod registry;
+mod services;
 mod steps;
 #[path = "../support/users.rs"]
 mod users;

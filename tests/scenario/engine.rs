@@ -60,7 +60,7 @@ fn kill(pid: i32) {
 fn go_on(world: &World, engine: &Engine, run: &RunId) -> (Vec<RunFact>, tidegate::core::run::Run) {
     let socket = engine.socket.to_string_lossy().into_owned();
     let mut serve = world.start(&["serve", "--listen", "127.0.0.1:0", "--executor", "container", "--pull", "never", "--engine", &socket]);
-    until(|| facts(world, run).1.outcome().map(|_| ()));
+    until(|| (facts(world, run).1.outcome().is_some() && objects(world, engine).is_empty()).then_some(()));
     kill_process(Pid::from_child(&serve), Signal::TERM).expect("TERM");
     serve.wait().expect("its end");
     facts(world, run)

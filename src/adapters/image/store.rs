@@ -40,6 +40,10 @@ pub struct Image {
     pub layers: Vec<PathBuf>,
     pub env: BTreeMap<String, String>,
     pub user: User,
+    /// What it runs by itself: its entry point and what that is given. A step does not.
+    pub program: Vec<String>,
+    /// Where that begins.
+    pub working_dir: Option<PathBuf>,
     /// What is locked by whoever uses it.
     pub(super) record: PathBuf,
 }
@@ -238,7 +242,18 @@ impl Images {
         }
         let user = self.user(name, kept)?;
         let folder = self.root.join("layers");
-        let image = Image { reference: name.to_string(), digest: kept.digest.clone(), folder, layers, env: kept.process.env.clone(), user, record };
+        let process = &kept.process;
+        let image = Image {
+            reference: name.to_string(),
+            digest: kept.digest.clone(),
+            folder,
+            layers,
+            env: process.env.clone(),
+            user,
+            program: process.entrypoint.iter().chain(&process.cmd).cloned().collect(),
+            working_dir: Some(PathBuf::from(&process.working_dir)).filter(|path| path.is_absolute()),
+            record,
+        };
         Ok((image, lease))
     }
 
@@ -255,6 +270,16 @@ impl Images {
 }
 
 impl Image {
+    /// The same image for somebody else, as its own list of users knows him.
+    pub fn as_user(self, wanted: &str) -> Result<Self, ImageError> {
+        let found = self.layers.iter().rev().find_map(|tree| read_below(&self.folder.join(tree), Path::new("etc/passwd")));
+        let user = user_of(wanted, &found.unwrap_or_default()).ok_or_else(|| ImageError::Malformed {
+            reference: self.reference.clone(),
+            why: format!("{:?} is not in its /etc/passwd", super::error::said(wanted)),
+        })?;
+        Ok(Self { user, ..self })
+    }
+
     /// Another lease, for another process.
     pub fn lease(&self) -> Result<Lease, ImageError> {
         lease(&self.record)

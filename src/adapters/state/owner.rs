@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::{StateError, StateFolder, file_name, private_folder};
+use crate::model::id::RunId;
 
 /// This process, as others see it. Lives as long as the value, or as the process if that ends first.
 #[derive(Debug)]
@@ -25,6 +26,12 @@ impl Drop for Owner {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.path);
     }
+}
+
+/// A dead process's run that this one goes on with, until this is dropped or the process ends.
+#[derive(Debug)]
+pub struct Adoption {
+    _lock: File,
 }
 
 impl StateFolder {
@@ -52,6 +59,36 @@ impl StateFolder {
     pub fn is_alive(&self, owner: &str) -> Result<bool, StateError> {
         let path = self.root().join("owners").join(file_name(owner));
         is_locked(&path).map_err(|error| unusable(&path, &error))
+    }
+
+    /// Takes a dead process's run over, to go on with it; `None` when somebody has done so before and lives. From then on nobody else may write to it: whoever would
+    /// only mark it as interrupted asks `is_adopted` before every word.
+    pub fn adopt(&self, run: &RunId) -> Result<Option<Adoption>, StateError> {
+        self.make_run(run)?;
+        let path = self.adopted(run);
+        let take = || {
+            let file = File::options().create(true).truncate(false).write(true).open(&path)?;
+            // Who only asks holds it for a moment as well.
+            for _ in 0..50 {
+                match file.try_lock() {
+                    Ok(()) => return Ok(Some(Adoption { _lock: file })),
+                    Err(TryLockError::WouldBlock) => std::thread::sleep(std::time::Duration::from_millis(2)),
+                    Err(TryLockError::Error(error)) => return Err(error),
+                }
+            }
+            Ok(None)
+        };
+        take().map_err(|error| unusable(&path, &error))
+    }
+
+    /// Whether somebody who lives has taken it over. In this process, too.
+    pub fn is_adopted(&self, run: &RunId) -> Result<bool, StateError> {
+        let path = self.adopted(run);
+        is_locked(&path).map_err(|error| unusable(&path, &error))
+    }
+
+    fn adopted(&self, run: &RunId) -> PathBuf {
+        self.run(run).join("adopted")
     }
 
     /// Removes what dead processes left in `owners` and answers their ids. Whoever keeps things under an owner's id removes those first.
@@ -114,6 +151,18 @@ mod tests {
         assert!(state.is_alive(bob.id()).expect("asked"));
         assert!(!state.is_alive("nobody").expect("asked"));
         assert!(!state.is_alive("../../etc/passwd").expect("asked"));
+    }
+
+    #[test]
+    fn a_run_is_taken_over_by_one_at_a_time() {
+        let (_place, state) = state();
+        let run = RunId::new("r1");
+        assert!(!state.is_adopted(&run).expect("asked"));
+        let first = state.adopt(&run).expect("asked").expect("nobody else has");
+        assert!(state.is_adopted(&run).expect("asked") && !state.is_adopted(&RunId::new("r2")).expect("asked"));
+        assert!(state.adopt(&run).expect("asked").is_none());
+        drop(first);
+        assert!(!state.is_adopted(&run).expect("asked") && state.adopt(&run).expect("asked").is_some());
     }
 
     #[test]

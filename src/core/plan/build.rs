@@ -226,7 +226,7 @@ impl<'a> Planner<'a> {
         let service = |service: &ServiceSource| {
             let image = known.fill(&service.image, Escape::Plain, &nothing)?;
             let env = known.fill_env(&service.env, &nothing)?;
-            Ok(ServiceTemplate { name: service.name.clone(), image, env, ready: service.ready.clone() })
+            Ok(ServiceTemplate { name: service.name.clone(), image, user: service.user.clone(), env, ready: service.ready.clone() })
         };
         let build = |build: &BuildSource| -> Result<_, TemplateError> {
             let tag = build.tag.as_ref().map(|tag| known.fill(tag, Escape::Plain, &nothing)).transpose()?;

@@ -99,6 +99,8 @@ pub struct Invoke {
 pub struct ServiceTemplate {
     pub name: String,
     pub image: Template,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     pub env: BTreeMap<String, Template>,
     pub ready: Option<Ready>,
 }
@@ -137,7 +139,8 @@ impl Invoke {
     pub fn resolve_services(&self, steps: &serde_json::Value) -> Result<Vec<Service>, TemplateError> {
         let resolve = |service: &ServiceTemplate| {
             let image = service.image.render(Escape::Plain, steps)?;
-            Ok(Service { name: service.name.clone(), image, env: plain(&service.env, steps)?, ready: service.ready.clone() })
+            let env = plain(&service.env, steps)?;
+            Ok(Service { name: service.name.clone(), image, user: service.user.clone(), env, ready: service.ready.clone() })
         };
         self.services.iter().map(resolve).collect()
     }

@@ -71,8 +71,9 @@ static GATE: [Key; 2] = [
     key("fail", &Choice(&["low", "medium", "high", "critical"]), "Findings at or above fail the step.").required(),
     key("only", &Choice(&["all", "new"]), "Only findings that the base commit did not have.").later(),
 ];
-static SERVICE: [Key; 3] = [
+static SERVICE: [Key; 4] = [
     key("image", &TEMPLATE, "The container image.").required(),
+    key("user", &TEXT, "Who it runs as, by the image's own users; whom the image names when left out."),
     key("env", &ENV, "Its environment."),
     key("ready", &Scalar(&f::MATRIX_VALUE), "A port that it listens on once it is ready, or a command that succeeds then."),
 ];
@@ -114,7 +115,7 @@ pub static STEP: [Key; 22] = [
     key("build", &Keys(&BUILD), "Makes an image of its own image and of what the step changed in it."),
     key("inputs", &List(&Scalar(&f::GLOB)), "What it may see of the commit.").later(),
     key("cache", &Named { names: &f::NAME, of: &Scalar(&f::ANY_PATH) }, "Folders kept between invocations.").later(),
-    key("services", &Named { names: &f::NAME, of: &Keys(&SERVICE) }, "Containers that run beside it.").later(),
+    key("services", &Named { names: &f::NAME, of: &Keys(&SERVICE) }, "Containers that run beside it."),
     key("environment", &NAME, "Its approvals, lock and secrets.").later(),
 ];
 

@@ -173,6 +173,7 @@ pub enum StepWork {
 pub struct ServiceSource {
     pub name: String,
     pub image: Template,
+    pub user: Option<String>,
     pub env: BTreeMap<String, EnvSource>,
     pub ready: Option<Ready>,
 }

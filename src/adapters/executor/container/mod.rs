@@ -7,6 +7,7 @@ mod adopt;
 mod bell;
 mod credentials;
 mod engine;
+mod gate;
 mod image;
 mod names;
 mod perform;
@@ -114,6 +115,11 @@ impl ContainerExecutor {
 
 impl Executor for ContainerExecutor {
     async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
+        if !spec.services.is_empty() {
+            let reason = "services are not supported yet by --executor container: leave the option out, and they run in the sandbox";
+            let outcome = Outcome::Failed { exit: Exit::None, reason: reason.to_owned() };
+            return InvocationResult { outcome, ..self.desk.lost(false, "") };
+        }
         let Some(image) = &spec.image else {
             let reason = "it has no `image`, and --executor container runs steps in images only: add `image: …` to it, or leave the option out";
             let outcome = Outcome::Failed { exit: Exit::None, reason: reason.to_owned() };

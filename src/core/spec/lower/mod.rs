@@ -8,6 +8,7 @@ mod cycles;
 mod functions;
 mod routes;
 mod scope;
+mod services;
 mod steps;
 mod texts;
 mod triggers;
