@@ -50,8 +50,11 @@ fn archive(result: &InvocationResult, log: &str) -> PathBuf {
     result.layer.as_ref().expect("an output").join("app.tar")
 }
 
-/// Everything in an archive, by name.
-fn files(tar: &[u8]) -> BTreeMap<String, (EntryType, u32, Vec<u8>)> {
+/// Kind, mode, and contents or where a link leads, by name.
+type Files = BTreeMap<String, (EntryType, u32, Vec<u8>)>;
+
+/// Everything in an archive.
+fn files(tar: &[u8]) -> Files {
     let mut archive = tar::Archive::new(tar);
     let entries = archive.entries().unwrap().map(|entry| {
         let mut entry = entry.unwrap();
@@ -69,7 +72,7 @@ fn files(tar: &[u8]) -> BTreeMap<String, (EntryType, u32, Vec<u8>)> {
 }
 
 /// Its uppermost layer, and its configuration.
-fn top(archive: &Path) -> (BTreeMap<String, (EntryType, u32, Vec<u8>)>, serde_json::Value) {
+fn top(archive: &Path) -> (Files, serde_json::Value) {
     let whole = files(&std::fs::read(archive).unwrap());
     let json = |name: &str| serde_json::from_slice::<serde_json::Value>(&whole[name].2).unwrap();
     let manifest = &json("manifest.json")[0];
