@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::artifact::Artifact;
+use super::build::ImageBuild;
 use super::egress::Egress;
 use super::id::{Digest, InvocationId, NodeId, RunId};
 use super::limits::{Network, Resources};
@@ -30,6 +31,9 @@ pub struct InvocationSpec {
     /// The container image that it runs in, as the file names it; without one it sees the host's tools.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// The image that is made of what it leaves outside of its workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<ImageBuild>,
     /// Containers that run beside it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<Service>,

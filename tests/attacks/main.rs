@@ -1,5 +1,7 @@
 //! What a hostile step may try, tried. Each story runs a real sandbox and looks at what came of the attempt from both sides.
 
+#[path = "../support/engines.rs"]
+mod engines;
 #[path = "../support/users.rs"]
 mod ordinary;
 mod support;

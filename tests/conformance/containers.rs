@@ -80,6 +80,56 @@ async fn a_step_reaches_no_network_unless_it_may_and_never_the_hosts_loopback() 
     }
 }
 
+/// The attacks on it are those on every executor's, in `tests/attacks/egress`.
+#[tokio::test]
+async fn a_way_out_to_certain_hosts_is_opened_before_the_step_begins_and_changes_nothing_else() {
+    for (engine, scene) in scenes() {
+        let only = || Network::Only(vec!["allowed.test".parse().unwrap()]);
+        let script =
+            "env | grep -iv _proxy= | sort; echo; printf 'GET http://no.test/ HTTP/1.0\r\n\r\n' | nc 127.0.0.1 9128 | head -n 1 | cut -c 1-12
+            echo error >&2; kill -9 $$";
+        let (plain, without) = scene.run(spec(script)).await;
+        let (result, with) = scene.run(InvocationSpec { network: only(), ..spec(script) }).await;
+        assert_eq!(plain.outcome, result.outcome);
+        assert_eq!(
+            with,
+            without.replace("\n\n", "\n\nHTTP/1.0 403\n").replace("nc: can't connect to remote host (127.0.0.1): Connection refused\n", "")
+        );
+        assert_eq!(result.record.egress.attempts.len(), 1);
+        assert!(result.record.isolation.contains(&"egress-proxy".to_owned()) && !result.record.unheld.contains(&"egress-proxy".to_owned()));
+
+        // An image whose folders lead elsewhere on the way to what we show in it.
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        for made in ["bin", "var/elsewhere"] {
+            std::fs::create_dir_all(root.join(made)).unwrap();
+        }
+        std::fs::copy("/bin/busybox", root.join("bin/sh")).unwrap();
+        std::os::unix::fs::symlink("/var/elsewhere", root.join("run")).unwrap();
+        import(&engine, root, "tidegate-test-elsewhere:1");
+        let elsewhere = InvocationSpec { image: Some("tidegate-test-elsewhere:1".to_owned()), network: only(), ..spec("echo ran") };
+        let (result, log) = scene.run(elsewhere).await;
+        assert_eq!((result.outcome, log.as_str()), (Outcome::Succeeded, "ran\n"));
+    }
+}
+
+#[tokio::test]
+async fn a_way_out_that_can_not_be_had_is_refused_before_anything_runs() {
+    for (engine, _) in scenes() {
+        for (lacking, word) in [("rootless", "runs without root"), ("elsewhere", "on another machine or in a virtual one")] {
+            let mut changed = serde_json::to_value(&engine).unwrap();
+            changed[lacking] = true.into();
+            let scene = Scene::in_engine(serde_json::from_value(changed).unwrap());
+            for network in [Network::Only(Vec::new()), Network::Learn] {
+                let (result, log) = scene.run(InvocationSpec { network, ..spec("echo ran") }).await;
+                let Outcome::Infrastructure { reason } = &result.outcome else { panic!("{result:?}") };
+                assert!(reason.contains(word) && reason.contains("leave `--executor container` out"), "{reason}");
+                assert!(!result.record.started && log.is_empty() && result.record.image.is_none());
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn nothing_that_a_step_started_survives_it() {
     for (engine, scene) in scenes() {

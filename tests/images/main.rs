@@ -2,6 +2,9 @@
 
 mod attacks;
 mod builder;
+mod built;
+#[path = "../support/engines.rs"]
+mod engines;
 mod imports;
 mod kept;
 mod pulls;

@@ -216,6 +216,7 @@ pub fn spec(image: &str, script: &str) -> InvocationSpec {
         layers: Vec::new(),
         outputs: Vec::new(),
         image: Some(image.to_owned()),
+        build: None,
         services: Vec::new(),
         timeout: Duration::from_secs(60),
         network: Network::None,

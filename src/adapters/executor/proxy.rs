@@ -36,6 +36,19 @@ impl Proxy {
         Ok(Self { control, learning, _process: process })
     }
 
+    /// The same before there is a network to listen in: it waits for what `serve` gives it.
+    pub(super) fn ready(policy: Policy, held: BorrowedFd<'_>) -> io::Result<Self> {
+        let (control, far) = UnixStream::pair()?;
+        let learning = policy == Policy::Learn;
+        let wait = || sandbox::take_over(&far).map_or(ExitCode::FAILURE, |listener| live(&listener, policy, &far));
+        let process = sandbox::beside(&[far.as_fd(), held], wait)?;
+        Ok(Self { control, learning, _process: process })
+    }
+
+    pub(super) fn serve(&self, listener: BorrowedFd<'_>) -> io::Result<()> {
+        sandbox::hand_over(&self.control, listener)
+    }
+
     /// Nothing of the step is left: what it tried to reach.
     pub(super) fn end(self) -> Egress {
         let lost = Egress { learning: self.learning, lost: true, ..Egress::default() };

@@ -45,7 +45,7 @@ pub struct Image {
     /// Where that begins.
     pub working_dir: Option<PathBuf>,
     /// What is locked by whoever uses it.
-    record: PathBuf,
+    pub(super) record: PathBuf,
 }
 
 /// Who a process in it is, as it sees itself.
@@ -82,10 +82,16 @@ pub(super) struct Kept {
 pub(super) struct Note {
     pub(super) bytes: u64,
     pub(super) entries: u64,
+    /// Of the archive that it came in, which is kept beside its tree.
+    #[serde(default)]
+    pub(super) packed: u64,
 }
 
 /// What every image has on top of its own layers: real folders where things are mounted, and files that are not the image's to say.
 const FURNITURE: &str = "furniture-1";
+
+/// The name of a layer's archive, beside its tree.
+pub(super) const ARCHIVE: &str = "archive";
 
 impl Images {
     /// `owner`: as for the store, who files must belong to (`sandbox::outer_uid`).
@@ -137,8 +143,9 @@ impl Images {
         Ok(lock)
     }
 
-    /// Makes a layer of an archive, whose uncompressed bytes must have this digest.
-    pub(super) fn unpack(&self, archive: File, hex: &str) -> Result<Note, ImageError> {
+    /// Makes a layer of an archive (a file in the scratch space), whose uncompressed bytes must have this digest. The archive is kept as well: an image
+    /// that is built on it shall have it as it was made, owners, set-user-id bits and all, and not as what became of it here.
+    pub(super) fn unpack(&self, archive: &Path, hex: &str) -> Result<Note, ImageError> {
         let digest = format!("sha256:{hex}");
         let aside = self.store.scratch().map_err(|error| ImageError::File { place: "the scratch folder".to_owned(), why: error.to_string() })?;
         let made = aside.path().join("layer");
@@ -147,14 +154,17 @@ impl Images {
             fs::create_dir(folder).map_err(ImageError::at(folder))?;
         }
         self.give(&tree)?;
-        let unpacked = layer::unpack(archive, &tree, self.owner, self.limits).map_err(|fault| match fault {
-            Fault::Bad(why) => ImageError::Layer { digest: digest.clone(), why },
-            Fault::Ours(error) => ImageError::at(&tree)(error),
-        })?;
+        let unpacked =
+            layer::unpack(File::open(archive).map_err(ImageError::at(archive))?, &tree, self.owner, self.limits).map_err(|fault| match fault {
+                Fault::Bad(why) => ImageError::Layer { digest: digest.clone(), why },
+                Fault::Ours(error) => ImageError::at(&tree)(error),
+            })?;
         if unpacked.digest != digest {
             return Err(ImageError::Digest { what: "the contents of a layer".to_owned(), expected: digest, found: unpacked.digest });
         }
-        let note = Note { bytes: unpacked.bytes, entries: unpacked.entries };
+        let kept = made.join(ARCHIVE);
+        let packed = fs::hard_link(archive, &kept).and_then(|()| fs::metadata(&kept)).map_err(ImageError::at(&kept))?.len();
+        let note = Note { bytes: unpacked.bytes, entries: unpacked.entries, packed };
         write_whole(&made, "note.json", &note)?;
         self.move_in(&made, &self.layer(hex))?;
         Ok(note)

@@ -4,9 +4,13 @@
 //! No descriptor but those that it is given, one unprivileged user where its parent was root, no capability, no new privileges, the system calls of a sandbox,
 //! no file but what a resolver reads, few resources. It dies with its parent, and is killed when its handle is dropped.
 
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg, sendmsg};
 use rustix::process::{DumpableBehavior, Pid, Signal, kill_process, set_dumpable_behavior, set_parent_process_death_signal};
 
 use super::{helper, init, landlock, network, rlimits, seccomp, sys, trees};
@@ -59,6 +63,26 @@ pub fn listen_inside(network: BorrowedFd<'_>, port: u16) -> std::io::Result<Owne
         network::enter(network)?;
         init::listen_at(port)
     })
+}
+
+/// Gives a descriptor to the process at the other end.
+pub fn hand_over(to: &UnixStream, descriptor: BorrowedFd<'_>) -> std::io::Result<()> {
+    let descriptors = [descriptor];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+    sendmsg(to, &[IoSlice::new(&[0])], &mut ancillary, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// Waits for what `hand_over` gives. An error when nobody will any more.
+pub fn take_over(from: &UnixStream) -> std::io::Result<OwnedFd> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    rustix::io::retry_on_intr(|| recvmsg(from, &mut [IoSliceMut::new(&mut byte)], &mut ancillary, RecvFlags::CMSG_CLOEXEC))?;
+    let rights = ancillary.drain().filter_map(|message| if let RecvAncillaryMessage::ScmRights(found) = message { Some(found) } else { None });
+    rights.flatten().next().ok_or_else(|| std::io::Error::from(std::io::ErrorKind::UnexpectedEof))
 }
 
 impl Drop for Beside {

@@ -44,7 +44,7 @@ mod unisolated;
 mod warm;
 mod wire;
 
-pub use beside::{Beside, beside, listen_inside};
+pub use beside::{Beside, beside, hand_over, listen_inside, take_over};
 pub use cell::{Cell, begin, begin_beside};
 pub use cgroup::{Exceeded, Limits, sweep_groups};
 pub use course::{Ended, Standing};

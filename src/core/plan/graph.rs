@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::core::template::{Escape, Template, TemplateError};
+use crate::model::build::{Begins, ImageBuild};
 use crate::model::deploy::RolloutPolicy;
 use crate::model::event::Event;
 use crate::model::function::Function;
@@ -83,6 +84,8 @@ pub struct Invoke {
     /// The container image; without one, the host's tools.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<Template>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<BuildTemplate>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<ServiceTemplate>,
     pub network: Network,
@@ -102,6 +105,15 @@ pub struct ServiceTemplate {
     pub ready: Option<Ready>,
 }
 
+/// An image that is made of the step's root; what is left to fill in is what only the run knows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BuildTemplate {
+    pub archive: String,
+    pub tag: Option<Template>,
+    pub env: BTreeMap<String, Template>,
+    pub begins: Begins,
+}
+
 impl Invoke {
     /// Script and environment with what the run knows by now: `steps` as [`super::steps_context`] gives it.
     pub fn resolve(&self, steps: &serde_json::Value) -> Result<(String, BTreeMap<String, String>), TemplateError> {
@@ -112,6 +124,15 @@ impl Invoke {
     /// The image, likewise.
     pub fn resolve_image(&self, steps: &serde_json::Value) -> Result<Option<String>, TemplateError> {
         self.image.as_ref().map(|image| image.render(Escape::Plain, steps)).transpose()
+    }
+
+    /// The image that it makes, likewise.
+    pub fn resolve_build(&self, steps: &serde_json::Value) -> Result<Option<ImageBuild>, TemplateError> {
+        let resolve = |build: &BuildTemplate| {
+            let tag = build.tag.as_ref().map(|tag| tag.render(Escape::Plain, steps)).transpose()?;
+            Ok(ImageBuild { archive: build.archive.clone(), tag, env: plain(&build.env, steps)?, begins: build.begins.clone() })
+        };
+        self.build.as_ref().map(resolve).transpose()
     }
 
     /// What runs beside it, likewise.

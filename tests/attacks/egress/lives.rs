@@ -12,7 +12,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use tidegate::adapters::sandbox;
 use tidegate::model::outcome::Outcome;
 
-use super::{Machine, only};
+use super::machines::{Machine, every_machine};
+use super::only;
 
 /// One at a time: a proxy is found as the only one there is.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
@@ -79,57 +80,63 @@ fn server() -> (std::net::TcpListener, String) {
 #[tokio::test]
 async fn a_proxy_has_no_rights_serves_no_neighbour_and_dies_with_its_supervisor() {
     let _alone = ALONE.lock().await;
-    let (machine, (_server, address)) = (Machine::new(), server());
-    let watching = async {
-        let (supervisor, proxy) = found(&machine, "one").await;
-        // The same port inside, and another proxy behind it.
-        let (said, _) = machine.said("two", only(&[]), &format!("show('two', connect('{address}'))")).await;
-        assert_eq!(said, "two: 403\n");
-        let status = status(proxy);
-        let is = |line: &str| status.lines().any(|one| one == line);
-        assert!(is("CapPrm:\t0000000000000000") && is("CapEff:\t0000000000000000") && is("NoNewPrivs:\t1"), "{status}");
-        if let Some(uid) = sandbox::outer_uid() {
-            assert!(is("CapBnd:\t0000000000000000") && is(&format!("Uid:\t{uid}\t{uid}\t{uid}\t{uid}")), "{status}");
-            assert!(is(&format!("Gid:\t{uid}\t{uid}\t{uid}\t{uid}")) && is("Groups:\t "), "{status}");
-        }
-        kill(supervisor);
-    };
-    let script = format!("show('up', connect('{address}'))\ntime.sleep(1000)");
-    let network = only(&[&address]);
-    let ((_, result), ()) = tokio::join!(machine.step("one", network, &script), watching);
-    assert!(matches!(result.outcome, Outcome::Infrastructure { .. }), "{result:?}");
-    nobody_holds(&machine.lock("one")).await;
+    for machine in every_machine() {
+        let (_server, address) = server();
+        let watching = async {
+            let (supervisor, proxy) = found(&machine, "one").await;
+            // The same port inside, and another proxy behind it.
+            let (said, _) = machine.said("two", only(&[]), &format!("show('two', connect('{address}'))")).await;
+            assert_eq!(said, "two: 403\n");
+            let status = status(proxy);
+            let is = |line: &str| status.lines().any(|one| one == line);
+            assert!(is("CapPrm:\t0000000000000000") && is("CapEff:\t0000000000000000") && is("NoNewPrivs:\t1"), "{status}");
+            if let Some(uid) = sandbox::outer_uid() {
+                assert!(is("CapBnd:\t0000000000000000") && is(&format!("Uid:\t{uid}\t{uid}\t{uid}\t{uid}")), "{status}");
+                assert!(is(&format!("Gid:\t{uid}\t{uid}\t{uid}\t{uid}")) && is("Groups:\t "), "{status}");
+            }
+            kill(supervisor);
+        };
+        let script = format!("show('up', connect('{address}'))\ntime.sleep(1000)");
+        let network = only(&[&address]);
+        let ((_, result), ()) = tokio::join!(machine.step("one", network, &script), watching);
+        assert!(matches!(result.outcome, Outcome::Infrastructure { .. }), "{result:?}");
+        nobody_holds(&machine.lock("one")).await;
+    }
 }
 
 #[tokio::test]
 async fn a_proxy_dies_with_its_step() {
     let _alone = ALONE.lock().await;
-    let (machine, (_server, address)) = (Machine::new(), server());
-    let (said, egress) = machine.said("one", only(&[&address]), &format!("kept = tunnel('{address}')\nshow('up', kept[1])")).await;
-    assert_eq!((said.as_str(), egress.attempts.len()), ("up: 200\n", 1));
-    nobody_holds(&machine.lock("one")).await;
+    for machine in every_machine() {
+        let (_server, address) = server();
+        let (said, egress) = machine.said("one", only(&[&address]), &format!("kept = tunnel('{address}')\nshow('up', kept[1])")).await;
+        assert_eq!((said.as_str(), egress.attempts.len()), ("up: 200\n", 1));
+        nobody_holds(&machine.lock("one")).await;
+    }
 }
 
 #[tokio::test]
 async fn a_proxy_that_is_killed_opens_nothing_and_its_record_is_known_to_be_lost() {
     let _alone = ALONE.lock().await;
-    let (machine, (_server, address)) = (Machine::new(), server());
-    let killing = async {
-        let (_, proxy) = found(&machine, "one").await;
-        kill(proxy);
-    };
-    let script = format!(
-        "show('up', connect('{address}'))
+    for machine in every_machine() {
+        let (_server, address) = server();
+        let killing = async {
+            let (_, proxy) = found(&machine, "one").await;
+            kill(proxy);
+        };
+        let script = format!(
+            "show('up', connect('{address}'))
 try:
     while True: connect('{address}'); time.sleep(0.01)
 except OSError:
     pass
 show('then', attempt(socket.SOCK_STREAM, socket.AF_INET, PROXY), attempt(socket.SOCK_STREAM, socket.AF_INET, ('93.184.216.34', 80)))"
-    );
-    let network = only(&[&address]);
-    let ((said, egress), ()) = tokio::join!(machine.said("one", network, &script), killing);
-    assert_eq!(said, "up: 200\nthen: Connection refused Network is unreachable\n");
-    assert!(egress.lost && egress.attempts.is_empty());
+        );
+        let network = only(&[&address]);
+        let ((said, egress), ()) = tokio::join!(machine.said("one", network, &script), killing);
+        assert_eq!(said, "up: 200\nthen: Connection refused Network is unreachable\n");
+        assert!(egress.lost && egress.attempts.is_empty());
+    }
 }
 
 #[test]

@@ -32,6 +32,9 @@ pub struct Engine {
     pub(super) podman: bool,
     /// It runs as an ordinary user: then root inside is that user outside.
     pub(super) rootless: bool,
+    /// It runs on another kernel than we do, as in a virtual machine: what it says of processes is not true here.
+    #[serde(default)]
+    pub(super) elsewhere: bool,
     /// The machine's, as images name it.
     pub(super) architecture: String,
     /// What of limits and protections it can hold, by name.
@@ -83,6 +86,7 @@ impl Engine {
             name: format!("{} {number}", if podman { "Podman" } else { "Docker Engine" }),
             podman,
             rootless: has("rootless"),
+            elsewhere: info.kernel_version.as_deref().is_some_and(|kernel| rustix::system::uname().release().to_bytes() != kernel.as_bytes()),
             architecture: version.arch.clone().unwrap_or_default(),
             holds: known.into_iter().filter(|(_, held)| *held).map(|(name, _)| name.to_owned()).collect(),
             version: api,

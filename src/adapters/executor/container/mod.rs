@@ -7,6 +7,7 @@ mod adopt;
 mod bell;
 mod credentials;
 mod engine;
+mod gate;
 mod image;
 mod names;
 mod perform;
@@ -124,6 +125,10 @@ impl Executor for ContainerExecutor {
             let outcome = Outcome::Failed { exit: Exit::None, reason: reason.to_owned() };
             return self.desk.without(outcome, false);
         };
+        if spec.build.is_some() {
+            let reason = "`build` makes an image of what a step changed in its root, which an engine does not give away: run it in Tidegate's own sandbox (`--executor auto` or `sandbox`)";
+            return self.desk.without(Outcome::Failed { exit: Exit::None, reason: reason.to_owned() }, false);
+        }
         let credentials = credentials::find(image, |name| std::env::var_os(name));
         let home = Home::Container(Box::new(Setup { credentials, ..self.setup.clone() }));
         let (run, node, attempt) = (spec.run.clone(), spec.node.clone(), spec.attempt);

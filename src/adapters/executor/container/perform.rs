@@ -15,6 +15,7 @@ use super::super::supervisor::disk::{self, Quota};
 use super::super::supervisor::ending::{Patience, Stopped};
 use super::super::supervisor::{Work, hints, infrastructure, limits};
 use super::adopt::{self, Begun};
+use super::gate::Gate;
 use super::image::{self, Image};
 use super::shape::{self, Shape};
 use super::surroundings::{Surroundings, environment};
@@ -30,21 +31,21 @@ pub(super) const ALWAYS: [&str; 5] = ["container", "network-namespace", "no-capa
 
 /// Runs the step, to its end.
 pub(in super::super) fn perform(work: Work<'_>, setup: &Setup) -> Outcome {
+    // Before there is a runtime: it is a process that only a process with one thread can make.
+    let gate = match Policy::of(&work.request.spec.network).map(|policy| Gate::closed(policy, &setup.engine, work.lock)).transpose() {
+        Ok(gate) => gate,
+        Err(refused) => return infrastructure(refused),
+    };
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(try_to(work, setup)).unwrap_or_else(|outcome| outcome),
+        Ok(runtime) => runtime.block_on(try_to(work, setup, gate)).unwrap_or_else(|outcome| outcome),
         Err(error) => infrastructure(error),
     }
 }
 
 /// `Err` is an outcome as well: the early way out.
-async fn try_to(mut work: Work<'_>, setup: &Setup) -> Result<Outcome, Outcome> {
+async fn try_to(mut work: Work<'_>, setup: &Setup, gate: Option<Gate>) -> Result<Outcome, Outcome> {
     let spec = &work.request.spec;
     let Some(reference) = &spec.image else { return Err(infrastructure("a step in a container needs an `image`")) };
-    if Policy::of(&spec.network).is_some() {
-        return Err(infrastructure(
-            "a network of certain hosts only is not supported yet by the container engine: say `network: none` or `network: open`",
-        ));
-    }
     let silent = |error: bollard::errors::Error| infrastructure(format!("the container engine does not answer: {}", words::why(&error)));
     let docker = setup.engine.connect().map_err(silent)?;
     if let Some(begun) = &setup.begun {
@@ -56,7 +57,7 @@ async fn try_to(mut work: Work<'_>, setup: &Setup) -> Result<Outcome, Outcome> {
     work.record.phases.workspace_us = sandbox::monotonic_us().saturating_sub(work.request.asked_us);
 
     let name = setup.identity.name(&spec.run, &spec.node, spec.attempt);
-    let mut stay = Stay { docker: &docker, setup, work, image: &image, name: &name, surroundings, init: true };
+    let mut stay = Stay { docker: &docker, setup, work, image: &image, name: &name, surroundings, gate, init: true };
     let stayed = stay.run().await;
     stay.end(stayed).await
 }
@@ -68,7 +69,7 @@ async fn take_over(docker: &Docker, mut work: Work<'_>, setup: &Setup, begun: &B
     let surroundings = Surroundings::again(work.store, &work.request.scratch, spec, begun.overlay);
     work.record.image = Some(begun.image.used.clone());
     let found = adopt::find(docker, &name, &mut work).await;
-    let mut stay = Stay { docker, setup, work, image: &begun.image, name: &name, surroundings, init: begun.init };
+    let mut stay = Stay { docker, setup, work, image: &begun.image, name: &name, surroundings, gate: None, init: begun.init };
     let stayed = match found {
         Ok(()) => {
             let limits = limits_of(&spec.resources);
@@ -110,6 +111,8 @@ struct Stay<'a> {
     image: &'a Image,
     name: &'a str,
     surroundings: Surroundings,
+    /// Its way out, where that is one that leads to certain hosts.
+    gate: Option<Gate>,
     init: bool,
 }
 
@@ -136,7 +139,7 @@ impl Stay<'_> {
         let patience = Patience { deadline: begun.checked_add(timeout), grace: spec.grace };
         self.work.record.started = true;
         self.work.record.isolation = self.isolation();
-        self.work.record.unheld = limits::unheld(limits, false, &self.work.record.isolation);
+        self.work.record.unheld = limits::unheld(limits, self.gate.is_some(), &self.work.record.isolation);
 
         let quota = Quota { bytes: spec.resources.disk.unwrap_or(DISK), files: spec.limits.files };
         let mut disk = disk::Watch::new(vec![self.surroundings.places.upper.clone()], quota);
@@ -169,7 +172,10 @@ impl Stay<'_> {
         }
         loop {
             let (doing, error) = match self.try_to_start(limits, asked).await {
-                Ok(output) => return Ok(output),
+                Ok(output) => {
+                    self.open_gate().await.map_err(infrastructure)?;
+                    return Ok(output);
+                }
                 Err(failed) => failed,
             };
             let why = words::why(&error);
@@ -210,12 +216,22 @@ impl Stay<'_> {
         let attached = self.docker.attach_container(self.name, Some(all)).await.map_err(|error| ("attaching to the container", error))?;
         self.work.record.phases.setup_us = micros(asked);
         self.work.place.mark_started().map_err(|error| ("writing its record", error.into()))?;
-        let begun = Begun::now(self.image, self.init, self.surroundings.overlay.is_some(), spec.timeout);
-        adopt::write_plan(&self.work, self.setup, begun);
+        // Its way out dies with this supervisor, so nobody could go on with it as it was.
+        if self.gate.is_none() {
+            let begun = Begun::now(self.image, self.init, self.surroundings.overlay.is_some(), spec.timeout);
+            adopt::write_plan(&self.work, self.setup, begun);
+        }
         let starting = Instant::now();
         self.docker.start_container(self.name, None).await.map_err(|error| ("starting the container", error))?;
         self.work.record.phases.exec_us = micros(starting);
         Ok(attached.output)
+    }
+
+    async fn open_gate(&mut self) -> Result<(), String> {
+        match (&mut self.gate, &self.surroundings.gate) {
+            (Some(gate), Some(at)) => gate.open(self.docker, self.name, at).await,
+            _ => Ok(()),
+        }
     }
 
     /// Who can change the workspace's files.
@@ -230,7 +246,11 @@ impl Stay<'_> {
     }
 
     fn isolation(&self) -> Vec<String> {
-        let network = (self.work.request.spec.network == Network::None).then_some("no-network");
+        let network = match self.work.request.spec.network {
+            Network::None => Some("no-network"),
+            Network::Only(_) | Network::Learn => Some("egress-proxy"),
+            Network::Open => None,
+        };
         let own = ALWAYS.into_iter().chain(network).chain(self.setup.read_only.then_some("read-only-root")).map(str::to_owned);
         own.chain(self.setup.engine.holds.iter().cloned()).collect()
     }
@@ -277,13 +297,14 @@ impl Stay<'_> {
         Some(Outcome::Failed { exit: Exit::None, reason })
     }
 
-    async fn end(self, stayed: Result<Stayed, Outcome>) -> Result<Outcome, Outcome> {
+    async fn end(mut self, stayed: Result<Stayed, Outcome>) -> Result<Outcome, Outcome> {
         let wrong = match &stayed {
             Ok(stayed) => self.wrong_with(stayed),
             Err(outcome) => Some(outcome.clone()),
         };
         // What can not be removed now is found by the next sweep; the outcome stands.
         let _ = self.remove().await;
+        self.work.record.egress = self.gate.take().and_then(Gate::end).unwrap_or_default();
         put_away(self.work, self.surroundings, wrong)
     }
 

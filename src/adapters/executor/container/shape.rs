@@ -49,7 +49,7 @@ impl Shape<'_> {
         ContainerCreateBody {
             image: Some(self.image.to_owned()),
             entrypoint: Some(vec!["/bin/sh".to_owned()]),
-            cmd: Some(vec!["-c".to_owned(), beginning(self.env)]),
+            cmd: Some(vec!["-c".to_owned(), beginning(self.env, self.surroundings.gate.is_some())]),
             env: Some(self.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
             user: Some(self.user.clone()),
             working_dir: Some(WORKSPACE.to_owned()),
@@ -105,6 +105,7 @@ impl Shape<'_> {
             bind(&self.surroundings.script, &inner.join("script"), true),
             bind(&self.surroundings.answers, &inner.join("answers"), false),
         ];
+        mounts.extend(self.surroundings.gate.as_ref().map(|gate| bind(gate, &inner.join("gate"), true)));
         mounts.extend(program_file().map(|program| bind(&program, &inner.join("bin/tidegate"), true)));
         mounts
     }

@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use super::super::supervisor::around::{INNER, Places, told};
 use super::image::Image;
+use crate::adapters::egress;
 use crate::adapters::sandbox::{self, INNER_HOME, TOOL_PATH, program_file};
 use crate::adapters::workspace::{Scratch, Store, WorkspaceError};
+use crate::model::egress::Policy;
 use crate::model::invocation::{Discarded, InvocationSpec};
 
 /// A page of options is all that a mount takes.
@@ -20,6 +25,8 @@ pub(super) struct Surroundings {
     pub(super) places: Places,
     pub(super) script: PathBuf,
     pub(super) answers: PathBuf,
+    /// A FIFO: as long as nobody has written to it, the step does not begin. `None`: it waits for nothing.
+    pub(super) gate: Option<PathBuf>,
     /// The workspace as options of an overlay that the engine mounts; without them it is a folder that all layers were copied to.
     pub(super) overlay: Option<String>,
     scratch: Scratch,
@@ -36,6 +43,7 @@ impl Surroundings {
         for name in ["values", "summary", "findings"] {
             store.make_file(&answers.join(name))?;
         }
+        let gate = Policy::of(&spec.network).map(|_| make_gate(&scratch.path().join("gate"))).transpose()?;
         // An overlay wants something below.
         let mut lower = spec.layers.clone();
         if lower.is_empty() {
@@ -43,7 +51,7 @@ impl Surroundings {
         }
         let places = Places { upper: tree.join("upper"), values: answers.join("values"), collecting: scratch.path().join("collecting"), lower };
         let overlay = overlay(&places.lower, &upper, &work);
-        Ok(Self { places, script, answers, overlay, scratch })
+        Ok(Self { places, script, answers, gate, overlay, scratch })
     }
 
     /// What another supervisor has made, for a container that has it already.
@@ -56,7 +64,7 @@ impl Surroundings {
             collecting: scratch.path().join("collecting"),
             lower: if overlaid { spec.layers.clone() } else { Vec::new() },
         };
-        Self { places, script: scratch.path().join("script"), answers, overlay: overlaid.then(String::new), scratch }
+        Self { places, script: scratch.path().join("script"), answers, gate: None, overlay: overlaid.then(String::new), scratch }
     }
 
     /// For an engine that can not mount an overlay for us.
@@ -87,6 +95,13 @@ impl Surroundings {
 
 fn at(path: &Path) -> impl Fn(std::io::Error) -> WorkspaceError {
     move |error| WorkspaceError::File { path: path.to_owned(), why: error.to_string() }
+}
+
+/// Everybody may read it, and it is shown read-only.
+fn make_gate(path: &Path) -> Result<PathBuf, WorkspaceError> {
+    mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).map_err(|error| at(path)(error.into()))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o444)).map_err(at(path))?;
+    Ok(path.to_owned())
 }
 
 fn give(path: &Path, owner: u32) -> std::io::Result<()> {
@@ -124,16 +139,20 @@ pub(super) fn environment(spec: &InvocationSpec, image: &Image) -> BTreeMap<Stri
     .map(|(name, value)| (name.to_owned(), value))
     .into();
     env.extend(image.env.iter().filter(|(name, _)| *name != "PATH").map(|(name, value)| (name.clone(), value.clone())));
+    env.extend(Policy::of(&spec.network).map(|_| egress::environment(std::iter::empty())).into_iter().flatten());
     env.extend(spec.env.clone());
     // What a step says about itself can not replace what is true.
     env.extend(told(spec, &Path::new(INNER).join("answers")));
     env
 }
 
-/// What the shell does before it becomes the step: one stream for all that is said, so that it stays in order, and a home.
-pub(super) fn beginning(env: &BTreeMap<String, String>) -> String {
+/// What the shell does before it becomes the step: it waits where there is something to wait for, makes one stream of all that is said, so that it stays in
+/// order, and a home.
+pub(super) fn beginning(env: &BTreeMap<String, String>, gated: bool) -> String {
+    // By the shell alone: an image may have nothing else.
+    let wait = if gated { format!("read -r tidegate_gate <{INNER}/gate || exit 1; unset tidegate_gate; ") } else { String::new() };
     let own: Vec<&str> = ENGINES_OWN.into_iter().filter(|name| !env.contains_key(*name)).collect();
-    format!("exec 2>&1; unset {} ; mkdir -p \"$HOME\" 2>/dev/null; exec /bin/sh -eu {INNER}/script", own.join(" "))
+    format!("{wait}exec 2>&1; unset {} ; mkdir -p \"$HOME\" 2>/dev/null; exec /bin/sh -eu {INNER}/script", own.join(" "))
 }
 
 #[cfg(test)]

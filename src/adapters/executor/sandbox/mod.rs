@@ -1,6 +1,7 @@
 //! Invocations in the local sandbox (`adapters/sandbox`), each owned by a supervisor (`supervisor/`).
 
 mod attended;
+mod build;
 mod image;
 mod services;
 mod supervisor;

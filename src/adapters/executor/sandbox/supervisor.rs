@@ -16,6 +16,7 @@ use super::super::supervisor::ending::{Patience, Stopped};
 use super::super::supervisor::request::Request;
 use super::super::supervisor::{Work, hints, infrastructure, limits};
 use super::Setup;
+use super::build;
 use super::services::Services;
 use super::surroundings::Surroundings;
 use super::watch::{self, Course};
@@ -44,6 +45,7 @@ fn try_to(work: Work<'_>, setup: &Setup, waiting: Option<Waiting>) -> Result<Out
         Surroundings::make(store, &request.scratch, spec, image.as_ref(), host_tools, *isolation, required).map_err(infrastructure)?;
     record.image = image.as_ref().map(|image| ImageRecord { reference: image.reference.clone(), digest: image.digest.clone() });
 
+    let image_build = spec.build.as_ref().map(|build| build::plan(build, image.as_ref())).transpose()?;
     let not_made = |error| match error {
         SandboxError::Program(why) if let Some(image) = image => {
             Outcome::Failed { exit: Exit::None, reason: hints::no_shell(&image.reference, &why) }
@@ -107,6 +109,7 @@ fn try_to(work: Work<'_>, setup: &Setup, waiting: Option<Waiting>) -> Result<Out
         _ if !ended.is_known => Some(infrastructure("the sandbox was killed from outside; is the machine out of memory?")),
         (_, exit) => Some(Outcome::Failed { exit, reason: format!("{}{trouble}", why(exit, log.tail(), setup, &request.host_path)) }),
     };
+    let wrong = wrong.or_else(|| image_build.and_then(|planned| build::make(&planned, spec, &surroundings, log).err()));
     let (outcome, found, discarded) = put_away(store, spec, surroundings, wrong);
     *collected = found;
     let (discarded, scratch) = discarded.map_err(infrastructure)?;

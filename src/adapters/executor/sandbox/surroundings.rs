@@ -104,6 +104,11 @@ impl Surroundings {
         self.sandbox.read_only.push(Bind { source: hosts, target: "/etc/hosts".into() });
     }
 
+    /// A place for what is made of it.
+    pub(super) fn aside(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
     /// Where what it writes ends up on disk.
     pub(super) fn written(&self) -> Vec<PathBuf> {
         std::iter::once(&self.places.upper).chain(self.sandbox.root.as_ref().map(|root| &root.upper)).cloned().collect()

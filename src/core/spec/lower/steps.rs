@@ -8,6 +8,7 @@ use super::super::fields::{duration, names, parse_count, size};
 use super::super::pipeline::{ActionUse, EnvSource, Step, StepWork};
 use super::super::places::Part;
 use super::super::problems::Problems;
+use super::build;
 use super::cursor::Cursor;
 use super::scope::{Needed, Scope};
 use super::{services, texts};
@@ -87,9 +88,11 @@ pub fn lower(name: String, cursor: &Cursor<'_>, shared: &Shared<'_>, problems: &
     });
     let env = texts::env(cursor.key("env").as_ref(), &scope, problems);
     let image = cursor.key("image").map(|image| texts::template(&image, &scope, problems));
+    let build = build::lower(cursor, &scope, problems);
     let services = services::services(cursor, &scope, problems);
     let mut outputs = outputs(cursor);
     let work = work(cursor, shared, &scope, &needs, &mut outputs, problems);
+    build.iter().for_each(|build| build::check(cursor, build, &outputs, problems));
     let idempotent = cursor.flag("idempotent").unwrap_or(false);
     let step = Step {
         work,
@@ -97,6 +100,7 @@ pub fn lower(name: String, cursor: &Cursor<'_>, shared: &Shared<'_>, problems: &
         env,
         outputs,
         image,
+        build,
         services,
         retry: retry(cursor, idempotent),
         timeout: cursor.parse("timeout", duration::parse).unwrap_or(shared.defaults.timeout),
@@ -256,7 +260,7 @@ fn deploy_is_only_a_deploy(cursor: &Cursor<'_>, problems: &mut Problems<'_>) {
     if cursor.key("deploy").is_none() {
         return;
     }
-    for key in ["env", "outputs", "retry", "idempotent", "matrix", "network", "resources", "image", "inputs", "cache", "services"] {
+    for key in ["env", "outputs", "retry", "idempotent", "matrix", "network", "resources", "image", "build", "inputs", "cache", "services"] {
         if let Some(at) = cursor.key(key) {
             problems.error("conflicting-keys", &at.route, Part::Key, format!("{key} has no meaning for a deploy"), "a deploy runs no script");
         }

@@ -1,0 +1,166 @@
+//! Everything that runs steps: the sandbox with the machine's tools, the sandbox with an image, and containers of the engines that there are. All of them run the
+//! same attacks, by the same Python.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use tidegate::adapters::executor::{AnyExecutor, ContainerExecutor, Executor as _, LogSink, Pull, SandboxExecutor, Watcher};
+use tidegate::adapters::image::Images;
+use tidegate::adapters::sandbox::{self, Isolation};
+use tidegate::adapters::workspace::Store;
+use tidegate::model::egress::Egress;
+use tidegate::model::id::{InvocationId, NodeId, RunId};
+use tidegate::model::invocation::{CaptureLimits, InvocationResult, InvocationSpec, default_grace};
+use tidegate::model::limits::{Network, Resources};
+use tidegate::model::outcome::Outcome;
+
+use crate::engines::{self, docker};
+use crate::support::program;
+
+struct Silent;
+
+impl LogSink for Silent {
+    fn write(&mut self, _: &[u8]) {}
+}
+
+/// Something that runs steps.
+pub struct Machine {
+    pub name: &'static str,
+    pub state: tempfile::TempDir,
+    executor: AnyExecutor,
+    image: Option<&'static str>,
+}
+
+impl Machine {
+    fn new(name: &'static str, image: Option<&'static str>, make: impl FnOnce(&Path, Store) -> AnyExecutor) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let store = Store::open(state.path(), sandbox::outer_uid()).unwrap();
+        Self { name, executor: make(state.path(), store), state, image }
+    }
+
+    /// Runs a script in Python, and answers what it said with the record.
+    pub async fn step(&self, node: &str, network: Network, script: &str) -> (String, InvocationResult) {
+        let (run, node) = (RunId::new("r1"), NodeId::new(node));
+        let log = self.state.path().join(format!("{node}.log"));
+        let spec = InvocationSpec {
+            id: InvocationId::of(&run, &node, 1),
+            run: run.clone(),
+            node: node.clone(),
+            attempt: 1,
+            script: format!("exec python3 - <<'PYTHON'\n{}\n{script}\nPYTHON\n", include_str!("step.py")),
+            env: BTreeMap::new(),
+            layers: Vec::new(),
+            outputs: Vec::new(),
+            image: self.image.map(str::to_owned),
+            build: None,
+            services: Vec::new(),
+            timeout: Duration::from_secs(120),
+            network,
+            resources: Resources { cpu: None, memory: None, pids: None, disk: None },
+            limits: CaptureLimits::default(),
+            grace: default_grace(),
+        };
+        let (_keep, cancel) = tokio::sync::watch::channel(false);
+        let result = self.executor.invoke(spec, &log, Watcher { log: Box::new(Silent), cancel }).await;
+        (String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned(), result)
+    }
+
+    /// Runs it, and it must end well.
+    pub async fn said(&self, node: &str, network: Network, script: &str) -> (String, Egress) {
+        let (log, result) = self.step(node, network, script).await;
+        assert_eq!(result.outcome, Outcome::Succeeded, "{}: {log}", self.name);
+        (log, result.record.egress)
+    }
+
+    pub fn lock(&self, node: &str) -> PathBuf {
+        self.state.path().join(format!("invocations/r1/{node}.1/lock"))
+    }
+}
+
+/// An image with Python, a shell, and what both need, of this machine's own.
+const IMAGE: &str = "tidegate-test-python:1";
+
+pub fn every_machine() -> Vec<Machine> {
+    sandbox::set_program(program());
+    let sandboxed = |state: &Path, store| AnyExecutor::Sandbox(SandboxExecutor::new(state, store, Vec::new(), Isolation::Full));
+    let layer = layer();
+    let with_image = |state: &Path, store: Store| {
+        Images::open(state, store.clone(), sandbox::outer_uid()).unwrap().import(&archive(&layer)[..], Some(IMAGE)).unwrap();
+        sandboxed(state, store)
+    };
+    let mut all = vec![Machine::new("sandbox", None, sandboxed), Machine::new("image in sandbox", Some(IMAGE), with_image)];
+    for engine in engines::all() {
+        let podman = engine.name.starts_with("Podman");
+        let name = if podman { format!("docker.io/library/{IMAGE}") } else { IMAGE.to_owned() };
+        if !docker(&engine, &["image", "inspect", &name]).status.success() {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(&file, &layer).unwrap();
+            engines::lines(&engine, &["import", &file.path().to_string_lossy(), &name]);
+        }
+        let make = |state: &Path, store| AnyExecutor::Container(ContainerExecutor::new(state, store, engine, Pull::Never).unwrap());
+        all.push(Machine::new(if podman { "Podman" } else { "Docker" }, Some(IMAGE), make));
+    }
+    all
+}
+
+/// What a program of this machine says, word by word.
+fn words(program: &str, arguments: &[&str]) -> Vec<String> {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).split_whitespace().map(str::to_owned).collect()
+}
+
+fn layer() -> Vec<u8> {
+    let python = Path::new("/usr/bin/python3").canonicalize().unwrap();
+    let library = PathBuf::from(words("/usr/bin/python3", &["-c", "import sysconfig; print(sysconfig.get_path('stdlib'))"]).remove(0));
+    let mut files = BTreeSet::from([PathBuf::from("/bin/sh"), python.clone()]);
+    gather(&library, &mut files);
+    let needed: Vec<String> = files
+        .iter()
+        .filter(|file| **file == python || file.ends_with("sh") || file.extension().is_some_and(|ending| ending == "so"))
+        .flat_map(|file| words("ldd", &[&file.to_string_lossy()]))
+        .filter(|word| word.starts_with('/') && !word.ends_with(':'))
+        .collect();
+    files.extend(needed.into_iter().map(PathBuf::from));
+    let mut layer = tar::Builder::new(Vec::new());
+    for file in &files {
+        add(&mut layer, file.strip_prefix("/").unwrap(), &std::fs::read(file).unwrap());
+    }
+    add(&mut layer, Path::new("usr/bin/python3"), &std::fs::read(&python).unwrap());
+    layer.into_inner().unwrap()
+}
+
+/// What of Python's own modules no attack needs is left out.
+fn gather(folder: &Path, files: &mut BTreeSet<PathBuf>) {
+    const LEFT_OUT: [&str; 8] = ["test", "__pycache__", "idlelib", "lib2to3", "tkinter", "ensurepip", "site-packages", "dist-packages"];
+    for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_file() {
+            files.insert(path);
+        } else if path.is_dir() && !LEFT_OUT.contains(&name.as_str()) && !name.starts_with("config-") {
+            gather(&path, files);
+        }
+    }
+}
+
+/// As `docker save` would write it.
+fn archive(layer: &[u8]) -> Vec<u8> {
+    let digest = Sha256::digest(layer).iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"));
+    let architecture = if std::env::consts::ARCH == "aarch64" { "arm64" } else { "amd64" };
+    let config = serde_json::json!({"architecture": architecture, "os": "linux", "rootfs": {"type": "layers", "diff_ids": [digest]}, "config": {}});
+    let mut whole = tar::Builder::new(Vec::new());
+    let manifest = serde_json::json!([{"Config": "config", "RepoTags": null, "Layers": ["layer"]}]);
+    add(&mut whole, Path::new("manifest.json"), manifest.to_string().as_bytes());
+    add(&mut whole, Path::new("config"), config.to_string().as_bytes());
+    add(&mut whole, Path::new("layer"), layer);
+    whole.into_inner().unwrap()
+}
+
+fn add(archive: &mut tar::Builder<Vec<u8>>, path: &Path, contents: &[u8]) {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(contents.len() as u64);
+    header.set_mode(0o755);
+    archive.append_data(&mut header, path, contents).unwrap();
+}
