@@ -183,7 +183,7 @@ fn check_what_was_done(world: &World, grounds: &Grounds<'_>) {
         }
     }
     println!("{finished} invocations were finished by their supervisors, {lost} were lost");
-    assert!(finished > kills(), "too few to say anything: {finished}");
+    assert!(2 * finished > kills(), "too few to say anything: {finished}");
 }
 
 fn log_of(world: &World, run: &RunId, node: &NodeId, attempt: u32) -> std::path::PathBuf {

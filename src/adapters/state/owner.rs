@@ -49,7 +49,12 @@ impl StateFolder {
             std::fs::rename(&new, &path)?;
             Ok(lock)
         };
-        match claim() {
+        // Somebody who tidied up between the two took it for one that died there.
+        let again = |claimed: std::io::Result<File>| match claimed {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => claim(),
+            claimed => claimed,
+        };
+        match (0..10).fold(claim(), |claimed, _| again(claimed)) {
             Ok(lock) => Ok(Owner { id, path, _lock: lock }),
             Err(error) => Err(unusable(&path, &error)),
         }
@@ -102,9 +107,9 @@ impl StateFolder {
             if is_locked(&path).map_err(|error| unusable(&path, &error))? {
                 continue;
             }
-            // One that is being claimed right now is not locked for a moment; it has no name yet either.
+            let _ = std::fs::remove_file(&path);
+            // It died, or is about to be told that it has to begin again, before it had a name.
             if !id.starts_with('.') {
-                let _ = std::fs::remove_file(&path);
                 dead.push(id);
             }
         }
@@ -170,8 +175,10 @@ mod tests {
         let (_place, state) = state();
         let living = state.claim().expect("a living one");
         std::fs::write(state.root().join("owners/gone"), "1234\n").expect("what a killed process leaves");
+        std::fs::write(state.root().join("owners/.early"), "").expect("what one leaves that was killed while it claimed");
         assert!(!state.is_alive("gone").expect("asked"));
         assert_eq!(state.bury_the_dead().expect("tidied"), ["gone"]);
+        assert_eq!(std::fs::read_dir(state.root().join("owners")).expect("listed").count(), 1, "the living one");
         assert_eq!(state.bury_the_dead().expect("tidied"), Vec::<String>::new());
         assert!(state.is_alive(living.id()).expect("asked"));
     }

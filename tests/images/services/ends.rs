@@ -71,7 +71,8 @@ async fn services_end_with_the_step_however_that_ends() {
     while living(&format!("1000{mark}")) == 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert_eq!(waiting.stop().await.outcome.word(), "cancelled");
+    let result = waiting.stop().await;
+    assert_eq!(result.outcome.word(), "cancelled", "{result:?}");
     assert_eq!(living(&format!("1000{mark}")), 0);
     // And when whoever looks after them is killed: the supervisor, one of the helpers, or all of them.
     for victim in ["supervisor", "helper", "all"] {
