@@ -132,6 +132,10 @@ impl OwnDocker {
     fn signal(&mut self, signal: Signal) {
         kill_process(Pid::from_child(&self.process), signal).expect("a signal");
         self.process.wait().expect("its end");
+        if signal == Signal::KILL {
+            // Its containerd dies with it. Where nobody reaps that, the next engine would wait for what is dead by its number.
+            let _ = std::fs::remove_file(self.folder.join("run/containerd/containerd.pid"));
+        }
     }
 }
 
