@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use common::{made, quantile};
 use tidegate::adapters::executor::SandboxExecutor;
-use tidegate::adapters::sandbox::{self, Isolation, Limits, Overlay, SandboxSpec};
+use tidegate::adapters::sandbox::{self, Isolation, Limits, NetworkOf, Overlay, SandboxSpec};
 use tidegate::adapters::workspace::Store;
 use tidegate::model::id::RunId;
 use tidegate::model::invocation::InvocationSpec;
@@ -201,7 +201,7 @@ impl Bench {
             read_only: Vec::new(),
             writable: Vec::new(),
             tmp_size: 1 << 30,
-            host_network: parts.host_network,
+            network: if parts.host_network { NetworkOf::Host } else { NetworkOf::Own },
             listen: None,
             limits: if parts.groups { LIMITS } else { Limits::default() },
             required: Vec::new(),

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::quantile;
-use tidegate::adapters::sandbox::{self, Isolation, Limits, Overlay, SandboxSpec};
+use tidegate::adapters::sandbox::{self, Isolation, Limits, NetworkOf, Overlay, SandboxSpec};
 use tidegate::adapters::workspace::{self, Store};
 use tidegate::model::id::CommitId;
 use tidegate::model::outcome::Exit;
@@ -188,7 +188,7 @@ impl Bench {
             read_only: Vec::new(),
             writable: Vec::new(),
             tmp_size: 1 << 30,
-            host_network: false,
+            network: NetworkOf::Own,
             listen: None,
             limits: Limits { memory_bytes: Some(4 << 30), cpu_millis: None, pids: Some(4096), file_bytes: Some(16 << 30) },
             required: Vec::new(),

@@ -30,6 +30,7 @@ fn node(name: &str, needs: &[&str]) -> Node {
             env: BTreeMap::new(),
             outputs: Vec::new(),
             image: None,
+            build: None,
             services: Vec::new(),
             network: Network::None,
             resources: Resources { cpu: None, memory: None, pids: None, disk: None },

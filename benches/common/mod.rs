@@ -54,6 +54,7 @@ pub fn step(run: &RunId, script: &str, layers: Vec<PathBuf>) -> InvocationSpec {
         layers,
         outputs: Vec::new(),
         image: None,
+        build: None,
         services: Vec::new(),
         timeout: Duration::from_secs(600),
         network: Network::None,

@@ -4,6 +4,7 @@
 //! STATE/journal.db           facts
 //! STATE/runs/RUN/NODE.N.log  what attempt N of a node said
 //! STATE/runs/RUN/tree        the path of the tree that its steps stand on
+//! STATE/runs/RUN/adopted     locked as long as a process that goes on with a dead one's run lives
 //! STATE/owners/OWNER         locked as long as that process lives: the kernel lets go of the lock however it dies
 //! STATE/invocations/RUN/…   the records of invocations under way (executor)
 //! STATE/admission/…          the queue for room on this machine (admission)
@@ -22,8 +23,8 @@ use std::path::{Path, PathBuf};
 
 use crate::model::id::{NodeId, RunId};
 
-pub use names::{attempt_name, file_name, log_name};
-pub use owner::Owner;
+pub use names::{attempt_name, file_name, log_name, service_log};
+pub use owner::{Adoption, Owner};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {

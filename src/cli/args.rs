@@ -227,6 +227,9 @@ pub enum RunsCommand {
         run: String,
         /// Only this step's
         step: Option<String>,
+        /// What a service beside the step said instead
+        #[arg(long, value_name = "NAME")]
+        service: Option<String>,
     },
     /// Run a step of a past run again, in the same sandbox; the past run stays as it is
     Replay(ReplayArguments),

@@ -62,6 +62,8 @@ enum RunsError {
     Ambiguous { given: String, found: usize },
     #[error("the run has no step {given:?}; it has {known}")]
     NoStep { given: String, known: String },
+    #[error("no step asked for has a service {given:?}; there is {known}")]
+    NoService { given: String, known: String },
     #[error("there are no runs of a repository {0:?}; `tidegate runs usage` lists those that there are")]
     NoRepository(String),
     #[error(transparent)]
@@ -92,7 +94,9 @@ fn answer(global: &Global, command: &RunsCommand) -> Result<(), RunsError> {
             RunsCommand::Show { run } => show::show(&past, &past.find(run).await?, global, &mut out).await,
             RunsCommand::Usage { run: Some(run), .. } => usage::of_one(&past.find(run).await?, &prices(global)?, global, &mut out),
             RunsCommand::Usage { run: None, of } => usage::of_all(&past, of.as_deref(), &prices(global)?, global, &mut out).await,
-            RunsCommand::Logs { run, step } => logs::logs(&past, &past.find(run).await?, step.as_deref(), global, &mut out),
+            RunsCommand::Logs { run, step, service } => {
+                logs::logs(&past, &past.find(run).await?, step.as_deref(), service.as_deref(), global, &mut out)
+            }
             RunsCommand::Replay(_) => Ok(()),
         }
     })

@@ -7,11 +7,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::artifact::Artifact;
+use super::build::ImageBuild;
 use super::egress::Egress;
 use super::id::{Digest, InvocationId, NodeId, RunId};
 use super::limits::{Network, Resources};
 use super::outcome::Outcome;
-use super::service::Service;
+use super::service::{Service, ServiceRecord};
 
 /// Everything that an executor needs to run one step once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +31,9 @@ pub struct InvocationSpec {
     /// The container image that it runs in, as the file names it; without one it sees the host's tools.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// The image that is made of what it leaves outside of its workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<ImageBuild>,
     /// Containers that run beside it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<Service>,
@@ -134,6 +138,9 @@ pub struct InvocationRecord {
     /// What it tried to reach.
     #[serde(default, skip_serializing_if = "Egress::is_empty")]
     pub egress: Egress,
+    /// What ran beside it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<ServiceRecord>,
 }
 
 /// An image that something ran in.

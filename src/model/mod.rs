@@ -3,6 +3,7 @@
 //! Knows nothing of async, files, clocks, randomness, or of any floor above.
 
 pub mod artifact;
+pub mod build;
 pub mod deploy;
 pub mod diagnostic;
 pub mod egress;

@@ -4,12 +4,21 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::invocation::ImageRecord;
+use super::outcome::Exit;
+
+/// As many may stand beside one step.
+pub const MAX_SERVICES: usize = 16;
+
 /// One of them, with everything known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
     /// Also the host name under which the step reaches it.
     pub name: String,
     pub image: String,
+    /// Who its processes are, by the image's own list of users; without it, whom the image names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     pub env: BTreeMap<String, String>,
     /// How it is known to be ready; without it, once it has begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,6 +43,21 @@ impl Ready {
             _ => Self::Command(text.to_owned()),
         }
     }
+}
+
+/// What became of one of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceRecord {
+    pub name: String,
+    pub image: ImageRecord,
+    /// From the moment that it was begun until it was ready; `None`: it never was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_us: Option<u64>,
+    /// How it ended, when that was before the step did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Exit>,
+    pub log_bytes: u64,
+    pub log_dropped_bytes: u64,
 }
 
 #[cfg(test)]

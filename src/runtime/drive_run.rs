@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::adapters::executor::{AnyExecutor, Executor as _, Watcher};
 use crate::adapters::journal::{AnyJournal, Journal as _, JournalError};
-use crate::adapters::state::StateFolder;
+use crate::adapters::state::{StateError, StateFolder};
 use crate::core::plan::Plan;
 use crate::core::run::{Effect, IllegalInput, Input, NodeState, PlanError, Rules, Run};
 use crate::core::turn::Turn;
@@ -58,6 +58,11 @@ pub enum DriveError {
     Journal(#[from] JournalError),
     #[error(transparent)]
     Plan(#[from] PlanError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// Somebody else goes on with all of it.
+    #[error("another process goes on with the run")]
+    Adopted,
     /// A bug of ours, not of the user.
     #[error("internal error: {0}")]
     Machine(Box<IllegalInput>),
@@ -183,6 +188,10 @@ impl<'a> Hands<'a> {
         loop {
             self.note_queue(at, &turn.facts);
             let answered = ended_invocations(&turn.facts);
+            // Whoever follows only what has begun leaves the last word to whoever goes on with all of it, and may have come later.
+            if rest == Rest::Leave && self.around.state.is_adopted(&self.run_id)? {
+                return Err(DriveError::Adopted);
+            }
             self.recorder.record(at, turn.facts.into_iter().map(Fact::Run).collect()).await?;
             self.forget(answered);
             for effect in turn.effects {

@@ -19,6 +19,7 @@ pub fn spec(run: &Run, id: &NodeId, attempt: u32, invocation: InvocationId, dead
     let steps = condition::steps(&view);
     let (script, env) = work.resolve(&steps).map_err(|error| error.to_string())?;
     let image = work.resolve_image(&steps).map_err(|error| error.to_string())?;
+    let build = work.resolve_build(&steps).map_err(|error| error.to_string())?;
     let services = work.resolve_services(&steps).map_err(|error| error.to_string())?;
     let mut layers = vec![snapshot.to_path_buf()];
     for layer in view.needs.iter().filter_map(|need| need.kept?.layer.as_ref()) {
@@ -38,6 +39,7 @@ pub fn spec(run: &Run, id: &NodeId, attempt: u32, invocation: InvocationId, dead
         layers,
         outputs: work.outputs.clone(),
         image,
+        build,
         services,
         timeout: clock::until(deadline),
         network: work.network.clone(),

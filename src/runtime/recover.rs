@@ -70,6 +70,14 @@ pub async fn recover(around: &Surroundings, me: &str, rest: Rest) -> Result<(), 
 async fn go_on(around: &Surroundings, id: &RunId, unfinished: &Unfinished, entries: &[Entry], rest: Rest) -> Result<(), String> {
     let run = Run::replay(&run_facts(entries)).map_err(|error| error.to_string())?;
     let tree = tree_of(around, id).filter(|_| rest == Rest::Run);
+    let adoption = match &tree {
+        Some(_) => around.state.adopt(id).map_err(|error| error.to_string())?,
+        None => None,
+    };
+    // Its facts are still the dead one's, but somebody who lives is about to add to them.
+    if adoption.is_none() && (tree.is_some() || around.state.is_adopted(id).map_err(|error| error.to_string())?) {
+        return Ok(());
+    }
     let rest = if tree.is_some() { Rest::Run } else { Rest::Leave };
     let lives = |(node, attempt): &&(NodeId, u32)| matches!(around.executor.standing(id, node, *attempt), Standing::Living);
     let living = run.under_way().iter().filter(lives).count();
@@ -81,15 +89,26 @@ async fn go_on(around: &Surroundings, id: &RunId, unfinished: &Unfinished, entri
     });
     // Quietly: the person has started something else.
     let quiet = Surroundings { observer: Observer::default(), snapshot: tree.unwrap_or_default(), ..around.clone() };
-    let written = unfinished.last;
+    let (stream, mut written, mut run) = (unfinished.stream.clone(), unfinished.last, Some(run));
     let going = async move {
-        // Nobody cancels it from here.
-        let (_nobody, stop) = watch::channel(None);
-        match drive_run::go_on(&quiet, run, written, rest, stop).await {
-            // Another process was faster.
-            Ok(_) | Err(DriveError::Journal(JournalError::Conflict { .. })) => Ok(()),
-            Err(error) => Err(error.to_string()),
+        let adoption = adoption;
+        while let Some(next) = run.take() {
+            // Nobody cancels it from here.
+            let (_nobody, stop) = watch::channel(None);
+            match drive_run::go_on(&quiet, next, written, rest, stop).await {
+                Ok(_) | Err(DriveError::Adopted) => {}
+                // Another process was faster. Whoever has adopted it goes on from there: the other one does not.
+                Err(DriveError::Journal(JournalError::Conflict { .. })) if adoption.is_some() => {
+                    let entries = quiet.journal.read(&stream).await.map_err(|error| error.to_string())?;
+                    let replayed = Run::replay(&run_facts(&entries)).map_err(|error| error.to_string())?;
+                    written = entries.len() as u64;
+                    run = Some(replayed).filter(|run| run.outcome().is_none());
+                }
+                Err(DriveError::Journal(JournalError::Conflict { .. })) => {}
+                Err(error) => return Err(error.to_string()),
+            }
         }
+        Ok(())
     };
     if rest == Rest::Leave && living == 0 {
         return going.await;

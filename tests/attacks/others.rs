@@ -2,7 +2,7 @@
 
 use std::os::unix::net::UnixListener;
 
-use tidegate::adapters::sandbox::{self, Bind, Isolation, Protection, Running};
+use tidegate::adapters::sandbox::{self, Bind, Isolation, NetworkOf, Protection, Running};
 
 use crate::support::{Scene, marker, processes};
 
@@ -96,7 +96,7 @@ async fn a_signal_to_another_invocation_its_init_and_its_helper() {
 async fn a_signal_from_who_shares_the_hosts_network() {
     let victim = Victim::new().await;
     let mut scene = Scene::new();
-    scene.spec.host_network = true;
+    scene.spec.network = NetworkOf::Host;
     let script =
         format!("attempt(lambda: os.kill({}, 0))\nprint(max(int(pid) for pid in os.listdir('/proc') if pid.isdigit()) < 10)", victim.processes()[2]);
     assert_eq!(scene.python(&script).await.text, "ESRCH\nTrue\n");
@@ -143,7 +143,7 @@ print(server.getsockname()[1], flush=True)
 signal.pause()";
     for (shared, expected) in [(true, "succeeded\nsucceeded\n"), (false, "ECONNREFUSED\nECONNREFUSED\n")] {
         let mut first = Scene::new();
-        (first.spec.host_network, first.spec.lifted) = (shared, vec![Protection::Landlock]);
+        (first.spec.network, first.spec.lifted) = (of(shared), vec![Protection::Landlock]);
         std::fs::write(first.folder.path().join("commit/listen.py"), format!("import signal, socket{listening}")).unwrap();
         first.spec.argv = ["/usr/bin/python3", "listen.py"].map(str::to_owned).to_vec();
         let mut running = sandbox::spawn(&first.spec).await.unwrap();
@@ -153,7 +153,7 @@ signal.pause()";
         }
         let port = String::from_utf8(line).unwrap();
         let mut second = Scene::new();
-        (second.spec.host_network, second.spec.lifted) = (shared, first.spec.lifted.clone());
+        (second.spec.network, second.spec.lifted) = (of(shared), first.spec.lifted.clone());
         let script = format!(
             "attempt(lambda: socket.socket().connect(('127.0.0.1', {0})))\nattempt(lambda: socket.socket(socket.AF_UNIX).connect('\\0tidegate-other-{0}'))",
             port.trim()
@@ -168,7 +168,7 @@ async fn a_service_on_the_hosts_loopback() {
     let script = format!("attempt(lambda: socket.socket().connect(('127.0.0.1', {})))", server.local_addr().unwrap().port());
     for (open, expected) in [(true, "succeeded\n"), (false, "ECONNREFUSED\n")] {
         let mut scene = Scene::new();
-        scene.spec.host_network = open;
+        scene.spec.network = of(open);
         assert_eq!(scene.python(&script).await.text, expected);
     }
 }
@@ -201,4 +201,8 @@ async fn without_isolation_the_host_is_there() {
     let said = scene.run(&format!("kill -0 {} && echo alive; test -d /sys && echo sys", std::process::id())).await.text;
     assert_eq!(said, if sandbox::outer_uid().is_some() { said.clone() } else { "alive\nsys\n".to_owned() });
     assert!(said.contains("sys\n"));
+}
+
+fn of(host: bool) -> NetworkOf {
+    if host { NetworkOf::Host } else { NetworkOf::Own }
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use tidegate::adapters::sandbox::{self, Ended, Isolation, Overlay, Protection, SandboxSpec};
+use tidegate::adapters::sandbox::{self, Ended, Isolation, NetworkOf, Overlay, Protection, SandboxSpec};
 use tokio::io::AsyncReadExt as _;
 
 pub struct Scene {
@@ -72,7 +72,7 @@ impl Scene {
             read_only: Vec::new(),
             writable: Vec::new(),
             tmp_size: 16 << 20,
-            host_network: false,
+            network: NetworkOf::Own,
             listen: None,
             limits: sandbox::Limits::default(),
             required: Vec::new(),

@@ -4,7 +4,7 @@
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
 
-use tidegate::adapters::sandbox::{self, Protection, SandboxError};
+use tidegate::adapters::sandbox::{self, NetworkOf, Protection, SandboxError};
 use tidegate::model::outcome::Exit;
 
 use crate::support::{Scene, attacks, without_and_with};
@@ -62,7 +62,7 @@ async fn an_abstract_socket_of_the_host_whose_network_is_shared() {
     let mut said = Vec::new();
     for lifted in [vec![Protection::Landlock], vec![]] {
         let mut scene = Scene::new();
-        scene.spec.host_network = true;
+        scene.spec.network = NetworkOf::Host;
         scene.spec.lifted = lifted;
         said.push(scene.python(&script).await.text);
     }

@@ -138,6 +138,7 @@ pub fn spec(script: &str) -> InvocationSpec {
         layers: Vec::new(),
         outputs: Vec::new(),
         image: None,
+        build: None,
         services: Vec::new(),
         timeout: Duration::from_secs(60),
         network: Network::None,

@@ -6,7 +6,7 @@ use crate::builder::{Layer, Made, architecture, busybox, digest, image};
 use crate::registry::{World, spec};
 
 /// What `docker save` writes: a `manifest.json` that names everything.
-fn saved(made: &Made, tags: &[&str]) -> Layer {
+pub fn saved(made: &Made, tags: &[&str]) -> Layer {
     let tars: Vec<Vec<u8>> = made.layers.iter().map(|(bytes, _)| bytes.clone()).collect();
     let names: Vec<String> = (0..tars.len()).map(|number| format!("{number}/layer.tar")).collect();
     let manifest = serde_json::json!([{"Config": "config.json", "RepoTags": tags, "Layers": names}]);

@@ -2,10 +2,14 @@
 
 mod attacks;
 mod builder;
+mod built;
+#[path = "../support/engines.rs"]
+mod engines;
 mod imports;
 mod kept;
 mod pulls;
 mod registry;
+mod services;
 mod steps;
 #[path = "../support/users.rs"]
 mod users;

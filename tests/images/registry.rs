@@ -116,7 +116,7 @@ pub struct World {
     pub state: TempDir,
     pub store: Store,
     pub images: Images,
-    pub executor: SandboxExecutor,
+    pub executor: Arc<SandboxExecutor>,
 }
 
 #[derive(Clone, Default)]
@@ -145,7 +145,7 @@ impl World {
         std::fs::set_permissions(state.path(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
         let store = Store::open(state.path(), sandbox::outer_uid()).unwrap();
         let images = Images::with_limits(state.path(), store.clone(), sandbox::outer_uid(), limits).unwrap();
-        let executor = SandboxExecutor::new(state.path(), store.clone(), Vec::new(), Isolation::Full);
+        let executor = Arc::new(SandboxExecutor::new(state.path(), store.clone(), Vec::new(), Isolation::Full));
         Self { state, store, images, executor }
     }
 
@@ -216,6 +216,7 @@ pub fn spec(image: &str, script: &str) -> InvocationSpec {
         layers: Vec::new(),
         outputs: Vec::new(),
         image: Some(image.to_owned()),
+        build: None,
         services: Vec::new(),
         timeout: Duration::from_secs(60),
         network: Network::None,

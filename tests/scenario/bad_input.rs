@@ -54,7 +54,7 @@ fn command_lines_that_do_not_fit() {
         &["run", "--param", "channel=beta", "--param", "channel=stable"],
         &["run", "--step", "biuld"],
         &["run", "--step", "deploy"],
-        &["run", "--executor", "container"],
+        &["run", "--executor", "container", "--engine", "/no/such.sock"],
         &["run", "--host-tools", "/no/such/folder"],
     ];
     let seen: String = lines.iter().map(|line| told(&world, line)).collect();

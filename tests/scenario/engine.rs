@@ -60,7 +60,7 @@ fn kill(pid: i32) {
 fn go_on(world: &World, engine: &Engine, run: &RunId) -> (Vec<RunFact>, tidegate::core::run::Run) {
     let socket = engine.socket.to_string_lossy().into_owned();
     let mut serve = world.start(&["serve", "--listen", "127.0.0.1:0", "--executor", "container", "--pull", "never", "--engine", &socket]);
-    until(|| facts(world, run).1.outcome().map(|_| ()));
+    until(|| (facts(world, run).1.outcome().is_some() && objects(world, engine).is_empty()).then_some(()));
     kill_process(Pid::from_child(&serve), Signal::TERM).expect("TERM");
     serve.wait().expect("its end");
     facts(world, run)
@@ -137,15 +137,27 @@ impl OwnDocker {
 
 impl Drop for OwnDocker {
     fn drop(&mut self) {
-        // Politely: it ends its own containerd then.
-        let _ = kill_process(Pid::from_child(&self.process), Signal::TERM);
-        let _ = self.process.wait();
+        // Politely: it ends its own containerd then. One that has ended already has no number any more that would be its own.
+        if let Ok(None) = self.process.try_wait() {
+            let _ = kill_process(Pid::from_child(&self.process), Signal::TERM);
+            let _ = self.process.wait();
+        }
     }
 }
 
 #[test]
 fn an_engine_that_stops_under_a_load_is_to_blame_and_nothing_is_run_twice_or_left() {
-    let Some(shared) = engines::engine_or_skip("TIDEGATE_TEST_DOCKER", "engine::an_engine_that_stops_under_a_load_is_to_blame") else { return };
+    an_engine_that_gets(Signal::TERM, "engine::an_engine_that_stops_under_a_load_is_to_blame");
+}
+
+/// Its containers go on without it, until it is there again.
+#[test]
+fn an_engine_that_is_killed_under_a_load_is_to_blame_and_nothing_is_run_twice_or_left() {
+    an_engine_that_gets(Signal::KILL, "engine::an_engine_that_is_killed_under_a_load_is_to_blame");
+}
+
+fn an_engine_that_gets(signal: Signal, test: &str) {
+    let Some(shared) = engines::engine_or_skip("TIDEGATE_TEST_DOCKER", test) else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let mut own = OwnDocker::start(folder.path());
     let image = folder.path().join("image.tar");
@@ -155,7 +167,7 @@ fn an_engine_that_stops_under_a_load_is_to_blame_and_nothing_is_run_twice_or_lef
     let world = world();
     let engine = own.engine();
     let (tidegate, run) = under_way(&world, &engine);
-    own.signal(Signal::TERM);
+    own.signal(signal);
     drop(own);
     let own = OwnDocker::start(folder.path());
     let seen = tidegate.wait_with_output().expect("its end");

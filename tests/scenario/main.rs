@@ -2,6 +2,8 @@
 
 #[path = "../support/engines.rs"]
 mod engines;
+#[path = "../support/users.rs"]
+mod ordinary;
 #[path = "../support/packages.rs"]
 mod packages;
 #[path = "../support/stage.rs"]
@@ -27,3 +29,4 @@ mod serve;
 mod settings;
 mod story;
 mod survivors;
+mod users;

@@ -1,10 +1,13 @@
 //! An invocation goes on when its tidegate is killed: the next start finds what came of it, says the same, and begins nothing twice.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tidegate::adapters::journal::{self, Journal as _};
+use tidegate::adapters::state::StateFolder;
 use tidegate::core::run::{NodeState, Run};
 use tidegate::model::fact::{Fact, RunFact, Stream};
 use tidegate::model::id::{NodeId, RunId};
@@ -134,7 +137,7 @@ fn what_ended_meanwhile_is_recorded_as_it_was_and_the_rest_is_left() {
 fn what_still_lives_is_followed_while_something_else_runs() {
     let world = story(PIPELINE);
     let run = interrupted(&world);
-    world.write(".tidegate/other.yaml", &OTHER.replace("\"true\"", "sleep 3"));
+    world.write(".tidegate/other.yaml", &OTHER.replace("\"true\"", "sleep 5"));
     world.commit("A longer one");
     world.tidegate(&["run", ".tidegate/other.yaml"]).expect(0).says(&format!("run {run} was interrupted; a step of it goes on"));
     let (facts, run_now) = facts(&world, &run);
@@ -157,6 +160,53 @@ fn a_server_goes_on_with_the_whole_run() {
     assert_eq!((starts(&facts, "slow"), starts(&facts, "after")), (1, 1));
     assert_eq!(log_of(&world, &run, "slow.1.log"), truth());
     assert_eq!(log_of(&world, &run, "after.1.log"), "kept\nafter\n");
+}
+
+/// A server that has just taken a run over has not written to it yet, for as long as its steps say nothing. Here this test is the server.
+#[test]
+fn what_a_server_goes_on_with_is_not_marked_by_somebody_else() {
+    let adopted = |world: &World, run: &RunId| {
+        let state = StateFolder::open(world.state()).expect("the state folder");
+        state.adopt(run).expect("asked").expect("nobody else goes on with it")
+    };
+    let is_untouched = |world: &World, run: &RunId| {
+        let (facts, run_now) = facts(world, run);
+        assert_eq!((run_now.outcome(), ended(&run_now, "slow")), (None, None), "{facts:#?}");
+    };
+    let goes_on = |world: &World, run: &RunId| {
+        let mut serve = world.start(&["serve", "--listen", "127.0.0.1:0"]);
+        until(|| facts(world, run).1.outcome().map(|_| ()));
+        serve.kill().expect("kill -9");
+        serve.wait().expect("its end");
+        let (facts, run_now) = facts(world, run);
+        assert_eq!((run_now.outcome(), starts(&facts, "slow"), starts(&facts, "after")), (Some(RunOutcome::Succeeded), 1, 1), "{facts:#?}");
+    };
+    // Somebody comes later, when nothing of it lives.
+    let world = story(PIPELINE);
+    let run = interrupted(&world);
+    until(|| owners_of(&world).is_empty().then_some(()));
+    let server = adopted(&world, &run);
+    let seen = world.tidegate(&["run", ".tidegate/other.yaml"]).expect(0);
+    assert!(!seen.all().contains("interrupted"), "{}", seen.all());
+    is_untouched(&world, &run);
+    drop(server);
+    goes_on(&world, &run);
+    // Somebody came earlier, and follows a step until it ends: then the server has the last word.
+    let world = story(&PIPELINE.replace("-lt 30", "-lt 60"));
+    let run = interrupted(&world);
+    world.write(".tidegate/other.yaml", &OTHER.replace("\"true\"", "sleep 6"));
+    world.commit("A longer one");
+    let mut earlier = world.command(&["run", ".tidegate/other.yaml"]);
+    let mut earlier = earlier.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the binary");
+    let mut said = BufReader::new(earlier.stdout.take().expect("its stdout")).lines().map_while(Result::ok);
+    assert!(said.any(|line| line.contains("a step of it goes on")), "it follows");
+    let server = adopted(&world, &run);
+    let _ = said.count();
+    assert!(earlier.wait().expect("its end").success());
+    until(|| owners_of(&world).is_empty().then_some(()));
+    is_untouched(&world, &run);
+    drop(server);
+    goes_on(&world, &run);
 }
 
 #[test]

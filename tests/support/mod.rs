@@ -7,6 +7,11 @@ use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+/// The real binary, or the copy of it that an ordinary user may run (support/users.rs).
+pub fn program() -> PathBuf {
+    std::env::var_os("TIDEGATE_UNDER_TEST").map_or_else(|| env!("CARGO_BIN_EXE_tidegate").into(), PathBuf::from)
+}
+
 /// A person's world: a home that is empty, a state folder, and a repository.
 pub struct World {
     root: TempDir,
@@ -119,7 +124,7 @@ impl World {
 
     /// The real binary, in the repository, with a scrubbed environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        let mut command = Command::new(program());
         command
             .args(arguments)
             .current_dir(self.repository())

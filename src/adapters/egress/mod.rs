@@ -51,10 +51,11 @@ const LOOKUPS: usize = 4;
 const ADDRESSES: usize = 8;
 const BUFFER: usize = 16 << 10;
 
-/// What a step must be told to find it.
-pub fn environment() -> impl Iterator<Item = (String, String)> {
+/// What a step must be told to find it. `near`: hosts that are reached without it.
+pub fn environment<'a>(near: impl Iterator<Item = &'a str>) -> impl Iterator<Item = (String, String)> {
+    let near = ["localhost", "127.0.0.1", "::1"].into_iter().chain(near).collect::<Vec<_>>().join(",");
     let (http, socks) = (format!("http://127.0.0.1:{PORT}"), format!("socks5h://127.0.0.1:{PORT}"));
-    let told = [("http_proxy", http.clone()), ("https_proxy", http), ("all_proxy", socks), ("no_proxy", "localhost,127.0.0.1,::1".to_owned())];
+    let told = [("http_proxy", http.clone()), ("https_proxy", http), ("all_proxy", socks), ("no_proxy", near)];
     told.into_iter().flat_map(|(name, value)| [(name.to_uppercase(), value.clone()), (name.to_owned(), value)])
 }
 

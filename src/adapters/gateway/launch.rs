@@ -8,7 +8,7 @@ use tokio::net::unix::pipe::Receiver;
 
 use super::environment::{self, Places, tool_path};
 use super::options::{GatewayOptions, TMP_BYTES};
-use crate::adapters::sandbox::{self, Bind, Isolation, Running, SandboxError, SandboxSpec, Verdict};
+use crate::adapters::sandbox::{self, Bind, Isolation, NetworkOf, Running, SandboxError, SandboxSpec, Verdict};
 use crate::model::function::Function;
 
 /// Inside. Every instance has a network of its own, so all of them can have the same port.
@@ -66,7 +66,7 @@ pub async fn launch(function: &Function, version: u64, root: &Path, stream: &str
         read_only,
         writable: Vec::new(),
         tmp_size: TMP_BYTES,
-        host_network: options.isolation == Isolation::None,
+        network: if options.isolation == Isolation::None { NetworkOf::Host } else { NetworkOf::Own },
         listen: outside.is_none().then_some(API_PORT),
         limits: sandbox::Limits::default(),
         required: sandbox::required_for(&options.required, &sandbox::Limits::default()),

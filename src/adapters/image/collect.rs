@@ -20,7 +20,7 @@ pub struct Listed {
     /// None: no name stands for it any more.
     pub names: Vec<String>,
     pub layers: usize,
-    /// Of all its layers, shared ones included.
+    /// Of all its layers and their archives, shared ones included.
     pub bytes: u64,
     pub used: SystemTime,
     pub in_use: bool,
@@ -48,7 +48,7 @@ impl Images {
 
     fn listed(&self, kept: Kept, used: SystemTime, names: &mut BTreeMap<String, Vec<String>>) -> Listed {
         let layers: BTreeSet<&String> = kept.layers.iter().collect();
-        let bytes = layers.iter().filter_map(|hex| self.note(hex)).map(|note| note.bytes).sum();
+        let bytes = layers.iter().filter_map(|hex| self.note(hex)).map(|note| note.bytes + note.packed).sum();
         let in_use = hex_of(&kept.digest).is_some_and(|hex| File::open(self.record(hex)).is_ok_and(|file| !free(&file)));
         Listed { names: names.remove(&kept.digest).unwrap_or_default(), layers: kept.layers.len(), bytes, used, in_use, digest: kept.digest }
     }
@@ -85,7 +85,7 @@ impl Images {
 
     fn bytes(&self, images: &[Kept]) -> u64 {
         let layers: BTreeSet<&String> = images.iter().flat_map(|kept| &kept.layers).collect();
-        layers.into_iter().filter_map(|hex| self.note(hex)).map(|note| note.bytes).sum()
+        layers.into_iter().filter_map(|hex| self.note(hex)).map(|note| note.bytes + note.packed).sum()
     }
 
     /// Unless somebody uses it.
@@ -110,7 +110,7 @@ impl Images {
             let Some(hex) = path.file_name().and_then(|name| name.to_str()).filter(|name| name.len() == 64 && !needed.contains(name)) else {
                 continue;
             };
-            let bytes = self.note(hex).map_or(0, |note| note.bytes);
+            let bytes = self.note(hex).map_or(0, |note| note.bytes + note.packed);
             // Out of the way at once: half a layer has no name.
             let aside = self.scratch()?;
             fs::rename(&path, aside.path().join("layer")).map_err(ImageError::at(&path))?;

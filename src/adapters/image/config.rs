@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::error::ImageError;
 use super::reference::{hex_of, is_sha256};
@@ -36,6 +37,8 @@ struct Config {
     entrypoint: Option<Vec<String>>,
     cmd: Option<Vec<String>>,
     working_dir: Option<String>,
+    #[serde(flatten)]
+    others: Map<String, Value>,
 }
 
 /// What is kept of it.
@@ -47,7 +50,12 @@ pub(super) struct Process {
     pub(super) entrypoint: Vec<String>,
     pub(super) cmd: Vec<String>,
     pub(super) working_dir: String,
+    /// What an image that is built on it takes over, as it is.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub(super) others: Map<String, Value>,
 }
+
+const OTHERS: [&str; 4] = ["ExposedPorts", "Labels", "StopSignal", "Volumes"];
 
 /// A configuration that fits this machine: the digests of its uncompressed layers, lowest first (hexadecimal), and what a process finds.
 pub(super) fn read(reference: &str, bytes: &[u8], limits: Limits) -> Result<(Vec<String>, Process), ImageError> {
@@ -78,6 +86,7 @@ pub(super) fn read(reference: &str, bytes: &[u8], limits: Limits) -> Result<(Vec
         entrypoint: config.entrypoint.unwrap_or_default(),
         cmd: config.cmd.unwrap_or_default(),
         working_dir: config.working_dir.unwrap_or_default(),
+        others: config.others.into_iter().filter(|(name, value)| OTHERS.contains(&name.as_str()) && !value.is_null()).collect(),
     };
     Ok((layers, process))
 }

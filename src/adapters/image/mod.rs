@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! STATE/images/gate              shared while something is pulled, exclusive while something is removed
-//! STATE/images/layers/SHA256/    one layer, by the digest of its uncompressed archive: tree/ and note.json. Written aside, synced, renamed
+//! STATE/images/layers/SHA256/    one layer, by the digest of its uncompressed archive: tree/, note.json, and the archive as it came. Written aside, synced, renamed
 //! STATE/images/kept/SHA256.json  one image, by the digest of its manifest: its layers, environment and user. Its change time is its last use;
 //!                                locked shared by whoever runs in it
 //! STATE/images/names/NAME        the digest that a reference stood for when it was pulled last
@@ -15,6 +15,7 @@
 //! - A layer that is there is whole: it has its name only when all of it was checked and is on disk.
 
 mod archive;
+mod build;
 mod collect;
 mod config;
 mod credentials;
@@ -26,6 +27,7 @@ mod reference;
 mod registry;
 mod store;
 
+pub use build::{Blueprint, Material, NotBuilt};
 pub use collect::{Listed, Pruned};
 pub use error::ImageError;
 pub use layer::Limits;

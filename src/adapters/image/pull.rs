@@ -1,6 +1,5 @@
 //! From a name to an image that is there: asked of the registry only where it has to be.
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -153,7 +152,7 @@ impl Images {
         // Goes on to its end when nobody waits any more, so it holds the lock itself.
         let note = blocking(move || {
             let _held = (lock, aside);
-            images.unpack(File::open(&archive).map_err(ImageError::at(&archive))?, &wanted)
+            images.unpack(&archive, &wanted)
         });
         let note = note.await?;
         progress(format!("{what}: {} files, {}", note.entries, size(note.bytes)));
@@ -173,7 +172,7 @@ impl Images {
         if self.note(hex).is_some() {
             return Ok(());
         }
-        self.unpack(File::open(&file).map_err(ImageError::at(&file))?, hex).map(drop)
+        self.unpack(&file, hex).map(drop)
     }
 }
 

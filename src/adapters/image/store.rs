@@ -40,8 +40,12 @@ pub struct Image {
     pub layers: Vec<PathBuf>,
     pub env: BTreeMap<String, String>,
     pub user: User,
+    /// What it runs by itself: its entry point and what that is given. A step does not.
+    pub program: Vec<String>,
+    /// Where that begins.
+    pub working_dir: Option<PathBuf>,
     /// What is locked by whoever uses it.
-    record: PathBuf,
+    pub(super) record: PathBuf,
 }
 
 /// Who a process in it is, as it sees itself.
@@ -78,10 +82,16 @@ pub(super) struct Kept {
 pub(super) struct Note {
     pub(super) bytes: u64,
     pub(super) entries: u64,
+    /// Of the archive that it came in, which is kept beside its tree.
+    #[serde(default)]
+    pub(super) packed: u64,
 }
 
 /// What every image has on top of its own layers: real folders where things are mounted, and files that are not the image's to say.
 const FURNITURE: &str = "furniture-1";
+
+/// The name of a layer's archive, beside its tree.
+pub(super) const ARCHIVE: &str = "archive";
 
 impl Images {
     /// `owner`: as for the store, who files must belong to (`sandbox::outer_uid`).
@@ -133,8 +143,9 @@ impl Images {
         Ok(lock)
     }
 
-    /// Makes a layer of an archive, whose uncompressed bytes must have this digest.
-    pub(super) fn unpack(&self, archive: File, hex: &str) -> Result<Note, ImageError> {
+    /// Makes a layer of an archive (a file in the scratch space), whose uncompressed bytes must have this digest. The archive is kept as well: an image
+    /// that is built on it shall have it as it was made, owners, set-user-id bits and all, and not as what became of it here.
+    pub(super) fn unpack(&self, archive: &Path, hex: &str) -> Result<Note, ImageError> {
         let digest = format!("sha256:{hex}");
         let aside = self.store.scratch().map_err(|error| ImageError::File { place: "the scratch folder".to_owned(), why: error.to_string() })?;
         let made = aside.path().join("layer");
@@ -143,14 +154,17 @@ impl Images {
             fs::create_dir(folder).map_err(ImageError::at(folder))?;
         }
         self.give(&tree)?;
-        let unpacked = layer::unpack(archive, &tree, self.owner, self.limits).map_err(|fault| match fault {
-            Fault::Bad(why) => ImageError::Layer { digest: digest.clone(), why },
-            Fault::Ours(error) => ImageError::at(&tree)(error),
-        })?;
+        let unpacked =
+            layer::unpack(File::open(archive).map_err(ImageError::at(archive))?, &tree, self.owner, self.limits).map_err(|fault| match fault {
+                Fault::Bad(why) => ImageError::Layer { digest: digest.clone(), why },
+                Fault::Ours(error) => ImageError::at(&tree)(error),
+            })?;
         if unpacked.digest != digest {
             return Err(ImageError::Digest { what: "the contents of a layer".to_owned(), expected: digest, found: unpacked.digest });
         }
-        let note = Note { bytes: unpacked.bytes, entries: unpacked.entries };
+        let kept = made.join(ARCHIVE);
+        let packed = fs::hard_link(archive, &kept).and_then(|()| fs::metadata(&kept)).map_err(ImageError::at(&kept))?.len();
+        let note = Note { bytes: unpacked.bytes, entries: unpacked.entries, packed };
         write_whole(&made, "note.json", &note)?;
         self.move_in(&made, &self.layer(hex))?;
         Ok(note)
@@ -228,7 +242,18 @@ impl Images {
         }
         let user = self.user(name, kept)?;
         let folder = self.root.join("layers");
-        let image = Image { reference: name.to_string(), digest: kept.digest.clone(), folder, layers, env: kept.process.env.clone(), user, record };
+        let process = &kept.process;
+        let image = Image {
+            reference: name.to_string(),
+            digest: kept.digest.clone(),
+            folder,
+            layers,
+            env: process.env.clone(),
+            user,
+            program: process.entrypoint.iter().chain(&process.cmd).cloned().collect(),
+            working_dir: Some(PathBuf::from(&process.working_dir)).filter(|path| path.is_absolute()),
+            record,
+        };
         Ok((image, lease))
     }
 
@@ -245,6 +270,16 @@ impl Images {
 }
 
 impl Image {
+    /// The same image for somebody else, as its own list of users knows him.
+    pub fn as_user(self, wanted: &str) -> Result<Self, ImageError> {
+        let found = self.layers.iter().rev().find_map(|tree| read_below(&self.folder.join(tree), Path::new("etc/passwd")));
+        let user = user_of(wanted, &found.unwrap_or_default()).ok_or_else(|| ImageError::Malformed {
+            reference: self.reference.clone(),
+            why: format!("{:?} is not in its /etc/passwd", super::error::said(wanted)),
+        })?;
+        Ok(Self { user, ..self })
+    }
+
     /// Another lease, for another process.
     pub fn lease(&self) -> Result<Lease, ImageError> {
         lease(&self.record)

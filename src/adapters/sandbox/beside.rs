@@ -12,9 +12,8 @@ use std::process::ExitCode;
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg, sendmsg};
 use rustix::process::{DumpableBehavior, Pid, Signal, kill_process, set_dumpable_behavior, set_parent_process_death_signal};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use super::{helper, init, landlock, rlimits, seccomp, sys, trees};
+use super::{helper, init, landlock, network, rlimits, seccomp, sys, trees};
 
 #[derive(Debug)]
 pub struct Beside {
@@ -60,12 +59,10 @@ fn confine(parent: Pid) -> std::io::Result<()> {
 /// Listens on the loopback of another network, which somebody else has made: that of a container, by its first process's `/proc/PID/ns/net`. Needs root
 /// (of the user namespace that the network belongs to).
 pub fn listen_inside(network: BorrowedFd<'_>, port: u16) -> std::io::Result<OwnedFd> {
-    // A thread goes there and does not come back: this one stays where it is.
-    let there = || {
-        move_into_link_name_space(network, Some(LinkNameSpaceType::Network))?;
+    network::aside(|| {
+        network::enter(network)?;
         init::listen_at(port)
-    };
-    std::thread::scope(|scope| scope.spawn(there).join()).unwrap_or_else(|_| Err(std::io::Error::other("the thread that listens has died")))
+    })
 }
 
 /// Gives a descriptor to the process at the other end.

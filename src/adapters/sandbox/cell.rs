@@ -4,13 +4,15 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
 
 use rustix::net::{SendFlags, Shutdown};
 
 use super::course::{Course, Ended, Standing};
 use super::launch::SandboxError;
+use super::network::PrivateNetwork;
 use super::nursery::{Waiting, born};
-use super::spec::{Isolation, SandboxSpec};
+use super::spec::{Isolation, NetworkOf, SandboxSpec};
 use super::wire::{self, Inbox};
 use super::{pool, sys, template, unisolated};
 
@@ -29,6 +31,19 @@ pub struct Cell {
 /// open, nothing stays open there.
 /// With one that waits there is nothing to fork.
 pub fn begin(spec: &SandboxSpec, held: BorrowedFd<'_>, waiting: Option<Waiting>) -> io::Result<Cell> {
+    begin_in(spec, None, held, waiting)
+}
+
+/// The same in a network that others are in as well. What waits is in one of its own.
+pub fn begin_beside(spec: &SandboxSpec, network: &PrivateNetwork, held: BorrowedFd<'_>) -> io::Result<Cell> {
+    begin_in(spec, Some(network), held, None)
+}
+
+fn begin_in(spec: &SandboxSpec, network: Option<&PrivateNetwork>, held: BorrowedFd<'_>, waiting: Option<Waiting>) -> io::Result<Cell> {
+    // Without its own and without the shared one it would be in the caller's.
+    if (spec.network == NetworkOf::Shared) != network.is_some() {
+        return Err(io::Error::other("a sandbox's shared network is missing"));
+    }
     let course = Course::begin();
     if let (Isolation::None, Some(overlay)) = (spec.isolation, &spec.overlay) {
         overlay.lower.iter().try_for_each(|lower| unisolated::copy(lower, &overlay.upper))?;
@@ -40,11 +55,13 @@ pub fn begin(spec: &SandboxSpec, held: BorrowedFd<'_>, waiting: Option<Waiting>)
     let handed = waiting.is_some_and(|Waiting(waiting)| pool::hand_over(&waiting, &[far.as_fd(), written.as_fd(), held]).is_ok());
     let held = held.try_clone_to_owned()?;
     if !handed && sys::fork(0)?.is_none() {
+        if network.is_some_and(|network| network.enter().is_err()) {
+            sys::leave(ExitCode::FAILURE);
+        }
         let mut kept = template::descriptors();
         kept.extend([far.as_raw_fd(), written.as_raw_fd(), held.as_raw_fd()]);
         sys::close_all_but(kept);
-        let code = born(OwnedFd::from(far), written, Some(held), None);
-        sys::leave(code);
+        sys::leave(born(OwnedFd::from(far), written, Some(held), None));
     }
     drop((far, written, held));
     wire::write_blocking(&reports, spec)?;

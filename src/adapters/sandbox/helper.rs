@@ -16,7 +16,7 @@ use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use super::cgroup::{self, Group, Past};
 use super::init::{self, Beginning};
 use super::prepared::{self, Begun, Prepared};
-use super::spec::{Isolation, Protection, SandboxSpec};
+use super::spec::{Isolation, NetworkOf, Protection, SandboxSpec};
 use super::wire::{Failure, Report, Stage, read_blocking, send};
 use super::{INNER_UID, sys, template, trees, unisolated};
 
@@ -132,7 +132,7 @@ fn namespaces(spec: &SandboxSpec) -> i32 {
     let wanted = [
         (sys::NEW_PID, spec.keeps(Protection::PidNamespace)),
         (sys::NEW_IPC, spec.keeps(Protection::IpcNamespace)),
-        (sys::NEW_NETWORK, !spec.host_network),
+        (sys::NEW_NETWORK, spec.network == NetworkOf::Own),
     ];
     let always = sys::NEW_USER | sys::NEW_MOUNT | sys::NEW_UTS;
     wanted.into_iter().filter(|(_, wanted)| *wanted).fold(always, |all, (one, _)| all | one)

@@ -20,7 +20,7 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::process::{chdir, pivot_root};
 
 use super::filetree::{attach, mount_overlay_over, mounting, move_to, overlay, take_the_old_root_away, tmpfs};
-use super::spec::{ImageRoot, SandboxSpec};
+use super::spec::{ImageRoot, NetworkOf, SandboxSpec};
 use super::sys;
 use super::trees::{OverlayTrees, Trees};
 use super::wire::{Failure, Stage};
@@ -31,7 +31,7 @@ const PLACE: &str = "/workspace";
 pub(super) fn enter(spec: &SandboxSpec, root: &ImageRoot, trees: &Trees) -> Result<(), Failure> {
     let Some(own) = &trees.root else { return Err(Failure { stage: Stage::Specification, why: "the image's layers are missing".to_owned() }) };
     mount_layers(root, own)?;
-    let resolver = if spec.host_network { fs::read("/etc/resolv.conf").ok() } else { None };
+    let resolver = if spec.network == NetworkOf::Host { fs::read("/etc/resolv.conf").ok() } else { None };
     let moved = |path: &str| open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLOEXEC).map_err(mounting(format_args!("opening {path}")));
     let copied = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
     let devices = open_tree(CWD, "/dev", copied).map_err(mounting("copying /dev"))?;
@@ -50,8 +50,9 @@ pub(super) fn enter(spec: &SandboxSpec, root: &ImageRoot, trees: &Trees) -> Resu
     if let Some(text) = resolver {
         fs::write("/etc/resolv.conf", text).map_err(mounting("writing /etc/resolv.conf"))?;
     }
-    // An image may name a home that it does not have; where that can not be made, so be it.
+    // An image may name a home, and a folder to begin in, that it does not have; where they can not be made, so be it.
     let _ = root.home.as_ref().map(fs::create_dir_all);
+    let _ = fs::create_dir_all(&spec.cwd);
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use super::cgroup::Group;
 use super::helper::become_user;
-use super::spec::{Protection, SandboxSpec};
+use super::spec::{NetworkOf, Protection, SandboxSpec};
 use super::trees::{self, Trees};
 use super::wire::{Failure, Report, Stage, send};
 use super::{INNER_UID, exec, filetree, image_root, landlock, prepared, required, rlimits, seccomp, sys, template};
@@ -91,7 +91,8 @@ fn live(beginning: Beginning) -> Result<(), Failure> {
     let trees = trees.map_or_else(|| trees::open(&spec), Ok)?;
     rustix::system::sethostname(spec.hostname.as_bytes()).map_err(Stage::Namespaces.because("naming the sandbox"))?;
     filetree::build(&spec, trees)?;
-    if !spec.host_network {
+    // A shared one has it from whoever made it.
+    if spec.network == NetworkOf::Own {
         loopback()?;
     }
     let listener = listen(&spec)?;
@@ -163,8 +164,12 @@ fn socket() -> rustix::io::Result<OwnedFd> {
 }
 
 fn loopback() -> Result<(), Failure> {
-    let any = socket().map_err(Stage::Network.because("opening a socket"))?;
-    sys::loopback_up(any.as_fd()).map_err(Stage::Network.because("switching loopback on"))
+    loopback_up().map_err(Stage::Network.because("switching loopback on"))
+}
+
+/// In the network of this thread.
+pub(super) fn loopback_up() -> io::Result<()> {
+    sys::loopback_up(socket()?.as_fd())
 }
 
 fn listen(spec: &SandboxSpec) -> Result<Option<OwnedFd>, Failure> {
@@ -276,7 +281,7 @@ fn isolation(spec: &SandboxSpec, walls: &[&'static str], held: &[String]) -> Vec
         "no-user-namespaces",
         "private-keyring",
     ];
-    if !spec.host_network {
+    if spec.network != NetworkOf::Host {
         names.extend(["network-namespace", "no-network"]);
     }
     names.extend(walls);

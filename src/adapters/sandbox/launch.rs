@@ -10,7 +10,7 @@ use tokio::net::unix::pipe::Receiver;
 
 use super::course::{Course, Ended, Standing};
 use super::nursery::{self, Kind};
-use super::spec::{Isolation, SandboxSpec};
+use super::spec::{Isolation, NetworkOf, SandboxSpec};
 use super::wire::{self, Failure, Inbox, Report, Stage};
 use super::{template, warm};
 
@@ -85,6 +85,9 @@ pub(super) fn launch(spec: &SandboxSpec) -> io::Result<Launched> {
 }
 
 fn launch_to(spec: &SandboxSpec, output: BorrowedFd<'_>) -> io::Result<std::os::unix::net::UnixStream> {
+    if spec.network == NetworkOf::Shared {
+        return Err(io::Error::other("a shared network is a supervisor's to give"));
+    }
     let (control, far) = std::os::unix::net::UnixStream::pair()?;
     nursery::ask(Kind::Helper, warm::is_on() && template::fits(spec), &[far.as_fd(), output])?;
     drop(far);

@@ -6,7 +6,7 @@ use std::fs;
 use super::cgroup::Limits;
 use super::launch::{SandboxError, launch};
 use super::required::{missing, required_for};
-use super::spec::{Isolation, Overlay, SandboxSpec};
+use super::spec::{Isolation, NetworkOf, Overlay, SandboxSpec};
 use super::wire::{Failure, Report, Stage, read_blocking};
 
 /// One thing that a sandbox needs, and whether it is there.
@@ -126,7 +126,7 @@ fn attempt(limits: Limits) -> Result<Vec<String>, Failure> {
         read_only: Vec::new(),
         writable: Vec::new(),
         tmp_size: 1 << 20,
-        host_network: false,
+        network: NetworkOf::Own,
         listen: None,
         limits,
         required: Vec::new(),

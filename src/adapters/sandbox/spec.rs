@@ -29,8 +29,7 @@ pub struct SandboxSpec {
     pub writable: Vec<Bind>,
     /// Bytes of the private `/tmp`.
     pub tmp_size: u64,
-    /// Show the host's network instead of an empty one with loopback only.
-    pub host_network: bool,
+    pub network: NetworkOf,
     /// Listen on 127.0.0.1 at this port **inside** the sandbox's network and hand the listening socket back out.
     pub listen: Option<u16>,
     /// What all of its processes together may take.
@@ -94,6 +93,17 @@ pub enum Isolation {
     Full,
     /// None but a process group: `--allow-unisolated`, on machines that have no namespaces. With an overlay the lower trees are copied.
     None,
+}
+
+/// Whose network a process is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NetworkOf {
+    /// An empty one of its own, with loopback only.
+    Own,
+    Host,
+    /// One that was made for several sandboxes (`PrivateNetwork`): they reach one another on its loopback, and nothing else.
+    Shared,
 }
 
 /// A root of an image's layers, with a private writable one on top.

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::thread::{CapabilitySet, LinkNameSpaceType, move_into_link_name_space};
 
-use super::spec::{Isolation, SandboxSpec};
+use super::spec::{Isolation, NetworkOf, SandboxSpec};
 use super::wire::{Failure, Stage};
 use super::{filetree, host, sys};
 use crate::model::outcome::Exit;
@@ -105,7 +105,7 @@ pub(super) fn fits(spec: &SandboxSpec) -> bool {
     let mut binds = spec.read_only.iter().chain(&spec.writable).map(|bind| &bind.target);
     spec.isolation == Isolation::Full
         && spec.hostname == HOSTNAME
-        && !spec.host_network
+        && spec.network == NetworkOf::Own
         && !spec.lifted.iter().any(|lifted| lifted.is_of_the_template())
         && spec.overlay.as_ref().is_none_or(|overlay| overlay.target == Path::new("/workspace") && overlay.lower.len() < 100)
         && binds.all(|target| at(target, &FOLDERS) || at(target, &FILES))

@@ -12,7 +12,7 @@ use rustix::fs::CWD;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
 use super::host::{self, Shown};
-use super::spec::{Protection, SandboxSpec};
+use super::spec::{NetworkOf, Protection, SandboxSpec};
 use super::sys;
 use super::wire::{Failure, Stage};
 
@@ -76,7 +76,7 @@ const TOOL: u64 = sys::READ_ONLY | sys::NO_SETUID | sys::NO_DEVICES;
 const WRITABLE: u64 = sys::NO_SETUID | sys::NO_DEVICES;
 
 pub(super) fn open(spec: &SandboxSpec) -> Result<Trees, Failure> {
-    let (host, rest) = open_host(&spec.hostname, spec.host_network)?;
+    let (host, rest) = open_host(&spec.hostname, spec.network == NetworkOf::Host)?;
     Ok(Trees { host, rest, ..open_own(spec)? })
 }
 

@@ -1,5 +1,7 @@
 //! Names that came from a file or a person → names of files.
 
+use std::path::{Path, PathBuf};
+
 use sha2::{Digest as _, Sha256};
 
 use crate::model::id::NodeId;
@@ -25,6 +27,12 @@ pub fn log_name(node: &NodeId, attempt: u32) -> String {
     format!("{}.log", attempt_name(node, attempt))
 }
 
+/// Of a service of an attempt, beside the attempt's own log: `NODE.ATTEMPT.SERVICE.log`. No step's log is called so: a service's name begins with a letter.
+pub fn service_log(log: &Path, service: &str) -> PathBuf {
+    let name = format!("{}.log", file_name(service));
+    log.with_extension(name)
+}
+
 /// `NODE.ATTEMPT`.
 pub fn attempt_name(node: &NodeId, attempt: u32) -> String {
     format!("{}.{attempt}", file_name(node.as_str()))
@@ -40,6 +48,7 @@ mod tests {
         assert_eq!(log_name(&NodeId::new("build"), 2), "build.2.log");
         assert_eq!(log_name(&NodeId::new("test[os=a b]"), 1), format!("test-os=a-b-~{}.1.log", digest("test[os=a b]")));
         assert_eq!(file_name("../../etc/passwd"), format!("etc-passwd~{}", digest("../../etc/passwd")));
+        assert_eq!(service_log(Path::new("/runs/r1/build.2.log"), "db"), Path::new("/runs/r1/build.2.db.log"));
         assert_eq!(file_name(""), format!("~{}", digest("")));
     }
 

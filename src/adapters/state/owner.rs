@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::{StateError, StateFolder, file_name, private_folder};
+use crate::model::id::RunId;
 
 /// This process, as others see it. Lives as long as the value, or as the process if that ends first.
 #[derive(Debug)]
@@ -27,6 +28,12 @@ impl Drop for Owner {
     }
 }
 
+/// A dead process's run that this one goes on with, until this is dropped or the process ends.
+#[derive(Debug)]
+pub struct Adoption {
+    _lock: File,
+}
+
 impl StateFolder {
     /// Says that this process lives, under an id that no other ever has.
     pub fn claim(&self) -> Result<Owner, StateError> {
@@ -42,7 +49,12 @@ impl StateFolder {
             std::fs::rename(&new, &path)?;
             Ok(lock)
         };
-        match claim() {
+        // Somebody who tidied up between the two took it for one that died there.
+        let again = |claimed: std::io::Result<File>| match claimed {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => claim(),
+            claimed => claimed,
+        };
+        match (0..10).fold(claim(), |claimed, _| again(claimed)) {
             Ok(lock) => Ok(Owner { id, path, _lock: lock }),
             Err(error) => Err(unusable(&path, &error)),
         }
@@ -52,6 +64,36 @@ impl StateFolder {
     pub fn is_alive(&self, owner: &str) -> Result<bool, StateError> {
         let path = self.root().join("owners").join(file_name(owner));
         is_locked(&path).map_err(|error| unusable(&path, &error))
+    }
+
+    /// Takes a dead process's run over, to go on with it; `None` when somebody has done so before and lives. From then on nobody else may write to it: whoever would
+    /// only mark it as interrupted asks `is_adopted` before every word.
+    pub fn adopt(&self, run: &RunId) -> Result<Option<Adoption>, StateError> {
+        self.make_run(run)?;
+        let path = self.adopted(run);
+        let take = || {
+            let file = File::options().create(true).truncate(false).write(true).open(&path)?;
+            // Who only asks holds it for a moment as well.
+            for _ in 0..50 {
+                match file.try_lock() {
+                    Ok(()) => return Ok(Some(Adoption { _lock: file })),
+                    Err(TryLockError::WouldBlock) => std::thread::sleep(std::time::Duration::from_millis(2)),
+                    Err(TryLockError::Error(error)) => return Err(error),
+                }
+            }
+            Ok(None)
+        };
+        take().map_err(|error| unusable(&path, &error))
+    }
+
+    /// Whether somebody who lives has taken it over. In this process, too.
+    pub fn is_adopted(&self, run: &RunId) -> Result<bool, StateError> {
+        let path = self.adopted(run);
+        is_locked(&path).map_err(|error| unusable(&path, &error))
+    }
+
+    fn adopted(&self, run: &RunId) -> PathBuf {
+        self.run(run).join("adopted")
     }
 
     /// Removes what dead processes left in `owners` and answers their ids. Whoever keeps things under an owner's id removes those first.
@@ -65,9 +107,9 @@ impl StateFolder {
             if is_locked(&path).map_err(|error| unusable(&path, &error))? {
                 continue;
             }
-            // One that is being claimed right now is not locked for a moment; it has no name yet either.
+            let _ = std::fs::remove_file(&path);
+            // It died, or is about to be told that it has to begin again, before it had a name.
             if !id.starts_with('.') {
-                let _ = std::fs::remove_file(&path);
                 dead.push(id);
             }
         }
@@ -117,12 +159,26 @@ mod tests {
     }
 
     #[test]
+    fn a_run_is_taken_over_by_one_at_a_time() {
+        let (_place, state) = state();
+        let run = RunId::new("r1");
+        assert!(!state.is_adopted(&run).expect("asked"));
+        let first = state.adopt(&run).expect("asked").expect("nobody else has");
+        assert!(state.is_adopted(&run).expect("asked") && !state.is_adopted(&RunId::new("r2")).expect("asked"));
+        assert!(state.adopt(&run).expect("asked").is_none());
+        drop(first);
+        assert!(!state.is_adopted(&run).expect("asked") && state.adopt(&run).expect("asked").is_some());
+    }
+
+    #[test]
     fn a_file_without_its_lock_is_a_dead_owner_and_is_buried_once() {
         let (_place, state) = state();
         let living = state.claim().expect("a living one");
         std::fs::write(state.root().join("owners/gone"), "1234\n").expect("what a killed process leaves");
+        std::fs::write(state.root().join("owners/.early"), "").expect("what one leaves that was killed while it claimed");
         assert!(!state.is_alive("gone").expect("asked"));
         assert_eq!(state.bury_the_dead().expect("tidied"), ["gone"]);
+        assert_eq!(std::fs::read_dir(state.root().join("owners")).expect("listed").count(), 1, "the living one");
         assert_eq!(state.bury_the_dead().expect("tidied"), Vec::<String>::new());
         assert!(state.is_alive(living.id()).expect("asked"));
     }

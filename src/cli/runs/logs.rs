@@ -1,4 +1,4 @@
-//! `tidegate runs logs RUN [STEP]`. A terminal gets clean lines; a pipe gets the bytes as they were said.
+//! `tidegate runs logs RUN [STEP] [--service NAME]`. A terminal gets clean lines; a pipe gets the bytes as they were said.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, IsTerminal as _, Write};
@@ -6,30 +6,40 @@ use std::io::{BufRead as _, BufReader, IsTerminal as _, Write};
 use super::super::args::Global;
 use super::super::print::eprintln;
 use super::{Past, RunsError};
+use crate::adapters::state::service_log;
+use crate::core::plan::{Node, Work};
 use crate::core::run::Run;
 use crate::model::fact::{Entry, RunFact};
 use crate::model::id::NodeId;
 use crate::report::run::text::clean;
 
-pub(super) fn logs(past: &Past, found: &[(Entry, RunFact)], step: Option<&str>, global: &Global, out: &mut impl Write) -> Result<(), RunsError> {
-    let attempts = attempts(found, step)?;
+pub(super) fn logs(
+    past: &Past,
+    found: &[(Entry, RunFact)],
+    step: Option<&str>,
+    service: Option<&str>,
+    global: &Global,
+    out: &mut impl Write,
+) -> Result<(), RunsError> {
+    let attempts = attempts(found, step, service)?;
     let Some(RunFact::Started { run, .. }) = found.first().map(|(_, fact)| fact) else { return Ok(()) };
     let several = attempts.len() > 1;
     for (node, attempt) in attempts {
         if several && !global.json {
             writeln!(out, "==> {} (attempt {attempt})", clean(node.as_str()))?;
         }
-        match File::open(past.state.log(run, &node, attempt)) {
+        let log = past.state.log(run, &node, attempt);
+        match File::open(service.map_or_else(|| log.clone(), |service| service_log(&log, service))) {
             Ok(file) => copy(file, &node, attempt, global.json, out)?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => eprintln!("{} said nothing", clean(node.as_str())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => eprintln!("{} said nothing", clean(service.unwrap_or(node.as_str()))),
             Err(error) => return Err(error.into()),
         }
     }
     Ok(())
 }
 
-/// Every attempt that was started, in the order of their starts.
-fn attempts(found: &[(Entry, RunFact)], step: Option<&str>) -> Result<Vec<(NodeId, u32)>, RunsError> {
+/// Every attempt that was started, in the order of their starts; with a service, of the steps that have it.
+fn attempts(found: &[(Entry, RunFact)], step: Option<&str>, service: Option<&str>) -> Result<Vec<(NodeId, u32)>, RunsError> {
     let start: Vec<_> = found.iter().take(1).map(|(entry, fact)| (entry.at, fact.clone())).collect();
     let run = Run::replay(&start).map_err(std::io::Error::other)?;
     let asked = |node: &NodeId| match step {
@@ -40,8 +50,20 @@ fn attempts(found: &[(Entry, RunFact)], step: Option<&str>) -> Result<Vec<(NodeI
         let known: Vec<&str> = run.plan().nodes.iter().map(|node| node.step.as_str()).collect();
         return Err(RunsError::NoStep { given: given.to_owned(), known: clean(&known.join(", ")) });
     }
+    let services = |node: &Node| match &node.work {
+        Work::Invoke(work) => work.services.iter().map(|service| service.name.clone()).collect(),
+        Work::Deploy(_) => Vec::new(),
+    };
+    if let Some(given) = service {
+        let known: Vec<String> = run.plan().nodes.iter().filter(|node| asked(&node.id)).flat_map(services).collect();
+        if !known.iter().any(|known| known == given) {
+            let known = if known.is_empty() { "none".to_owned() } else { clean(&known.join(", ")) };
+            return Err(RunsError::NoService { given: given.to_owned(), known });
+        }
+    }
+    let has = |node: &NodeId| service.is_none_or(|service| run.node(node).is_some_and(|node| services(node).iter().any(|one| one == service)));
     let started = found.iter().filter_map(|(_, fact)| match fact {
-        RunFact::InvocationStarted { node, attempt, .. } if asked(node) => Some((node.clone(), *attempt)),
+        RunFact::InvocationStarted { node, attempt, .. } if asked(node) && has(node) => Some((node.clone(), *attempt)),
         _ => None,
     });
     Ok(started.collect())

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde_json::{Map, Value as Json, json};
 
 use super::fill::Known;
-use super::graph::{ArtifactRef, Condition, Deploy, Invoke, Node, Plan, ServiceTemplate, Work};
+use super::graph::{ArtifactRef, BuildTemplate, Condition, Deploy, Invoke, Node, Plan, ServiceTemplate, Work};
 use super::matrix::{Combination, expand};
 use super::order::topological;
 use super::select::params;
 use crate::core::spec::condition::CompiledCondition;
-use crate::core::spec::{EnvSource, FunctionSource, Part, Pipeline, Route, ServiceSource, Step, StepWork, nearest};
+use crate::core::spec::{BuildSource, EnvSource, FunctionSource, Part, Pipeline, Route, ServiceSource, Step, StepWork, nearest};
 use crate::core::template::{Escape, Template, TemplateError};
 use crate::model::deploy::RolloutPolicy;
 use crate::model::diagnostic::{Diagnostic, Level};
@@ -226,13 +226,19 @@ impl<'a> Planner<'a> {
         let service = |service: &ServiceSource| {
             let image = known.fill(&service.image, Escape::Plain, &nothing)?;
             let env = known.fill_env(&service.env, &nothing)?;
-            Ok(ServiceTemplate { name: service.name.clone(), image, env, ready: service.ready.clone() })
+            Ok(ServiceTemplate { name: service.name.clone(), image, user: service.user.clone(), env, ready: service.ready.clone() })
+        };
+        let build = |build: &BuildSource| -> Result<_, TemplateError> {
+            let tag = build.tag.as_ref().map(|tag| known.fill(tag, Escape::Plain, &nothing)).transpose()?;
+            let env = known.fill_env(&build.env, &nothing)?;
+            Ok(BuildTemplate { archive: build.archive.clone(), tag, env, begins: build.begins.clone() })
         };
         Ok(Work::Invoke(Invoke {
             script,
             env,
             outputs: step.outputs.clone(),
             image: step.image.as_ref().map(|image| known.fill(image, Escape::Plain, &nothing)).transpose()?,
+            build: step.build.as_ref().map(build).transpose()?,
             services: step.services.iter().map(service).collect::<Result<_, TemplateError>>()?,
             network: step.network.clone(),
             resources: step.resources.clone(),

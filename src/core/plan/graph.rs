@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::core::template::{Escape, Template, TemplateError};
+use crate::model::build::{Begins, ImageBuild};
 use crate::model::deploy::RolloutPolicy;
 use crate::model::event::Event;
 use crate::model::function::Function;
@@ -83,6 +84,8 @@ pub struct Invoke {
     /// The container image; without one, the host's tools.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<Template>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<BuildTemplate>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<ServiceTemplate>,
     pub network: Network,
@@ -96,8 +99,19 @@ pub struct Invoke {
 pub struct ServiceTemplate {
     pub name: String,
     pub image: Template,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     pub env: BTreeMap<String, Template>,
     pub ready: Option<Ready>,
+}
+
+/// An image that is made of the step's root; what is left to fill in is what only the run knows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BuildTemplate {
+    pub archive: String,
+    pub tag: Option<Template>,
+    pub env: BTreeMap<String, Template>,
+    pub begins: Begins,
 }
 
 impl Invoke {
@@ -112,11 +126,21 @@ impl Invoke {
         self.image.as_ref().map(|image| image.render(Escape::Plain, steps)).transpose()
     }
 
+    /// The image that it makes, likewise.
+    pub fn resolve_build(&self, steps: &serde_json::Value) -> Result<Option<ImageBuild>, TemplateError> {
+        let resolve = |build: &BuildTemplate| {
+            let tag = build.tag.as_ref().map(|tag| tag.render(Escape::Plain, steps)).transpose()?;
+            Ok(ImageBuild { archive: build.archive.clone(), tag, env: plain(&build.env, steps)?, begins: build.begins.clone() })
+        };
+        self.build.as_ref().map(resolve).transpose()
+    }
+
     /// What runs beside it, likewise.
     pub fn resolve_services(&self, steps: &serde_json::Value) -> Result<Vec<Service>, TemplateError> {
         let resolve = |service: &ServiceTemplate| {
             let image = service.image.render(Escape::Plain, steps)?;
-            Ok(Service { name: service.name.clone(), image, env: plain(&service.env, steps)?, ready: service.ready.clone() })
+            let env = plain(&service.env, steps)?;
+            Ok(Service { name: service.name.clone(), image, user: service.user.clone(), env, ready: service.ready.clone() })
         };
         self.services.iter().map(resolve).collect()
     }

@@ -71,17 +71,30 @@ static GATE: [Key; 2] = [
     key("fail", &Choice(&["low", "medium", "high", "critical"]), "Findings at or above fail the step.").required(),
     key("only", &Choice(&["all", "new"]), "Only findings that the base commit did not have.").later(),
 ];
-static SERVICE: [Key; 3] = [
+static SERVICE: [Key; 4] = [
     key("image", &TEMPLATE, "The container image.").required(),
+    key("user", &TEXT, "Who it runs as, by the image's own users; whom the image names when left out."),
     key("env", &ENV, "Its environment."),
     key("ready", &Scalar(&f::MATRIX_VALUE), "A port that it listens on once it is ready, or a command that succeeds then."),
+];
+static WORDS: Shape = List(&TEXT);
+/// What everybody sees who has the image: no secrets.
+static PLAIN_ENV: Shape = Named { names: &f::VARIABLE, of: &TEMPLATE };
+static BUILD: [Key; 7] = [
+    key("archive", &Scalar(&f::FILE_NAME), "The archive's name in the workspace; an output has it.").required(),
+    key("tag", &TEMPLATE, "What the image is called."),
+    key("entrypoint", &WORDS, "What a container of it runs."),
+    key("cmd", &WORDS, "Its arguments, or what it runs without an entrypoint."),
+    key("env", &PLAIN_ENV, "Variables over those of the image below."),
+    key("workdir", &Scalar(&f::INNER_PATH), "The folder that it begins in."),
+    key("user", &TEXT, "Who it runs as: a name or a number, perhaps with a group."),
 ];
 static DEPLOY: [Key; 2] = [
     key("function", &NAME, "A function of this file.").required(),
     key("artifact", &Scalar(&f::ARTIFACT), "STEP.OUTPUT of a step that is needed.").required(),
 ];
 
-pub static STEP: [Key; 21] = [
+pub static STEP: [Key; 22] = [
     key("run", &TEMPLATE, "A shell script."),
     key("uses", &Scalar(&f::USES), "A reusable step instead of a script."),
     key("with", &Named { names: &f::NAME, of: &TEMPLATE }, "Inputs of the reusable step."),
@@ -99,9 +112,10 @@ pub static STEP: [Key; 21] = [
     key("resources", &Keys(&RESOURCES), "What it may use at most."),
     key("gate", &Keys(&GATE), "Which findings fail the step."),
     key("image", &TEMPLATE, "A container image to run in."),
+    key("build", &Keys(&BUILD), "Makes an image of its own image and of what the step changed in it."),
     key("inputs", &List(&Scalar(&f::GLOB)), "What it may see of the commit.").later(),
     key("cache", &Named { names: &f::NAME, of: &Scalar(&f::ANY_PATH) }, "Folders kept between invocations.").later(),
-    key("services", &Named { names: &f::NAME, of: &Keys(&SERVICE) }, "Containers that run beside it.").later(),
+    key("services", &Named { names: &f::NAME, of: &Keys(&SERVICE) }, "Containers that run beside it."),
     key("environment", &NAME, "Its approvals, lock and secrets.").later(),
 ];
 

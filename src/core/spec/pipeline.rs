@@ -7,6 +7,7 @@ use super::condition::CompiledCondition;
 use super::places::{Part, Places};
 use super::route::Route;
 use crate::core::template::Template;
+use crate::model::build::Begins;
 use crate::model::deploy::RolloutPolicy;
 use crate::model::diagnostic::{Diagnostic, Level, Span};
 use crate::model::finding::Severity;
@@ -137,6 +138,7 @@ pub struct Step {
     pub outputs: Vec<OutputDeclaration>,
     /// The container image that it runs in; without one it sees the host's tools.
     pub image: Option<Template>,
+    pub build: Option<BuildSource>,
     pub services: Vec<ServiceSource>,
     pub retry: Retry,
     pub timeout: Duration,
@@ -171,8 +173,18 @@ pub enum StepWork {
 pub struct ServiceSource {
     pub name: String,
     pub image: Template,
+    pub user: Option<String>,
     pub env: BTreeMap<String, EnvSource>,
     pub ready: Option<Ready>,
+}
+
+/// The image that is made of a step's root.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BuildSource {
+    pub archive: String,
+    pub tag: Option<Template>,
+    pub env: BTreeMap<String, EnvSource>,
+    pub begins: Begins,
 }
 
 /// A reusable step with its inputs.

@@ -55,6 +55,7 @@ impl Machine {
             layers: Vec::new(),
             outputs: Vec::new(),
             image: self.image.map(str::to_owned),
+            build: None,
             services: Vec::new(),
             timeout: Duration::from_secs(120),
             network,

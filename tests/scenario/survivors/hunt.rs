@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::load::MARK;
-use crate::support::World;
+use crate::support::{World, program};
 
 pub(super) struct Grounds<'a> {
     world: &'a World,
@@ -19,8 +19,8 @@ pub(super) struct Grounds<'a> {
 
 impl<'a> Grounds<'a> {
     pub(super) fn new(world: &'a World) -> Self {
-        let (from, program) = (env!("CARGO_BIN_EXE_tidegate"), world.path("tidegate-survivors"));
-        fs::hard_link(from, &program).or_else(|_| fs::copy(from, &program).map(drop)).expect("the binary under another name");
+        let (from, program) = (program(), world.path("tidegate-survivors"));
+        fs::hard_link(&from, &program).or_else(|_| fs::copy(&from, &program).map(drop)).expect("the binary under another name");
         Self { world, program, shot: BTreeSet::new() }
     }
 

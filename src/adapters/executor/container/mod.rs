@@ -123,11 +123,20 @@ impl ContainerExecutor {
 
 impl Executor for ContainerExecutor {
     async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
+        if !spec.services.is_empty() {
+            let reason = "services are not supported yet by --executor container: leave the option out, and they run in the sandbox";
+            let outcome = Outcome::Failed { exit: Exit::None, reason: reason.to_owned() };
+            return InvocationResult { outcome, ..self.desk.lost(false, "") };
+        }
         let Some(image) = &spec.image else {
             let reason = "it has no `image`, and --executor container runs steps in images only: add `image: …` to it, or leave the option out";
             let outcome = Outcome::Failed { exit: Exit::None, reason: reason.to_owned() };
             return self.desk.without(outcome, false);
         };
+        if spec.build.is_some() {
+            let reason = "`build` makes an image of what a step changed in its root, which an engine does not give away: run it in Tidegate's own sandbox (`--executor auto` or `sandbox`)";
+            return self.desk.without(Outcome::Failed { exit: Exit::None, reason: reason.to_owned() }, false);
+        }
         let credentials = credentials::find(image, |name| std::env::var_os(name));
         let home = Home::Container(Box::new(Setup { credentials, ..self.setup.clone() }));
         let (run, node, attempt) = (spec.run.clone(), spec.node.clone(), spec.attempt);

@@ -139,7 +139,7 @@ pub(super) fn environment(spec: &InvocationSpec, image: &Image) -> BTreeMap<Stri
     .map(|(name, value)| (name.to_owned(), value))
     .into();
     env.extend(image.env.iter().filter(|(name, _)| *name != "PATH").map(|(name, value)| (name.clone(), value.clone())));
-    env.extend(Policy::of(&spec.network).map(|_| egress::environment()).into_iter().flatten());
+    env.extend(Policy::of(&spec.network).map(|_| egress::environment(std::iter::empty())).into_iter().flatten());
     env.extend(spec.env.clone());
     // What a step says about itself can not replace what is true.
     env.extend(told(spec, &Path::new(INNER).join("answers")));

@@ -47,8 +47,8 @@ impl SandboxExecutor {
         if self.setup.isolation == Isolation::None {
             return Err("a shell without isolation would be one on this machine: leave out --allow-unisolated, or open one yourself".to_owned());
         }
-        if spec.image.is_some() || matches!(spec.network, Network::Only(_)) {
-            return Err("not supported yet: a shell for a step with `image` or a network of certain hosts".to_owned());
+        if spec.image.is_some() || !spec.services.is_empty() || matches!(spec.network, Network::Only(_)) {
+            return Err("not supported yet: a shell for a step with `image`, `services` or a network of certain hosts".to_owned());
         }
         let name = self.store.fresh_name();
         let mut surroundings = Surroundings::make(&self.store, &name, spec, None, &self.setup.host_tools, self.setup.isolation, &self.setup.required)

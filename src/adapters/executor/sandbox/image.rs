@@ -1,4 +1,4 @@
-//! The image of a step, before its supervisor is asked: pulled where need be, with what is said about that at the beginning of the step's log.
+//! The images of a step and of its services, before its supervisor is asked: pulled where need be, with what is said about that at the beginning of the step's log.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::super::{LogSink, Watcher};
 use super::{SandboxExecutor, infrastructure};
-use crate::adapters::image::{Image, Images, Lease};
+use crate::adapters::image::{Image, ImageError, Images, Lease};
 use crate::adapters::sandbox::{self, Isolation};
 use crate::model::invocation::InvocationSpec;
 use crate::model::outcome::Outcome;
@@ -17,6 +17,8 @@ use crate::model::outcome::Outcome;
 pub(super) struct Obtained {
     /// The lease is held until the supervisor has ended: it takes one of its own, and this one bridges the time until then.
     pub(super) image: Option<(Image, Lease)>,
+    /// Those of its services, in their order.
+    pub(super) services: Vec<(Image, Lease)>,
     /// Bytes that are in the log already.
     pub(super) said: u64,
     /// How much of the step's time it took.
@@ -26,10 +28,14 @@ pub(super) struct Obtained {
 impl SandboxExecutor {
     /// `Err`: the outcome, where there is no image to be had, or nobody waits for it any more. The time that it takes is the step's.
     pub(super) async fn obtain(&self, spec: &InvocationSpec, log: &Path, watcher: &mut Watcher) -> Result<Obtained, (Outcome, u64)> {
-        let Some(wanted) = spec.image.clone() else { return Ok(Obtained::default()) };
+        if spec.image.is_none() && spec.services.is_empty() {
+            return Ok(Obtained::default());
+        }
         if self.setup.isolation == Isolation::None {
             return Err((
-                infrastructure("a step in an image needs isolation or an engine: leave `--allow-unisolated` out, see `tidegate doctor`"),
+                infrastructure(
+                    "a step with an image or with services needs isolation or an engine: leave `--allow-unisolated` out, see `tidegate doctor`",
+                ),
                 0,
             ));
         }
@@ -37,18 +43,31 @@ impl SandboxExecutor {
         let begun = Instant::now();
         let mut preface = Preface { path: log, file: None, sink: &mut *watcher.log, said: 0 };
         let obtained = {
-            let mut progress = |line: String| preface.say(&line);
             tokio::select! {
-                obtained = images.obtain(&wanted, self.pull, &mut progress) => obtained.map_err(infrastructure),
+                obtained = self.obtain_all(images, spec, |line| preface.say(&line)) => obtained.map_err(infrastructure),
                 Ok(_) = watcher.cancel.wait_for(|cancelled| *cancelled) => Err(Outcome::Cancelled { reason: "it was asked to stop".to_owned() }),
                 () = tokio::time::sleep(spec.timeout) => Err(Outcome::TimedOut { after_ms: u64::try_from(spec.timeout.as_millis()).unwrap_or(u64::MAX) }),
             }
         };
         let said = preface.said;
-        obtained.map(|image| Obtained { image: Some(image), said, took: begun.elapsed() }).map_err(|outcome| (outcome, said))
+        let obtained = obtained.map_err(|outcome| (outcome, said))?;
+        Ok(Obtained { said, took: begun.elapsed(), ..obtained })
     }
 
-    fn images(&self) -> Result<&Images, crate::adapters::image::ImageError> {
+    async fn obtain_all(&self, images: &Images, spec: &InvocationSpec, mut progress: impl FnMut(String) + Send) -> Result<Obtained, ImageError> {
+        let mut obtained = Obtained::default();
+        if let Some(wanted) = &spec.image {
+            obtained.image = Some(images.obtain(wanted, self.pull, &mut progress).await?);
+        }
+        for service in &spec.services {
+            let (image, lease) = images.obtain(&service.image, self.pull, &mut progress).await?;
+            let image = if let Some(user) = &service.user { image.as_user(user)? } else { image };
+            obtained.services.push((image, lease));
+        }
+        Ok(obtained)
+    }
+
+    fn images(&self) -> Result<&Images, ImageError> {
         if let Some(images) = self.images.get() {
             return Ok(images);
         }

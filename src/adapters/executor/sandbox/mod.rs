@@ -1,7 +1,9 @@
 //! Invocations in the local sandbox (`adapters/sandbox`), each owned by a supervisor (`supervisor/`).
 
 mod attended;
+mod build;
 mod image;
+mod services;
 mod supervisor;
 mod surroundings;
 mod watch;
@@ -38,6 +40,8 @@ pub(super) struct Setup {
     required: Vec<String>,
     /// The image that it runs in, which is there.
     image: Option<Image>,
+    /// Those of its services, in their order, which are there as well.
+    services: Vec<Image>,
 }
 
 impl Setup {
@@ -54,7 +58,7 @@ pub struct SandboxExecutor {
     desk: Desk,
     state: PathBuf,
     store: Store,
-    /// Without an image: that is the step's.
+    /// Without images: those are the step's.
     setup: Setup,
     choice: Choice,
     pull: PullPolicy,
@@ -67,7 +71,7 @@ pub struct SandboxExecutor {
 impl SandboxExecutor {
     /// `state`: the state folder, which `store` is in.
     pub fn new(state: &Path, store: Store, host_tools: Vec<PathBuf>, isolation: Isolation) -> Self {
-        let setup = Setup { isolation, host_tools, required: Vec::new(), image: None };
+        let setup = Setup { isolation, host_tools, required: Vec::new(), image: None, services: Vec::new() };
         Self {
             desk: Desk::new(state, store.clone(), setup.name()),
             state: state.to_owned(),
@@ -118,7 +122,7 @@ impl SandboxExecutor {
             Err(refused) => return *refused,
         };
         let way = Way::of(self.choice, spec.image.is_some(), self.setup.isolation);
-        let Obtained { image, said, took } = match self.obtain(&spec, log, &mut watcher).await {
+        let Obtained { image, services, said, took } = match self.obtain(&spec, log, &mut watcher).await {
             Ok(obtained) => obtained,
             Err((outcome, said)) => {
                 let mut result = self.desk.without(outcome, false);
@@ -129,11 +133,14 @@ impl SandboxExecutor {
             }
         };
         let (image, lease) = image.unzip();
+        let (services, leases): (Vec<_>, Vec<_>) = services.into_iter().unzip();
         let Setup { isolation, host_tools, .. } = &self.setup;
-        let warm = sandbox::is_warm() && *isolation == Isolation::Full && spec.network != Network::Open && host_tools.is_empty();
-        let home = Home::Sandbox(Box::new(Setup { image, ..self.setup.clone() }));
+        // One that waits has a network of its own, without services.
+        let fits = spec.network != Network::Open && services.is_empty() && host_tools.is_empty();
+        let warm = sandbox::is_warm() && *isolation == Isolation::Full && fits;
+        let home = Home::Sandbox(Box::new(Setup { image, services, ..self.setup.clone() }));
         let result = self.desk.invoke(place, lock, Asked { spec, home, way, said, took, for_followers, warm }, log, watcher).await;
-        drop(lease);
+        drop((lease, leases));
         result
     }
 }

@@ -16,6 +16,8 @@ use super::super::supervisor::ending::{Patience, Stopped};
 use super::super::supervisor::request::Request;
 use super::super::supervisor::{Work, hints, infrastructure, limits};
 use super::Setup;
+use super::build;
+use super::services::Services;
 use super::surroundings::Surroundings;
 use super::watch::{self, Course};
 use crate::adapters::executor::proxy::Proxy;
@@ -35,15 +37,15 @@ pub(in super::super) fn perform(work: Work<'_>, setup: &Setup, waiting: Option<W
 fn try_to(work: Work<'_>, setup: &Setup, waiting: Option<Waiting>) -> Result<Outcome, Outcome> {
     let Work { place, lock, request, store, followers, log, record, collected } = work;
     let Request { spec, asked_us, .. } = request;
-    let Setup { isolation, host_tools, required, image } = setup;
-    // As long as this is held, nobody removes the image.
-    let _lease = image.as_ref().map(Image::lease).transpose().map_err(infrastructure)?;
+    let Setup { isolation, host_tools, required, image, .. } = setup;
+    // As long as these are held, nobody removes the images.
+    let _leases = image.iter().chain(&setup.services).map(Image::lease).collect::<Result<Vec<_>, _>>().map_err(infrastructure)?;
     let patience = Patience { deadline: Instant::now().checked_add(spec.timeout.saturating_sub(request.took)), grace: spec.grace };
-    let surroundings = Surroundings::make(store, &request.scratch, spec, image.as_ref(), host_tools, *isolation, required).map_err(infrastructure)?;
-    record.phases.workspace_us = sandbox::monotonic_us().saturating_sub(*asked_us);
-
+    let mut surroundings =
+        Surroundings::make(store, &request.scratch, spec, image.as_ref(), host_tools, *isolation, required).map_err(infrastructure)?;
     record.image = image.as_ref().map(|image| ImageRecord { reference: image.reference.clone(), digest: image.digest.clone() });
 
+    let image_build = spec.build.as_ref().map(|build| build::plan(build, image.as_ref())).transpose()?;
     let not_made = |error| match error {
         SandboxError::Program(why) if let Some(image) = image => {
             Outcome::Failed { exit: Exit::None, reason: hints::no_shell(&image.reference, &why) }
@@ -51,8 +53,16 @@ fn try_to(work: Work<'_>, setup: &Setup, waiting: Option<Waiting>) -> Result<Out
         SandboxError::Program(why) => Outcome::Failed { exit: Exit::None, reason: why },
         other => infrastructure(other),
     };
+    let mut services = Services::begin(request, setup, store, &mut surroundings, lock)?;
+    let quota = Quota { bytes: spec.resources.disk.unwrap_or(DISK), files: spec.limits.files };
+    let mut disk = disk::Watch::new(surroundings.written().into_iter().chain(services.written()).collect(), quota);
+    if let Err(outcome) = services.until_ready(log, followers, patience, &mut disk, quota) {
+        record.services = services.end();
+        return Err(outcome);
+    }
+    record.phases.workspace_us = sandbox::monotonic_us().saturating_sub(*asked_us);
     place.mark_started().map_err(|error| infrastructure(format!("its record can not be kept: {error}")))?;
-    let mut cell = sandbox::begin(&surroundings.sandbox, lock, waiting).map_err(infrastructure)?;
+    let mut cell = services.cell_of_the_step(&surroundings, lock, waiting).map_err(infrastructure)?;
     let policy = Policy::of(&spec.network);
     let mut proxy = None;
     let begun = |standing: &mut Standing| {
@@ -62,14 +72,15 @@ fn try_to(work: Work<'_>, setup: &Setup, waiting: Option<Waiting>) -> Result<Out
         }
         Ok(())
     };
-    let quota = Quota { bytes: spec.resources.disk.unwrap_or(DISK), files: spec.limits.files };
-    let mut disk = disk::Watch::new(surroundings.written(), quota);
-    let Course { stopped, standing, ended } = watch::until_the_end(&mut cell, log, followers, patience, &mut disk, begun).map_err(|error| {
-        record.started = matches!(error, SandboxError::Killed);
-        not_made(error)
-    })?;
+    let Course { stopped, standing, ended } =
+        watch::until_the_end(&mut cell, log, followers, patience, &mut disk, &mut services, begun).map_err(|error| {
+            record.started = matches!(error, SandboxError::Killed);
+            not_made(error)
+        })?;
     let excess = if let Stopped::TooMuch(excess) = stopped { Some(excess) } else { disk.measure() };
     drop(cell);
+    let trouble = services.trouble();
+    record.services = services.end();
     let filtered = proxy.is_some();
     record.egress = proxy.map(Proxy::end).unwrap_or_default();
     if let Some(standing) = standing {
@@ -95,8 +106,9 @@ fn try_to(work: Work<'_>, setup: &Setup, waiting: Option<Waiting>) -> Result<Out
         (_, Exit::Code(0)) => None,
         (_, exit) if let Some(reason) = limits::exceeded(ended.exceeded, exit, limits, quota) => Some(Outcome::Failed { exit, reason }),
         _ if !ended.is_known => Some(infrastructure("the sandbox was killed from outside; is the machine out of memory?")),
-        (_, exit) => Some(Outcome::Failed { exit, reason: why(exit, log.tail(), setup, &request.host_path) }),
+        (_, exit) => Some(Outcome::Failed { exit, reason: format!("{}{trouble}", why(exit, log.tail(), setup, &request.host_path)) }),
     };
+    let wrong = wrong.or_else(|| image_build.and_then(|planned| build::make(&planned, spec, &surroundings, log).err()));
     let (outcome, found, discarded) = put_away(store, spec, surroundings, wrong);
     *collected = found;
     let (discarded, scratch) = discarded.map_err(infrastructure)?;

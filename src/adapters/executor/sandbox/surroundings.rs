@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::super::supervisor::around::{INNER, Places, TMP, WORKSPACE, limits_of, told};
 use crate::adapters::egress;
 use crate::adapters::image::Image;
-use crate::adapters::sandbox::{self, Bind, INNER_HOME, ImageRoot, Isolation, Overlay, SandboxSpec, TOOL_PATH, program_file};
+use crate::adapters::sandbox::{self, Bind, INNER_HOME, ImageRoot, Isolation, NetworkOf, Overlay, SandboxSpec, TOOL_PATH, program_file};
 use crate::adapters::workspace::{Removed, Scratch, Store, WorkspaceError, count};
 use crate::model::egress::Policy;
 use crate::model::invocation::{Discarded, InvocationSpec};
@@ -33,7 +33,7 @@ impl Surroundings {
         let tree = scratch.folder(store, "tree")?;
         let answers = scratch.folder(store, "answers")?;
         let _ = (scratch.folder(store, "tree/upper")?, scratch.folder(store, "tree/work")?);
-        let root = image.map(|image| root(store, &scratch, image)).transpose()?;
+        let root = image.map(|image| root(store, &scratch, image, "root")).transpose()?;
         // An image has its own, for another system perhaps.
         let host_tools = if image.is_some() { &[] } else { host_tools };
         let script = scratch.path().join("script");
@@ -76,7 +76,7 @@ impl Surroundings {
             read_only,
             writable: vec![Bind { source: answers, target: Path::new(INNER).join("answers") }],
             tmp_size: TMP,
-            host_network: spec.network == Network::Open,
+            network: if spec.network == Network::Open { NetworkOf::Host } else { NetworkOf::Own },
             listen: (filtered && isolation == Isolation::Full).then_some(egress::PORT),
             required: sandbox::required_for(required, &limits),
             limits,
@@ -92,6 +92,21 @@ impl Surroundings {
         self.sandbox.argv = ["/bin/sh", &target.display().to_string()].into_iter().chain(arguments.iter().copied()).map(str::to_owned).collect();
         self.sandbox.read_only.push(Bind { source, target });
         Ok(())
+    }
+
+    pub(super) fn scratch(&self) -> &Scratch {
+        &self.scratch
+    }
+
+    /// It is on one network with its services, whose names are in this file.
+    pub(super) fn share(&mut self, hosts: PathBuf) {
+        self.sandbox.network = NetworkOf::Shared;
+        self.sandbox.read_only.push(Bind { source: hosts, target: "/etc/hosts".into() });
+    }
+
+    /// A place for what is made of it.
+    pub(super) fn aside(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
     }
 
     /// Where what it writes ends up on disk.
@@ -119,9 +134,9 @@ impl Surroundings {
 }
 
 /// An image's layers, and an empty one for what is written outside of the workspace.
-fn root(store: &Store, scratch: &Scratch, image: &Image) -> Result<ImageRoot, WorkspaceError> {
-    let _ = scratch.folder(store, "root")?;
-    let (upper, work) = (scratch.folder(store, "root/upper")?, scratch.folder(store, "root/work")?);
+pub(super) fn root(store: &Store, scratch: &Scratch, image: &Image, name: &str) -> Result<ImageRoot, WorkspaceError> {
+    let _ = scratch.folder(store, name)?;
+    let (upper, work) = (scratch.folder(store, &format!("{name}/upper"))?, scratch.folder(store, &format!("{name}/work"))?);
     let home = image.user.home.as_ref().map(PathBuf::from);
     Ok(ImageRoot { folder: image.folder.clone(), lower: image.layers.clone(), upper, work, uid: image.user.uid, gid: image.user.gid, home })
 }
@@ -178,7 +193,7 @@ fn environment(spec: &InvocationSpec, image: Option<&Image>, host_tools: &[PathB
         env.extend(image.user.home.clone().map(|home| ("HOME".to_owned(), home)));
         env.extend(image.env.iter().filter(|(name, _)| *name != "PATH").map(|(name, value)| (name.clone(), value.clone())));
     }
-    env.extend(proxied.then(egress::environment).into_iter().flatten());
+    env.extend(proxied.then(|| egress::environment(spec.services.iter().map(|service| service.name.as_str()))).into_iter().flatten());
     env.extend(spec.env.clone());
     // What a step says about itself can not replace what is true.
     env.extend(told(spec, &seen.answers));

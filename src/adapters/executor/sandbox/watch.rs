@@ -10,6 +10,7 @@ use super::super::supervisor::disk;
 use super::super::supervisor::ending::{Patience, Stopped};
 use super::super::supervisor::followers::Followers;
 use super::super::supervisor::log::Log;
+use super::services::Services;
 use crate::adapters::sandbox::{Cell, Ended, SandboxError, Standing};
 
 /// How it went.
@@ -30,6 +31,7 @@ pub(super) fn until_the_end(
     followers: &mut Followers,
     patience: Patience,
     disk: &mut disk::Watch,
+    services: &mut Services,
     mut begun: impl FnMut(&mut Standing) -> io::Result<()>,
 ) -> Result<Course, SandboxError> {
     let mut stopped = Stopped::ByItself;
@@ -39,7 +41,10 @@ pub(super) fn until_the_end(
     let mut buffer = vec![0; 1 << 18];
     loop {
         let look = disk.next;
-        let ready = wait(cell, followers, silent, moment.map_or(look, |moment| moment.min(look)))?;
+        let ready = wait(cell, followers, services, silent, moment.map_or(look, |moment| moment.min(look)))?;
+        if services.attend(log) {
+            followers.tell();
+        }
         if ready.reports
             && let Some(mut found) = cell.listen()?
         {
@@ -94,7 +99,7 @@ struct Ready {
     followers: bool,
 }
 
-fn wait(cell: &Cell, followers: &Followers, silent: bool, moment: Instant) -> io::Result<Ready> {
+fn wait(cell: &Cell, followers: &Followers, services: &Services, silent: bool, moment: Instant) -> io::Result<Ready> {
     let left = Timespec::try_from(moment.saturating_duration_since(Instant::now())).ok();
     // One that has said its last word is readable for ever.
     let mut watched: Vec<BorrowedFd<'_>> = Vec::with_capacity(4);
@@ -107,11 +112,13 @@ fn wait(cell: &Cell, followers: &Followers, silent: bool, moment: Instant) -> io
     }
     let output = watched.len();
     watched.extend(followers.descriptors());
+    let of_followers = watched.len();
+    watched.extend(services.descriptors());
     let mut polled: Vec<PollFd<'_>> = watched.iter().map(|descriptor| PollFd::from_borrowed_fd(*descriptor, PollFlags::IN)).collect();
     match poll(&mut polled, left.as_ref()) {
         Ok(_) | Err(rustix::io::Errno::INTR) => {}
         Err(error) => return Err(error.into()),
     }
     let any = |range: std::ops::Range<usize>| polled[range].iter().any(|one| !one.revents().is_empty());
-    Ok(Ready { reports: any(0..reports), output: any(reports..output), followers: any(output..polled.len()) })
+    Ok(Ready { reports: any(0..reports), output: any(reports..output), followers: any(output..of_followers) })
 }

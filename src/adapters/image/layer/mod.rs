@@ -41,7 +41,7 @@ impl Default for Limits {
 pub(super) struct Bad(pub(super) String);
 
 /// As an error that can pass through readers.
-fn bad(why: impl Into<String>) -> io::Error {
+pub(super) fn bad(why: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, Bad(why.into()))
 }
 

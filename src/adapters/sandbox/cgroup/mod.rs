@@ -6,6 +6,7 @@
 //! Nobody is ever moved into a group by somebody else: the kernel then waits until no processor looks at any process any more, for ten milliseconds and more. A
 //! sandbox's first process is born in its group (version 2), or goes in by itself before it does anything else (version 1).
 
+mod delegated;
 mod places;
 mod sweep;
 

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use super::delegated;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Controller {
     Memory,
@@ -27,24 +29,41 @@ pub(super) fn parents() -> Vec<Parent> {
     PARENTS
         .get_or_init(|| {
             let text = |path| fs::read_to_string(path).unwrap_or_default();
-            find(&text("/proc/self/mountinfo"), &text("/proc/self/cgroup"), enabled_below)
+            find(&text("/proc/self/mountinfo"), &text("/proc/self/cgroup"), &Kernel)
         })
         .clone()
 }
 
-/// `enabled`: what groups made in a folder of version 2 have.
-fn find(mounts: &str, own: &str, enabled: impl Fn(&Path) -> Vec<Controller>) -> Vec<Parent> {
+/// What is asked of groups of version 2, and done to them.
+trait Groups {
+    /// What groups made in a folder have.
+    fn enabled(&self, folder: &Path) -> Vec<Controller>;
+    /// Whether somebody has said that this process's group is its own to divide.
+    fn is_delegated(&self, own: &Path) -> bool;
+    /// Makes room in this process's own group, and answers what groups made there then have.
+    fn settle(&self, own: &Path) -> Vec<Controller>;
+}
+
+struct Kernel;
+
+impl Groups for Kernel {
+    fn enabled(&self, folder: &Path) -> Vec<Controller> {
+        enabled_below(folder)
+    }
+    fn is_delegated(&self, own: &Path) -> bool {
+        delegated::is_said(own)
+    }
+    fn settle(&self, own: &Path) -> Vec<Controller> {
+        if delegated::settle(own) { enabled_below(own) } else { Vec::new() }
+    }
+}
+
+fn find(mounts: &str, own: &str, groups: &impl Groups) -> Vec<Parent> {
     let mounts: Vec<Mount> = mounts.lines().filter_map(Mount::parse).collect();
     if let Some(mount) = mounts.iter().find(|mount| mount.version == 2) {
         let own = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
-        // A group with processes in it has no groups with controllers below: its own is mostly one, the next above it mostly not.
-        let place = mount.folder_of(own);
-        let above = place.ancestors().take_while(|folder| folder.starts_with(&mount.at));
-        for folder in above {
-            let controllers = enabled(folder);
-            if controllers.contains(&Controller::Memory) && controllers.contains(&Controller::Pids) {
-                return vec![Parent { folder: folder.to_owned(), version: 2, controllers }];
-            }
+        if let Some(parent) = find_unified(mount, &mount.folder_of(own), groups) {
+            return vec![parent];
         }
     }
     let parent = |(controller, name): (Controller, &str)| {
@@ -58,21 +77,35 @@ fn find(mounts: &str, own: &str, enabled: impl Fn(&Path) -> Vec<Controller>) -> 
     CONTROLLERS.into_iter().filter_map(parent).collect()
 }
 
+/// What was handed over comes first: whoever did so may have set limits to it, which shall hold for everything that is made. Otherwise it is the next group above
+/// that may have others: a group with processes in it has none with controllers below, so it is mostly not its own. Last, its own without a word.
+fn find_unified(mount: &Mount, own: &Path, groups: &impl Groups) -> Option<Parent> {
+    let usable = |folder: &Path, controllers: Vec<Controller>| {
+        let enough = controllers.contains(&Controller::Memory) && controllers.contains(&Controller::Pids);
+        enough.then(|| Parent { folder: folder.to_owned(), version: 2, controllers })
+    };
+    let settled = || usable(own, groups.settle(own));
+    let above = || own.ancestors().take_while(|folder| folder.starts_with(&mount.at)).find_map(|folder| usable(folder, groups.enabled(folder)));
+    let said = if groups.is_delegated(own) { settled() } else { None };
+    said.or_else(above).or_else(settled)
+}
+
+/// The controllers that a file of a group names.
+pub(super) fn named_in(file: &Path) -> Vec<Controller> {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let is_named = |name: &str| text.split_ascii_whitespace().any(|found| found == name);
+    CONTROLLERS.into_iter().filter(|(_, name)| is_named(name)).map(|(controller, _)| controller).collect()
+}
+
 /// What is enabled for the groups in a folder; for root, also what can be.
 fn enabled_below(folder: &Path) -> Vec<Controller> {
     let file = folder.join("cgroup.subtree_control");
-    let read = || {
-        let text = fs::read_to_string(&file).unwrap_or_default();
-        CONTROLLERS
-            .into_iter()
-            .filter(|(_, name)| text.split_ascii_whitespace().any(|found| found == *name))
-            .map(|(controller, _)| controller)
-            .collect::<Vec<_>>()
-    };
-    if read().len() < CONTROLLERS.len() {
-        for (_, name) in CONTROLLERS {
-            let _ = fs::write(&file, format!("+{name}"));
-        }
+    let read = || named_in(&file);
+    // Both or none: in a group with processes the kernel refuses memory only, and would take the rest as the wish that its processes be divided by threads, which
+    // closes it to all groups below.
+    let both = [Controller::Memory, Controller::Pids].iter().all(|needed| read().contains(needed)) || fs::write(&file, "+memory +pids").is_ok();
+    if both && !read().contains(&Controller::Cpu) {
+        let _ = fs::write(&file, "+cpu");
     }
     // Not everybody who may read it may make groups.
     if rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok() { read() } else { Vec::new() }
@@ -117,14 +150,56 @@ mod tests {
         parents.into_iter().map(|parent| format!("{} {} {:?}", parent.version, parent.folder.display(), parent.controllers)).collect()
     }
 
+    /// Folders, by the end of their names: which have controllers for groups below, which are handed over, and which would have room.
+    #[derive(Default)]
+    struct Machine {
+        enabled: &'static [&'static str],
+        delegated: &'static [&'static str],
+        roomy: &'static [&'static str],
+    }
+
+    impl Machine {
+        fn both(folder: &Path, among: &[&str]) -> Vec<Controller> {
+            if among.iter().any(|name| folder.ends_with(name)) { vec![Controller::Memory, Controller::Pids] } else { Vec::new() }
+        }
+    }
+
+    impl Groups for Machine {
+        fn enabled(&self, folder: &Path) -> Vec<Controller> {
+            Self::both(folder, self.enabled)
+        }
+        fn is_delegated(&self, own: &Path) -> bool {
+            self.delegated.iter().any(|name| own.ends_with(name))
+        }
+        fn settle(&self, own: &Path) -> Vec<Controller> {
+            Self::both(own, self.roomy)
+        }
+    }
+
+    const UNIFIED: &str = "25 30 0:23 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
+
     #[test]
     fn with_version_2_it_is_the_next_group_above_that_has_the_controllers() {
-        let mounts = "25 30 0:23 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
         let own = "0::/user.slice/user-1000.slice/user@1000.service/app.slice/run-1.scope\n";
-        let delegated = |folder: &Path| if folder.ends_with("app.slice") { vec![Controller::Memory, Controller::Pids] } else { Vec::new() };
+        let machine = Machine { enabled: &["app.slice", "user.slice"], roomy: &["run-1.scope"], ..Machine::default() };
         let expected = ["2 /sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service/app.slice [Memory, Pids]"];
-        assert_eq!(places(find(mounts, own, delegated)), expected);
-        assert_eq!(places(find(mounts, own, |_| Vec::new())), [""; 0], "nobody has let it");
+        assert_eq!(places(find(UNIFIED, own, &machine)), expected);
+        assert_eq!(places(find(UNIFIED, own, &Machine::default())), [""; 0], "nobody has let it");
+    }
+
+    #[test]
+    fn what_was_handed_over_is_divided_before_anything_above() {
+        let own = "0::/system.slice/ci.service\n";
+        let (enabled, roomy): (&[_], &[_]) = (&["system.slice"], &["ci.service"]);
+        let place = |machine| places(find(UNIFIED, own, &machine));
+        let (inside, above) = (["2 /sys/fs/cgroup/system.slice/ci.service [Memory, Pids]"], ["2 /sys/fs/cgroup/system.slice [Memory, Pids]"]);
+        assert_eq!(place(Machine { enabled, roomy, delegated: &["ci.service"] }), inside);
+        assert_eq!(place(Machine { enabled, roomy, delegated: &[] }), above, "a service is not its own to divide");
+        assert_eq!(place(Machine { enabled, roomy: &[], delegated: &["ci.service"] }), above, "others are in it");
+        assert_eq!(place(Machine { enabled: &[], roomy, delegated: &[] }), inside, "it may, and may nothing above");
+        // Whoever is in the leaf already finds the group above it.
+        let leaf = "0::/system.slice/ci.service/tidegate-self\n";
+        assert_eq!(places(find(UNIFIED, leaf, &Machine { enabled: &["ci.service", "system.slice"], ..Machine::default() })), inside);
     }
 
     #[test]
@@ -137,6 +212,6 @@ mod tests {
 ";
         let own = "9:pids:/docker/abc/x\n8:memory:/jobs/7\n4:cpu,cpuacct:/\n0::/\n";
         let expected = ["1 /sys/fs/cgroup/memory/jobs/7 [Memory]", "1 /sys/fs/cgroup/pids/x [Pids]", "1 /sys/fs/cgroup/cpu,cpuacct [Cpu]"];
-        assert_eq!(places(find(mounts, own, |_| Vec::new())), expected);
+        assert_eq!(places(find(mounts, own, &Machine::default())), expected);
     }
 }

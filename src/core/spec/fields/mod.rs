@@ -100,6 +100,8 @@ pub static CONDITION: Field = field("a condition, such as event.branch == \"main
 pub static NAME: Field = field("a name of letters, digits, - and _", Json::Text, Some("^[A-Za-z_][A-Za-z0-9_-]{0,63}$"), names::name);
 pub static VARIABLE: Field = field("the name of an environment variable", Json::Text, Some("^[A-Za-z_][A-Za-z0-9_]*$"), names::variable);
 pub static PATH: Field = field("a path in the workspace, such as dist/function.zip", Json::Text, None, names::relative_path);
+pub static FILE_NAME: Field = field("a file's name without folders, such as app.tar", Json::Text, Some("^[^/]+$"), names::file_name);
+pub static INNER_PATH: Field = field("a path in the image, such as /srv/app", Json::Text, Some("^/"), reach::url_path);
 pub static ANY_PATH: Field = field("a path", Json::Text, None, some);
 pub static ARTIFACT: Field = field("STEP.OUTPUT, such as build.bundle", Json::Text, Some(r"^[^.]+\.[^.]+$"), forget!(names::artifact));
 pub static DURATION: Field = field(duration::EXPECTED, Json::Text, Some(duration::PATTERN), forget!(duration::parse));

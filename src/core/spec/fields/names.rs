@@ -44,6 +44,12 @@ pub fn relative_path(text: &str) -> Result<(), String> {
     if text.chars().any(char::is_control) { Err("it holds a control character".into()) } else { Ok(()) }
 }
 
+/// A file right in the workspace.
+pub fn file_name(text: &str) -> Result<(), String> {
+    relative_path(text)?;
+    if text.contains('/') { Err("it must be right in the workspace, without a folder".into()) } else { Ok(()) }
+}
+
 /// What a step needs, by output: `build.bundle`.
 pub fn artifact(text: &str) -> Result<(String, String), String> {
     let (step, output) = text.split_once('.').ok_or("there is no `.` between step and output")?;

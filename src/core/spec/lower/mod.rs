@@ -2,11 +2,13 @@
 //!
 //! Goes on after an error as well as it can, so that all of a file's errors are said at once; its result counts only if there was none.
 
+mod build;
 mod cursor;
 mod cycles;
 mod functions;
 mod routes;
 mod scope;
+mod services;
 mod steps;
 mod texts;
 mod triggers;

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use super::super::action::{self, Action};
 use super::super::fields::{duration, names, parse_count, size};
-use super::super::pipeline::{ActionUse, EnvSource, ServiceSource, Step, StepWork};
+use super::super::pipeline::{ActionUse, EnvSource, Step, StepWork};
 use super::super::places::Part;
 use super::super::problems::Problems;
+use super::build;
 use super::cursor::Cursor;
 use super::scope::{Needed, Scope};
-use super::texts;
+use super::{services, texts};
 use crate::core::template::Template;
 use crate::model::finding::Severity;
 use crate::model::invocation::OutputDeclaration;
 use crate::model::limits::{Network, Resources, Retry, RetryOn};
-use crate::model::service::Ready;
 
 /// Nodes that one step may become.
 pub const MAX_MATRIX: usize = 256;
@@ -88,9 +88,11 @@ pub fn lower(name: String, cursor: &Cursor<'_>, shared: &Shared<'_>, problems: &
     });
     let env = texts::env(cursor.key("env").as_ref(), &scope, problems);
     let image = cursor.key("image").map(|image| texts::template(&image, &scope, problems));
-    let services = services(cursor, &scope, problems);
+    let build = build::lower(cursor, &scope, problems);
+    let services = services::services(cursor, &scope, problems);
     let mut outputs = outputs(cursor);
     let work = work(cursor, shared, &scope, &needs, &mut outputs, problems);
+    build.iter().for_each(|build| build::check(cursor, build, &outputs, problems));
     let idempotent = cursor.flag("idempotent").unwrap_or(false);
     let step = Step {
         work,
@@ -98,6 +100,7 @@ pub fn lower(name: String, cursor: &Cursor<'_>, shared: &Shared<'_>, problems: &
         env,
         outputs,
         image,
+        build,
         services,
         retry: retry(cursor, idempotent),
         timeout: cursor.parse("timeout", duration::parse).unwrap_or(shared.defaults.timeout),
@@ -109,6 +112,7 @@ pub fn lower(name: String, cursor: &Cursor<'_>, shared: &Shared<'_>, problems: &
         needs,
         matrix,
     };
+    services::have_a_network_of_their_own(cursor, &step.network, problems);
     deploy_is_only_a_deploy(cursor, problems);
     step
 }
@@ -163,16 +167,6 @@ fn outputs(cursor: &Cursor<'_>) -> Vec<OutputDeclaration> {
         Some(OutputDeclaration { name, path: path.text()?.trim_start_matches("./").trim_end_matches('/').to_owned() })
     };
     cursor.entries_at("outputs").into_iter().filter_map(declare).collect()
-}
-
-fn services(cursor: &Cursor<'_>, scope: &Scope<'_>, problems: &mut Problems<'_>) -> Vec<ServiceSource> {
-    let mut services = Vec::new();
-    for (name, service) in cursor.entries_at("services") {
-        let image = service.key("image").map(|image| texts::template(&image, scope, problems)).unwrap_or_default();
-        let env = texts::env(service.key("env").as_ref(), scope, problems);
-        services.push(ServiceSource { name, image, env, ready: service.text_at("ready").map(|text| Ready::parse(&text)) });
-    }
-    services
 }
 
 fn retry(cursor: &Cursor<'_>, idempotent: bool) -> Retry {
@@ -266,7 +260,7 @@ fn deploy_is_only_a_deploy(cursor: &Cursor<'_>, problems: &mut Problems<'_>) {
     if cursor.key("deploy").is_none() {
         return;
     }
-    for key in ["env", "outputs", "retry", "idempotent", "matrix", "network", "resources", "image", "inputs", "cache", "services"] {
+    for key in ["env", "outputs", "retry", "idempotent", "matrix", "network", "resources", "image", "build", "inputs", "cache", "services"] {
         if let Some(at) = cursor.key(key) {
             problems.error("conflicting-keys", &at.route, Part::Key, format!("{key} has no meaning for a deploy"), "a deploy runs no script");
         }

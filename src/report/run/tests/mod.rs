@@ -41,6 +41,7 @@ fn started(pipeline: &str, subject: &str, names: &[&str]) -> RunFact {
             script: crate::core::template::Template::literal("true"),
             env: BTreeMap::new(),
             outputs: Vec::new(),
+            build: None,
             services: Vec::new(),
             network: Network::None,
             resources: Resources { cpu: None, memory: None, pids: None, disk: None },
