@@ -12,7 +12,7 @@ use tidegate::model::outcome::{Outcome, RunOutcome};
 
 use crate::engines;
 use crate::outlive::{ended, facts, log_of, owners_of, starts, until};
-use crate::support::World;
+use crate::support::{Seen, World};
 
 /// Steps at once.
 const STEPS: usize = 4;
@@ -203,4 +203,57 @@ fn a_step_without_an_image_is_refused_and_an_engine_that_is_not_there_is_said() 
     let Some(engine) = engines::engine_or_skip("TIDEGATE_TEST_DOCKER", "engine::a_step_without_an_image_is_refused") else { return };
     let socket = engine.socket.to_string_lossy().into_owned();
     world.tidegate(&["run", "--executor", "container", "--engine", &socket]).expect(1).says("it has no `image`").says("add `image: …`");
+}
+
+/// Runs tidegate where nothing can be isolated without an engine.
+fn without_isolation(world: &World, arguments: &[&str]) -> Seen {
+    let bare = world.command(arguments);
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = Command::new("sh");
+    command.args(["-c", include_str!("no_isolation.sh"), "sh"]).arg(folder.path().join("go")).arg(bare.get_program()).args(arguments);
+    command.current_dir(world.repository()).env_clear().envs(bare.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdin(Stdio::null());
+    let output = command.output().expect("sh");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Seen { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) }
+}
+
+#[test]
+fn auto_takes_an_engine_where_nothing_else_isolates_and_the_record_says_why() {
+    let Some(engine) = engines::engine_or_skip("TIDEGATE_TEST_DOCKER", "engine::auto_takes_an_engine_where_nothing_else_isolates") else { return };
+    let socket = engine.socket.to_string_lossy().into_owned();
+    let image = engines::IMAGE;
+    let steps = format!("  inside: {{ image: {image}, run: echo from a container }}\n  plain: {{ needs: [inside], run: echo of this machine }}\n");
+    let world = World::with(&[(".tidegate/both.yaml", &format!("name: both\non: {{ manual: {{}} }}\nsteps:\n{steps}"))]);
+    world.commit("Both");
+    let arguments = ["run", "--pull", "never", "--engine", &socket];
+
+    // Without an engine nothing runs, and with one only what it can run.
+    without_isolation(&world, &["run", "--engine", "/nowhere/docker.sock"]).expect(4).says("this machine can not isolate steps");
+    without_isolation(&world, &["run", "--executor", "sandbox", "--engine", &socket]).expect(4).says("this machine can not isolate steps");
+    without_isolation(&world, &arguments)
+        .expect(4)
+        .says("it has no `image`, and this machine can not isolate steps")
+        .says("Or give the step an `image: …`");
+    let seen = without_isolation(&world, &[&arguments[..], &["--allow-unisolated"]].concat()).expect(0);
+    assert!(seen.all().contains("from a container") && seen.all().contains("of this machine"), "{}", seen.all());
+
+    let run = world.tidegate(&["runs", "ls", "--json"]).expect(0).out;
+    let runs: Vec<serde_json::Value> = run.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let last =
+        RunId::new(runs.iter().find_map(|run| (run["outcome"] == "succeeded").then(|| run["run"].as_str())?).unwrap_or_else(|| panic!("{run}")));
+    let (facts, _) = facts(&world, &last);
+    let chosen = |step: &str| {
+        let ended = facts.iter().find_map(|fact| match fact {
+            RunFact::InvocationEnded { node, record, .. } if node.as_str() == step => record.as_ref()?.chosen.clone(),
+            _ => None,
+        });
+        ended.unwrap_or_else(|| panic!("{facts:#?}"))
+    };
+    assert_eq!(chosen("inside"), "auto: container, as nothing is isolated here without an engine");
+    assert_eq!(chosen("plain"), "auto: sandbox, the step has no image");
+    assert_eq!(objects(&world, &engine), [""; 0]);
+    let doctor = world.command(&["doctor"]).env("DOCKER_HOST", format!("unix://{socket}")).output().expect("doctor");
+    assert!(
+        String::from_utf8_lossy(&doctor.stdout).split_whitespace().collect::<Vec<_>>().join(" ").contains("--executor auto runs them in the sandbox")
+    );
 }

@@ -1,6 +1,7 @@
 //! What runs invocations.
 
 mod container;
+mod mixed;
 mod open;
 mod proxy;
 mod sandbox;
@@ -11,6 +12,7 @@ use std::io;
 use std::path::Path;
 
 pub use container::{ContainerExecutor, Engine, EngineError, Pull, find_engine};
+pub use mixed::Mixed;
 pub use open::{AnyExecutor, Choice, Configuration, Refusal, open};
 pub use sandbox::{Attended, SandboxExecutor, Whence};
 pub use supervisor::{Tampered, supervise, verify};

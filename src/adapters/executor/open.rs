@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::container::{self, ContainerExecutor, Engine, EngineError, Pull};
 use super::sandbox::{Attended, SandboxExecutor, Whence};
-use super::{Executor, Standing, Watcher};
+use super::{Executor, Mixed, Standing, Watcher, Way};
 use crate::adapters::image::PullPolicy;
 use crate::adapters::sandbox::{self, Isolation, Verdict};
 use crate::adapters::workspace::Store;
@@ -59,11 +59,15 @@ pub enum Refusal {
     HostTools { path: PathBuf, why: String },
 }
 
+const NOT_AGAIN: &str = "to run a step of a container again is not supported yet";
+
 /// Every executor there is.
 #[derive(Debug)]
 pub enum AnyExecutor {
     Sandbox(SandboxExecutor),
     Container(ContainerExecutor),
+    /// What `auto` is where nothing but an engine isolates.
+    Mixed(Box<Mixed>),
 }
 
 impl Executor for AnyExecutor {
@@ -71,36 +75,42 @@ impl Executor for AnyExecutor {
         match self {
             Self::Sandbox(executor) => executor.invoke(spec, log, watcher).await,
             Self::Container(executor) => executor.invoke(spec, log, watcher).await,
+            Self::Mixed(executor) => executor.invoke(spec, log, watcher).await,
         }
     }
     async fn resume(&self, run: &RunId, node: &NodeId, attempt: u32, log: &Path, watcher: Watcher) -> InvocationResult {
         match self {
             Self::Sandbox(executor) => executor.resume(run, node, attempt, log, watcher).await,
             Self::Container(executor) => executor.resume(run, node, attempt, log, watcher).await,
+            Self::Mixed(executor) => executor.resume(run, node, attempt, log, watcher).await,
         }
     }
     fn standing(&self, run: &RunId, node: &NodeId, attempt: u32) -> Standing {
         match self {
             Self::Sandbox(executor) => executor.standing(run, node, attempt),
             Self::Container(executor) => executor.standing(run, node, attempt),
+            Self::Mixed(executor) => executor.standing(run, node, attempt),
         }
     }
     fn forget(&self, run: &RunId, node: &NodeId, attempt: u32) {
         match self {
             Self::Sandbox(executor) => executor.forget(run, node, attempt),
             Self::Container(executor) => executor.forget(run, node, attempt),
+            Self::Mixed(executor) => executor.forget(run, node, attempt),
         }
     }
     fn recorded(&self) -> io::Result<Vec<String>> {
         match self {
             Self::Sandbox(executor) => executor.recorded(),
             Self::Container(executor) => executor.recorded(),
+            Self::Mixed(executor) => executor.recorded(),
         }
     }
     fn sweep(&self, runs: &[String]) -> io::Result<usize> {
         match self {
             Self::Sandbox(executor) => executor.sweep(runs),
             Self::Container(executor) => executor.sweep(runs),
+            Self::Mixed(executor) => executor.sweep(runs),
         }
     }
 }
@@ -110,7 +120,11 @@ impl AnyExecutor {
     pub async fn invoke_aside(&self, name: &RunId, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
         match self {
             Self::Sandbox(executor) => executor.invoke_aside(name, spec, log, watcher).await,
-            Self::Container(executor) => executor.refuse("to run a step of a container again is not supported yet"),
+            Self::Container(executor) => executor.refuse(NOT_AGAIN),
+            Self::Mixed(mixed) => match &mixed.bare {
+                Ok(bare) if spec.image.is_none() => bare.invoke_aside(name, spec, log, watcher).await,
+                _ => mixed.container.refuse(NOT_AGAIN),
+            },
         }
     }
 
@@ -118,7 +132,7 @@ impl AnyExecutor {
     pub async fn attend(&self, spec: &InvocationSpec, from: Whence, term: &str, terminal: BorrowedFd<'_>) -> Result<Attended, String> {
         match self {
             Self::Sandbox(executor) => executor.attend(spec, from, term, terminal).await,
-            Self::Container(_) => Err("not supported yet: a shell in a container of an engine".to_owned()),
+            Self::Container(_) | Self::Mixed(_) => Err("not supported yet: a shell in a container of an engine".to_owned()),
         }
     }
 
@@ -127,6 +141,7 @@ impl AnyExecutor {
         match self {
             Self::Sandbox(executor) => executor.isolation() == Isolation::Full,
             Self::Container(_) => true,
+            Self::Mixed(mixed) => mixed.bare.is_err(),
         }
     }
 
@@ -135,6 +150,7 @@ impl AnyExecutor {
         match self {
             Self::Sandbox(_) => Ok(0),
             Self::Container(executor) => executor.tidy().await,
+            Self::Mixed(mixed) => mixed.container.tidy().await,
         }
     }
 }
@@ -143,8 +159,7 @@ impl AnyExecutor {
 pub async fn open(choice: Choice, configuration: Configuration) -> Result<AnyExecutor, Refusal> {
     match choice {
         Choice::Container => {
-            let socket = container::find_engine(configuration.engine.as_deref(), |name| std::env::var_os(name))?;
-            let engine = Engine::at(&socket).await?;
+            let engine = engine(&configuration).await?;
             let lacks = |name: &&String| if *name == "cgroup" { !engine.holds("cgroup-memory") } else { !engine.holds(name) };
             if let Some(missing) = configuration.require.iter().find(lacks) {
                 let why = format!("steps in containers of {} do not have `{missing}`", engine.name);
@@ -165,8 +180,14 @@ pub async fn open(choice: Choice, configuration: Configuration) -> Result<AnyExe
             let isolation = match sandbox::try_isolation() {
                 Verdict::Present { .. } => Isolation::Full,
                 Verdict::Missing { why, remedy } if !configuration.require.is_empty() => return Err(Refusal::Unprotected { why, remedy }),
-                Verdict::Missing { .. } if configuration.allow_unisolated => Isolation::None,
-                Verdict::Missing { why, remedy } => return Err(Refusal::NoIsolation { why, remedy }),
+                Verdict::Missing { why, remedy } => {
+                    let refusal = (!configuration.allow_unisolated).then_some(Refusal::NoIsolation { why, remedy });
+                    match (choice, engine(&configuration).await) {
+                        (Choice::Auto, Ok(engine)) => return mixed(configuration, engine, host_tools, refusal),
+                        _ if let Some(refusal) = refusal => return Err(refusal),
+                        _ => Isolation::None,
+                    }
+                }
             };
             if !configuration.require.is_empty()
                 && let Verdict::Missing { why, remedy } = sandbox::try_protections(&configuration.require)
@@ -177,4 +198,20 @@ pub async fn open(choice: Choice, configuration: Configuration) -> Result<AnyExe
             Ok(AnyExecutor::Sandbox(executor.chosen(choice).pulling(configuration.pull, configuration.keep_images)))
         }
     }
+}
+
+async fn engine(configuration: &Configuration) -> Result<Engine, EngineError> {
+    let socket = container::find_engine(configuration.engine.as_deref(), |name| std::env::var_os(name))?;
+    Engine::at(&socket).await
+}
+
+/// `refusal`: why nothing may run without isolation.
+fn mixed(configuration: Configuration, engine: Engine, host_tools: Vec<PathBuf>, refusal: Option<Refusal>) -> Result<AnyExecutor, Refusal> {
+    let Configuration { state, store, pull, keep_images, .. } = configuration;
+    let bare = match refusal {
+        Some(why) => Err(format!("it has no `image`, and {why}\n  Or give the step an `image: …`: {} is here to run it", engine.name)),
+        None => Ok(SandboxExecutor::new(&state, store.clone(), host_tools, Isolation::None).chosen(Choice::Auto).pulling(pull, keep_images)),
+    };
+    let container = ContainerExecutor::new(&state, store, engine, Pull::from(pull)).map_err(|error| Refusal::Identity(error.to_string()))?;
+    Ok(AnyExecutor::Mixed(Box::new(Mixed { container: container.by(Way::of(Choice::Auto, true, Isolation::None)), bare })))
 }

@@ -179,7 +179,10 @@ fn container_engine() -> Check {
     });
     match found {
         Ok(engine) => {
-            Check::good(name, format!("{} at {}; --executor container runs steps with `image` there", engine.name, engine.socket.display()))
+            let alone = matches!(sandbox::try_isolation(), Verdict::Missing { .. });
+            let auto = if alone { "--executor auto as well, as nothing else isolates here" } else { "--executor auto runs them in the sandbox" };
+            let detail = format!("{} at {}; --executor container runs steps with `image` there, {auto}", engine.name, engine.socket.display());
+            Check::good(name, detail)
         }
         Err(EngineError::None) => Check::advice(name, "none found", "nothing to do: steps run in the sandbox, which needs none"),
         Err(error) => Check::advice(name, error.to_string(), "needed for --executor container only: steps run in the sandbox without it"),

@@ -67,6 +67,8 @@ impl Setup {
 #[derive(Debug)]
 pub struct ContainerExecutor {
     desk: Desk,
+    /// By which word it came to this executor.
+    way: Way,
     setup: Setup,
 }
 
@@ -74,11 +76,17 @@ impl ContainerExecutor {
     /// `state`: the state folder, which `store` is in.
     pub fn new(state: &Path, store: Store, engine: Engine, pull: Pull) -> io::Result<Self> {
         let setup = Setup { engine, identity: Identity::of(state)?, pull, read_only: false, credentials: None, begun: None };
-        Ok(Self { desk: Desk::new(state, store, NAME), setup })
+        let way = Way::of(Choice::Container, true, Isolation::Full);
+        Ok(Self { desk: Desk::new(state, store, NAME), way, setup })
     }
 
     pub fn engine(&self) -> &Engine {
         &self.setup.engine
+    }
+
+    /// For the record.
+    pub(super) fn by(self, way: Way) -> Self {
+        Self { way, ..self }
     }
 
     /// The same, with the image's own files closed to changes.
@@ -137,8 +145,7 @@ impl Executor for ContainerExecutor {
             Ok(lock) => lock,
             Err(refused) => return *refused,
         };
-        let way = Way::of(Choice::Container, true, Isolation::Full);
-        let asked = Asked { spec, home, way, said: 0, took: Duration::ZERO, for_followers: false, warm: false };
+        let asked = Asked { spec, home, way: self.way, said: 0, took: Duration::ZERO, for_followers: false, warm: false };
         let result = self.desk.invoke(place, lock, asked, log, watcher).await;
         self.clear(&run, &node, attempt, &result).await;
         result

@@ -1,0 +1,43 @@
+//! What `--executor auto` is on a machine that has an engine and isolates nothing without one: steps in images go to the engine. The others have this machine's
+//! tools, and run only where it was allowed that they run without isolation.
+
+use std::path::Path;
+
+use super::container::ContainerExecutor;
+use super::sandbox::SandboxExecutor;
+use super::{Executor, Standing, Watcher};
+use crate::model::id::{NodeId, RunId};
+use crate::model::invocation::{InvocationResult, InvocationSpec};
+
+#[derive(Debug)]
+pub struct Mixed {
+    pub(super) container: ContainerExecutor,
+    /// `Err`: why steps without an image can not be run.
+    pub(super) bare: Result<SandboxExecutor, String>,
+}
+
+impl Executor for Mixed {
+    async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
+        match &self.bare {
+            _ if spec.image.is_some() => self.container.invoke(spec, log, watcher).await,
+            Ok(bare) => bare.invoke(spec, log, watcher).await,
+            Err(why) => self.container.refuse(why),
+        }
+    }
+    // What is known of an invocation is in its record, and a container of its name is removed where there is one: both ways are the same.
+    async fn resume(&self, run: &RunId, node: &NodeId, attempt: u32, log: &Path, watcher: Watcher) -> InvocationResult {
+        self.container.resume(run, node, attempt, log, watcher).await
+    }
+    fn standing(&self, run: &RunId, node: &NodeId, attempt: u32) -> Standing {
+        self.container.standing(run, node, attempt)
+    }
+    fn forget(&self, run: &RunId, node: &NodeId, attempt: u32) {
+        self.container.forget(run, node, attempt);
+    }
+    fn recorded(&self) -> std::io::Result<Vec<String>> {
+        self.container.recorded()
+    }
+    fn sweep(&self, runs: &[String]) -> std::io::Result<usize> {
+        self.container.sweep(runs)
+    }
+}
