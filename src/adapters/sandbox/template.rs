@@ -149,6 +149,8 @@ fn make() -> Result<Template, Failure> {
     // Before anything is copied: what changes meanwhile is noticed then.
     let stamps = stamps();
     let home = own().map_err(because("opening the mount namespace"))?;
+    // Whoever may not come back must not go: in a user namespace, the way to the mounts of the one above is closed.
+    into(home.as_fd()).map_err(because("trying the way back"))?;
     sys::unshare(sys::NEW_MOUNT).map_err(Stage::Namespaces.because("making a mount namespace"))?;
     let built = filetree::build_template(HOSTNAME, &FOLDERS, &FILES).and_then(|()| own().map_err(because("opening the template")));
     into(home.as_fd()).map_err(because("going back"))?;

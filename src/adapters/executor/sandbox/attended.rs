@@ -47,7 +47,7 @@ impl SandboxExecutor {
         if self.setup.isolation == Isolation::None {
             return Err("a shell without isolation would be one on this machine: leave out --allow-unisolated, or open one yourself".to_owned());
         }
-        if spec.image.is_some() || !spec.services.is_empty() || matches!(spec.network, Network::Only(_)) {
+        if spec.image.is_some() || !spec.services.is_empty() || matches!(spec.network, Network::Only(_) | Network::Learn) {
             return Err("not supported yet: a shell for a step with `image`, `services` or a network of certain hosts".to_owned());
         }
         let name = self.store.fresh_name();
