@@ -210,8 +210,9 @@ fn a_shell_stands_where_the_script_stopped() {
             "printf %s \"$ODD\" | od -An -c | tr -d ' '; cat link; test -e /tmp/was-run || echo not run\n",
         ),
         ("tab\\tbell\\a033[31m", ""),
-        ("contents\r\nnot run\r\n(tidegate) $ ", "sleep 1000\n"),
-        ("sleep 1000", "\u{3}"),
+        ("contents\r\nnot run\r\n(tidegate) $ ", "sh -c 'echo in=$((1+1)); exec sleep 1000'\n"),
+        // Only when it has the terminal: an interrupt before that is the shell's.
+        ("in=2\r\n", "\u{3}"),
         ("(tidegate) $ ", "echo still=$((6*7))\n"),
         // Nothing can be typed into it from inside.
         ("still=42", "python3 -c \"import fcntl; fcntl.ioctl(0, 0x5412, b'x')\"\n"),
