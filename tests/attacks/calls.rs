@@ -17,7 +17,7 @@ attacks! {
     a_local_descriptor_table: [Seccomp], "reach(lambda: syscall(154, 0, ctypes.create_string_buffer(16), 16))" => "EPERM";
     a_privilege_level_for_ports: [Seccomp], "reach(lambda: syscall(172, 0))" => "EPERM";
     a_port: [Seccomp], "reach(lambda: syscall(173, 0x80, 1, 0))" => "EPERM";
-    a_look_at_the_clocks_steering: [Seccomp], "attempt(lambda: syscall(159, ctypes.create_string_buffer(256)))" => "EPERM";
+    a_look_at_how_the_clock_is_adjusted: [Seccomp], "attempt(lambda: syscall(159, ctypes.create_string_buffer(256)))" => "EPERM";
     a_list_of_file_systems_from_old_times: [Seccomp], "reach(lambda: syscall(139, 3))" => "EPERM";
     a_counter_of_the_processor: [Seccomp], "event = ctypes.create_string_buffer(120)
 # Software, 120 bytes long, the time of this process's own code only.
