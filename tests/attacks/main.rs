@@ -4,6 +4,8 @@
 mod engines;
 #[path = "../support/users.rs"]
 mod ordinary;
+#[path = "../support/step.rs"]
+mod step;
 mod support;
 
 mod basics;

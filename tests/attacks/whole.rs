@@ -1,17 +1,16 @@
 //! A whole invocation, with its supervisor: limits, log and outputs.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tempfile::TempDir;
 use tidegate::adapters::executor::{Executor as _, LogSink, SandboxExecutor, Watcher};
 use tidegate::adapters::sandbox::{self, Isolation};
 use tidegate::adapters::workspace::Store;
-use tidegate::model::id::{InvocationId, NodeId, RunId};
-use tidegate::model::invocation::{CaptureLimits, InvocationResult, InvocationSpec, default_grace};
-use tidegate::model::limits::{Network, Resources};
+use tidegate::model::invocation::{CaptureLimits, InvocationResult, InvocationSpec};
+use tidegate::model::limits::Resources;
 use tidegate::model::outcome::Outcome;
 
+use crate::step::step;
 use crate::support::program;
 
 struct Silent;
@@ -52,26 +51,8 @@ pub const NONE: Resources = Resources { cpu: None, memory: None, pids: None, dis
 
 /// A step like any other.
 pub fn spec(script: &str) -> InvocationSpec {
-    let (run, node) = (RunId::new("r1"), NodeId::new("attack"));
-    InvocationSpec {
-        id: InvocationId::of(&run, &node, 1),
-        run,
-        node,
-        attempt: 1,
-        script: script.to_owned(),
-        env: BTreeMap::new(),
-        layers: Vec::new(),
-        outputs: Vec::new(),
-        image: None,
-        build: None,
-        services: Vec::new(),
-        // Only what hangs lets it run out.
-        timeout: Duration::from_secs(300),
-        network: Network::None,
-        resources: NONE,
-        limits: CaptureLimits::default(),
-        grace: default_grace(),
-    }
+    // Only what hangs lets its time run out.
+    InvocationSpec { timeout: Duration::from_secs(300), ..step("attack", script) }
 }
 
 pub async fn run(resources: Resources, limits: CaptureLimits, script: &str) -> Ended {

@@ -11,14 +11,13 @@ use tidegate::adapters::executor::{AnyExecutor, ContainerExecutor, Engine, Execu
 use tidegate::adapters::sandbox::{self, Isolation};
 use tidegate::adapters::workspace::Store;
 use tidegate::model::artifact::ArtifactKind;
-use tidegate::model::id::{InvocationId, NodeId, RunId};
 use tidegate::model::invocation::{CaptureLimits, InvocationResult, InvocationSpec, OutputDeclaration};
-use tidegate::model::limits::{Network, Resources};
 use tidegate::model::outcome::{Exit, Outcome};
 use tokio::sync::watch;
 
 use crate::engines;
 use crate::image::In;
+use crate::step::step;
 use crate::users::program;
 
 /// The one place that names executors. One that needs what this machine has not (a container engine) says so in `$TIDEGATE_TEST_SKIPS`, and is left out.
@@ -127,25 +126,7 @@ impl Log {
 }
 
 pub fn spec(script: &str) -> InvocationSpec {
-    let node = NodeId::new("build");
-    InvocationSpec {
-        id: InvocationId::of(&RunId::new("r1"), &node, 1),
-        run: RunId::new("r1"),
-        node,
-        attempt: 1,
-        script: script.to_owned(),
-        env: BTreeMap::new(),
-        layers: Vec::new(),
-        outputs: Vec::new(),
-        image: None,
-        build: None,
-        services: Vec::new(),
-        timeout: Duration::from_secs(60),
-        network: Network::None,
-        resources: Resources { cpu: None, memory: None, pids: None, disk: None },
-        limits: CaptureLimits::default(),
-        grace: Duration::from_secs(10),
-    }
+    step("build", script)
 }
 
 fn declare(name: &str, path: &str) -> OutputDeclaration {

@@ -4,6 +4,8 @@
 mod engines;
 #[path = "../support/packages.rs"]
 mod packages;
+#[path = "../support/step.rs"]
+mod step;
 #[path = "../support/users.rs"]
 mod users;
 

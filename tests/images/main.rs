@@ -10,6 +10,8 @@ mod kept;
 mod pulls;
 mod registry;
 mod services;
+#[path = "../support/step.rs"]
+mod step;
 mod steps;
 #[path = "../support/users.rs"]
 mod users;

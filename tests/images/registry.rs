@@ -1,6 +1,5 @@
 //! A real registry on loopback (Debian's `docker-registry`), filled by hand, and a world that pulls from it.
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -15,10 +14,10 @@ use tidegate::adapters::executor::{Executor as _, LogSink, SandboxExecutor, Watc
 use tidegate::adapters::image::{ImageError, Images, Limits, PullPolicy};
 use tidegate::adapters::sandbox::{self, Isolation};
 use tidegate::adapters::workspace::Store;
-use tidegate::model::id::{InvocationId, NodeId, RunId};
-use tidegate::model::invocation::{CaptureLimits, InvocationResult, InvocationSpec};
-use tidegate::model::limits::{Network, Resources};
+use tidegate::model::invocation::{InvocationResult, InvocationSpec};
 use tokio::sync::watch;
+
+use crate::step::step;
 
 use crate::builder::{Made, digest};
 use crate::users::program;
@@ -205,23 +204,5 @@ impl World {
 }
 
 pub fn spec(image: &str, script: &str) -> InvocationSpec {
-    let node = NodeId::new("build");
-    InvocationSpec {
-        id: InvocationId::of(&RunId::new("r1"), &node, 1),
-        run: RunId::new("r1"),
-        node,
-        attempt: 1,
-        script: script.to_owned(),
-        env: BTreeMap::new(),
-        layers: Vec::new(),
-        outputs: Vec::new(),
-        image: Some(image.to_owned()),
-        build: None,
-        services: Vec::new(),
-        timeout: Duration::from_secs(60),
-        network: Network::None,
-        resources: Resources { cpu: None, memory: None, pids: None, disk: None },
-        limits: CaptureLimits::default(),
-        grace: Duration::from_secs(10),
-    }
+    InvocationSpec { image: Some(image.to_owned()), ..step("build", script) }
 }

@@ -1,7 +1,7 @@
 //! Everything that runs steps: the sandbox with the machine's tools, the sandbox with an image, and containers of the engines that there are. All of them run the
 //! same attacks, by the same Python.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use tidegate::adapters::image::Images;
 use tidegate::adapters::sandbox::{self, Isolation};
 use tidegate::adapters::workspace::Store;
 use tidegate::model::egress::Egress;
-use tidegate::model::id::{InvocationId, NodeId, RunId};
-use tidegate::model::invocation::{CaptureLimits, InvocationResult, InvocationSpec, default_grace};
-use tidegate::model::limits::{Network, Resources};
+use tidegate::model::invocation::{InvocationResult, InvocationSpec};
+use tidegate::model::limits::Network;
 use tidegate::model::outcome::Outcome;
 
 use crate::engines::{self, docker};
+use crate::step::step;
 use crate::support::program;
 
 struct Silent;
@@ -43,26 +43,10 @@ impl Machine {
 
     /// Runs a script in Python, and answers what it said with the record.
     pub async fn step(&self, node: &str, network: Network, script: &str) -> (String, InvocationResult) {
-        let (run, node) = (RunId::new("r1"), NodeId::new(node));
         let log = self.state.path().join(format!("{node}.log"));
-        let spec = InvocationSpec {
-            id: InvocationId::of(&run, &node, 1),
-            run: run.clone(),
-            node: node.clone(),
-            attempt: 1,
-            script: format!("exec python3 - <<'PYTHON'\n{}\n{script}\nPYTHON\n", include_str!("step.py")),
-            env: BTreeMap::new(),
-            layers: Vec::new(),
-            outputs: Vec::new(),
-            image: self.image.map(str::to_owned),
-            build: None,
-            services: Vec::new(),
-            timeout: Duration::from_secs(120),
-            network,
-            resources: Resources { cpu: None, memory: None, pids: None, disk: None },
-            limits: CaptureLimits::default(),
-            grace: default_grace(),
-        };
+        let script = format!("exec python3 - <<'PYTHON'\n{}\n{script}\nPYTHON\n", include_str!("step.py"));
+        let image = self.image.map(str::to_owned);
+        let spec = InvocationSpec { image, network, timeout: Duration::from_secs(120), ..step(node, &script) };
         let (_keep, cancel) = tokio::sync::watch::channel(false);
         let result = self.executor.invoke(spec, &log, Watcher { log: Box::new(Silent), cancel }).await;
         (String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned(), result)
