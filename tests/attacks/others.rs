@@ -21,7 +21,8 @@ impl Victim {
         scene.spec.env.insert("TOKEN".to_owned(), "precious".to_owned());
         let mut running = sandbox::spawn(&scene.spec).await.unwrap();
         tokio::io::AsyncReadExt::read_exact(&mut running.output, &mut [0; 6]).await.unwrap();
-        while processes(&sleep).len() != 1 || command_of(processes(&sleep)[0]) != "sleep" {
+        // Asked once a time: a process that is just becoming another program has no command line for a moment.
+        while !matches!(processes(&sleep)[..], [one] if command_of(one) == "sleep") {
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
         Self { scene, running, sleep }
