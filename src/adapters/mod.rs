@@ -11,6 +11,7 @@ pub mod mailbox;
 pub mod provider;
 pub mod sandbox;
 pub mod scan;
+pub mod secrets;
 pub mod source;
 pub mod state;
 pub mod terminal;

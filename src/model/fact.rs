@@ -14,6 +14,7 @@ use super::id::{NodeId, RolloutId, RunId};
 use super::invocation::InvocationRecord;
 use super::outcome::{Outcome, RunOutcome};
 use super::release::Release;
+use super::request::RequestFact;
 use super::time::Timestamp;
 use super::traffic::{Destination, TrafficSplit, Weight};
 
@@ -33,6 +34,8 @@ pub struct Entry {
 pub enum Stream {
     Run(RunId),
     Rollout(RolloutId),
+    /// A run that has been asked for; the id is that of the run.
+    Request(RunId),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +44,7 @@ pub enum Stream {
 pub enum Fact {
     Run(RunFact),
     Rollout(RolloutFact),
+    Request(RequestFact),
 }
 
 /// What happens in the life of a run, in the order it can happen.

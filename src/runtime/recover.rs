@@ -57,6 +57,8 @@ pub async fn recover(around: &Surroundings, me: &str, rest: Rest) -> Result<(), 
                 go_on(around, id, &unfinished, &entries, rest).await
             }
             Stream::Rollout(_) => take_back(&around.rollouts, &entries, observer).await,
+            // It waits; nobody has to be alive for that.
+            Stream::Request(_) => Ok(()),
         };
         if let Err(why) = ended {
             observer.note(format!("{} was interrupted and could not be ended: {why}", name(&unfinished.stream)));
@@ -149,5 +151,6 @@ fn name(stream: &Stream) -> String {
     match stream {
         Stream::Run(id) => format!("run {id}"),
         Stream::Rollout(id) => format!("rollout {id}"),
+        Stream::Request(id) => format!("the request for run {id}"),
     }
 }

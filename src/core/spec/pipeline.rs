@@ -56,6 +56,11 @@ impl Pipeline {
 pub struct Triggers {
     pub push: Option<PushFilter>,
     pub pull_request: Option<PullRequestFilter>,
+    /// Each of these with the words that are wanted; without any, the usual ones.
+    pub release: Option<Option<Vec<String>>>,
+    pub merge_group: Option<Option<Vec<String>>>,
+    pub deployment: Option<Option<Vec<String>>>,
+    pub repository_dispatch: Option<Option<Vec<String>>>,
     /// Cron, in UTC.
     pub schedule: Vec<String>,
     pub params: Vec<Parameter>,
@@ -72,6 +77,8 @@ pub struct PushFilter {
 pub struct PullRequestFilter {
     pub branches: Option<Vec<String>>,
     pub paths: Option<Vec<String>>,
+    /// What happens to it: of the forge's words.
+    pub types: Option<Vec<String>>,
 }
 
 /// Of `on.manual.params`, or an input of an action.
