@@ -9,6 +9,7 @@ use super::trust::{Approval, Trust};
 /// What happens to a request, in the order it can happen. Its id is that of the run that it becomes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "fact", rename_all = "kebab-case", rename_all_fields = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "there is one of it in every request")]
 pub enum RequestFact {
     /// With the plan whole, as it will run: what was restricted is restricted in it.
     Asked {
