@@ -3,8 +3,10 @@
 mod admission;
 pub mod clock;
 mod condition;
+pub mod dispatcher;
 pub mod drive_rollout;
 pub mod drive_run;
+pub mod hub;
 pub mod ids;
 mod invocation;
 mod logs;
