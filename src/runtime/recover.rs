@@ -45,6 +45,12 @@ pub struct Follower {
     pub ended: Box<dyn FnOnce() + Send>,
 }
 
+impl std::fmt::Debug for Follower {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Follower").finish_non_exhaustive()
+    }
+}
+
 impl Follower {
     /// Quietly: the person has started something else. Nobody cancels it from here.
     pub fn nobody() -> Self {

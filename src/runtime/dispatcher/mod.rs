@@ -229,7 +229,7 @@ impl Deciding {
                     self.queue.remove(&run);
                 }
                 Command::Stop(answer) => {
-                    drop(answer.send(()));
+                    let _ = answer.send(());
                     return;
                 }
             }
