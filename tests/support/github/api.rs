@@ -20,7 +20,7 @@ pub fn who(world: &World, header: Option<&str>, path: &str) -> (String, Result<(
         let good = if *ends > now() && world.installations.contains(installation) { Ok(()) } else { bad("Bad credentials") };
         return (format!("installation {installation}"), good);
     }
-    if !path.starts_with("/app") {
+    if !path.starts_with("/app") && !path.ends_with("/installation") {
         return ("nobody".to_owned(), bad("Bad credentials"));
     }
     match keys::is_the_app(token) {
@@ -33,6 +33,7 @@ pub fn answer(world: &mut World, asked: &Asked) -> Answer {
     let parts: Vec<String> = asked.path.trim_start_matches('/').split('/').map(decoded).collect();
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     match (asked.method.as_str(), parts.as_slice()) {
+        ("GET", ["user"]) => (200, json!({ "login": author(&asked.by) })),
         ("GET", ["app"]) => (200, json!({ "id": keys::APP, "slug": "tidegate-test" })),
         ("POST", ["app", "installations", id, "access_tokens"]) => token(world, id.parse().unwrap_or(0)),
         (method, ["repos", owner, name, rest @ ..]) => {
@@ -48,6 +49,8 @@ pub fn answer(world: &mut World, asked: &Asked) -> Answer {
 
 fn of_repository(world: &mut World, asked: &Asked, method: &str, repository: &str, rest: &[&str]) -> Answer {
     match (method, rest) {
+        ("GET", ["installation"]) => (200, json!({ "id": world.installations.iter().next().copied().unwrap_or_default() })),
+        ("POST", ["check-runs"]) if asked.by == "token" => (403, json!({ "message": "You must authenticate via a GitHub App." })),
         ("POST", ["check-runs"]) => create_check(world, repository, &asked.body),
         ("PATCH", ["check-runs", id]) => with_check(world, repository, id, |check| update_check(check, &asked.body)),
         ("GET", ["check-runs", id]) => with_check(world, repository, id, |check| (200, shown(check))),
@@ -67,8 +70,7 @@ fn of_repository(world: &mut World, asked: &Asked, method: &str, repository: &st
         ("POST", ["issues", number, "comments"]) => comment(world, asked, repository, number),
         ("GET", ["issues", number, "comments"]) => {
             let all = world.comments.iter().filter(|it| it.repository == repository && it.issue.to_string() == **number);
-            let all = all.map(|it| json!({ "id": it.id, "body": it.body, "user": { "login": it.author, "type": "Bot" } })).collect();
-            (200, page(asked, all))
+            (200, page(asked, all.map(written).collect()))
         }
         ("PATCH", ["issues", "comments", id]) => edit_comment(world, repository, id, &asked.body),
         ("GET", ["collaborators", login, "permission"]) => {
@@ -284,9 +286,18 @@ fn comment(world: &mut World, asked: &Asked, repository: &str, number: &str) -> 
         return invalid("body is too long (maximum is 65536 characters)");
     }
     let id = world.next();
-    let author = if asked.by == "token" { "somebody" } else { "tidegate-test[bot]" };
-    world.comments.push(Comment { repository: repository.to_owned(), issue, id, body: body.clone(), author: author.to_owned(), edits: 0 });
+    let author = author(&asked.by).to_owned();
+    world.comments.push(Comment { repository: repository.to_owned(), issue, id, body: body.clone(), author, edits: 0 });
     (201, json!({ "id": id, "body": body }))
+}
+
+fn author(by: &str) -> &'static str {
+    if by == "token" { "somebody" } else { keys::BOT }
+}
+
+fn written(it: &Comment) -> Value {
+    let app = if it.author == keys::BOT { json!({ "id": keys::APP }) } else { Value::Null };
+    json!({ "id": it.id, "body": it.body, "user": { "login": it.author, "type": "Bot" }, "performed_via_github_app": app })
 }
 
 fn edit_comment(world: &mut World, repository: &str, id: &str, body: &Value) -> Answer {

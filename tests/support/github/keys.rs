@@ -7,6 +7,8 @@ use std::sync::OnceLock;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 
 pub const APP: u64 = 4711;
+/// What the App is called where it writes.
+pub const BOT: &str = "tidegate-test[bot]";
 pub const PLAIN: &str = "ghp_plaintokenofatestplaintokenofatest00";
 
 struct Keys {
