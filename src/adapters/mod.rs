@@ -5,6 +5,7 @@ pub mod admission;
 pub mod deliveries;
 pub mod egress;
 pub mod executor;
+pub mod forge;
 pub mod gateway;
 pub mod image;
 pub mod journal;

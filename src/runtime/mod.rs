@@ -15,4 +15,5 @@ mod probe;
 mod recorder;
 pub mod recover;
 pub mod replay;
+pub mod reports;
 pub mod rollouts;
