@@ -11,6 +11,8 @@ mod logs;
 pub mod observer;
 mod probe;
 mod recorder;
+pub mod records;
 pub mod recover;
 pub mod replay;
 pub mod rollouts;
+pub mod tell;

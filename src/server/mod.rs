@@ -1,0 +1,3 @@
+//! Floor 5: what others reach over HTTP. Answers with what `runtime` and the adapters say; decides nothing.
+
+pub mod api;
