@@ -17,6 +17,8 @@ use crate::model::diagnostic::{Diagnostic, Level};
 use crate::model::event::Event;
 use crate::model::function::{EnvValue, Function};
 use crate::model::id::NodeId;
+use crate::model::policy::Gate;
+use crate::model::trust::Trust;
 
 pub const MAX_NODES: usize = 10_000;
 /// Needs of all nodes together: two steps with a matrix of 256 each have 65,536.
@@ -49,7 +51,7 @@ pub fn build(pipeline: &Pipeline, event: &Event, only_steps: &[String]) -> Resul
     if !errors.is_empty() {
         return Err(errors);
     }
-    Ok(Plan { pipeline: pipeline.name.clone(), file: pipeline.file.clone(), event, nodes })
+    Ok(Plan { pipeline: pipeline.name.clone(), file: pipeline.file.clone(), event, trust: Trust::Trusted, nodes })
 }
 
 /// One function of the pipeline, complete, for a deploy by hand.
@@ -165,6 +167,7 @@ impl<'a> Planner<'a> {
             retry: step.retry.clone(),
             idempotent: step.idempotent,
             concurrency: step.concurrency,
+            environment: step.environment.clone().map(|environment| Gate { environment, protection: None }),
         })
     }
 
