@@ -221,7 +221,7 @@ mod tests {
                 said("invalid-value", "forks.timeout"),
                 said("invalid-value", "commands.approve"),
                 said("unknown-key", "commands.deploy"),
-                said("invalid-name", "environments.\"a b\""),
+                said("invalid-name", "environments[\"a b\"]"),
                 said("invalid-value", "environments.c.approvers"),
                 said("invalid-value", "environments.c.wait"),
                 said("invalid-value", "environments.d.approvers"),
