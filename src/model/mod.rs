@@ -4,6 +4,7 @@
 
 pub mod artifact;
 pub mod build;
+pub mod check;
 pub mod delivery;
 pub mod deploy;
 pub mod diagnostic;
@@ -23,6 +24,7 @@ pub mod request;
 pub mod secret;
 pub mod service;
 pub mod settings;
+pub mod text;
 pub mod time;
 pub mod traffic;
 pub mod trigger;
