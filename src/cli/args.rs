@@ -53,7 +53,7 @@ pub enum Command {
     /// Show what would run and why; changes nothing
     Plan(PlanArguments),
     /// Print the JSON Schema of pipeline files, for editors
-    Schema,
+    Schema(SchemaArguments),
     /// Run a pipeline on a commit of this repository
     Run(RunArguments),
     /// Look at past runs
@@ -89,6 +89,13 @@ pub enum CheckFormat {
     Text,
     Json,
     Sarif,
+}
+
+#[derive(Debug, Args)]
+pub struct SchemaArguments {
+    /// That of the policy file instead
+    #[arg(long)]
+    pub policy: bool,
 }
 
 #[derive(Debug, Args)]

@@ -49,7 +49,7 @@ pub fn run() -> ExitCode {
     match arguments.command {
         Command::Check(arguments) => check::run(&global, &arguments),
         Command::Plan(arguments) => plan::run(&global, &arguments),
-        Command::Schema => schema::run(),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::Run(arguments) => run::run(&global, &arguments),
         Command::Runs(arguments) => runs::run(&global, &arguments),
         Command::Deploy(arguments) => deploy::run(&global, &arguments),
