@@ -4,6 +4,7 @@ pub mod args;
 mod canvas;
 mod check;
 mod completions;
+mod deliveries;
 mod deploy;
 mod doctor;
 pub mod exit;
@@ -55,6 +56,7 @@ pub fn run() -> ExitCode {
         Command::Deploy(arguments) => deploy::run(&global, &arguments),
         Command::Rollout(arguments) => rollout::run(&global, &arguments),
         Command::Serve(arguments) => serve::run(&global, &arguments),
+        Command::Deliveries(arguments) => deliveries::run(&global, &arguments),
         Command::Scan(arguments) => scan::run(&global, &arguments),
         Command::Images(arguments) => images::run(&global, &arguments),
         Command::Doctor => doctor::run(&global),
