@@ -3,8 +3,10 @@
 
 pub mod access;
 pub mod admission;
+pub mod deliveries;
 pub mod egress;
 pub mod executor;
+pub mod forge;
 pub mod gateway;
 pub mod image;
 pub mod journal;
@@ -16,4 +18,5 @@ pub mod secrets;
 pub mod source;
 pub mod state;
 pub mod terminal;
+pub mod trigger;
 pub mod workspace;

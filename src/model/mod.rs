@@ -5,6 +5,7 @@
 pub mod access;
 pub mod artifact;
 pub mod build;
+pub mod check;
 pub mod delivery;
 pub mod deploy;
 pub mod diagnostic;
@@ -23,6 +24,7 @@ pub mod request;
 pub mod secret;
 pub mod service;
 pub mod settings;
+pub mod text;
 pub mod time;
 pub mod traffic;
 pub mod trigger;

@@ -1,6 +1,7 @@
 //! What the owner of a machine decides for everything that runs there: the settings file as plain data.
 
 use ::core::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +45,10 @@ pub struct Github {
     pub api: Option<String>,
     /// For people who log in.
     pub oauth: Option<GithubOauth>,
+    /// The folder of the house's own templates for what is reported.
+    pub templates: Option<PathBuf>,
+    /// Whether findings go to code scanning as well.
+    pub code_scanning: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -103,7 +103,7 @@ pub fn spans(entries: &[Entry]) -> Vec<Span> {
                     root.events.push((*at, short(&format!("cancelled: {reason}"))));
                 }
             }
-            RunFact::NodeQueued { .. } | RunFact::NodeEnded { .. } => {}
+            RunFact::NodeQueued { .. } | RunFact::NodeKept { .. } | RunFact::NodeEnded { .. } => {}
             RunFact::Ended { outcome } => {
                 let Some(mut root) = root.take() else { return Vec::new() };
                 root.end = (*at).max(root.begin);

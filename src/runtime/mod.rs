@@ -3,8 +3,10 @@
 mod admission;
 pub mod clock;
 mod condition;
+pub mod dispatcher;
 pub mod drive_rollout;
 pub mod drive_run;
+pub mod hub;
 pub mod ids;
 mod invocation;
 mod logs;
@@ -14,5 +16,6 @@ mod recorder;
 pub mod records;
 pub mod recover;
 pub mod replay;
+pub mod reports;
 pub mod rollouts;
 pub mod tell;

@@ -40,12 +40,14 @@ static SERVER: [Key; 4] = [
 static APP: [Key; 2] =
     [key("id", &Scalar(&f::NUMBER), "The App's number.").required(), key("key", &SOURCE, "Its private key, as GitHub gave it (PEM).").required()];
 static OAUTH: [Key; 2] = [key("client", &Scalar(&f::TEXT), "The client's id.").required(), key("secret", &SOURCE, "The client's secret.").required()];
-static GITHUB: [Key; 5] = [
+static GITHUB: [Key; 7] = [
     key("webhook_secrets", &SOURCES, "A delivery that is signed with any of them is GitHub's."),
     key("app", &Keys(&APP), "The App that Tidegate speaks as."),
     key("token", &SOURCE, "A token to speak with, where there is no App."),
     key("api", &Scalar(&f::UPSTREAM), "Of GitHub Enterprise: https://HOST/api/v3."),
     key("oauth", &Keys(&OAUTH), "How people log in."),
+    key("templates", &Scalar(&f::ABSOLUTE_PATH), "The folder of your own templates for what is reported."),
+    key("code_scanning", &Shape::Bool, "Whether findings go to code scanning as well."),
 ];
 static SETTINGS: [Key; 6] = [
     key("server", &Keys(&SERVER), "How `serve` is reached."),
@@ -111,7 +113,9 @@ fn github_settings(github: &Cursor<'_>, problems: &mut Problems<'_>) -> Github {
         .key("oauth")
         .and_then(|oauth| Some(GithubOauth { client: oauth.text_at("client")?, secret: source(&oauth.key("secret")?, problems)? }));
     let api = github.text_at("api").map(|api| api.trim_end_matches('/').to_owned());
-    Github { webhook_secrets, login: app.or(token), api, oauth }
+    let templates = github.text_at("templates").map(Into::into);
+    let code_scanning = github.flag("code_scanning").unwrap_or(false);
+    Github { webhook_secrets, login: app.or(token), api, oauth, templates, code_scanning }
 }
 
 /// Where a secret is: exactly one place.
@@ -152,7 +156,7 @@ mod tests {
 
     #[test]
     fn how_the_server_is_reached_and_what_of_github_is_believed() {
-        let text = "server: { listen: \"127.0.0.1:7171\", url: https://ci.example.com/, admins: [ada], traces: \"http://127.0.0.1:4318/\" }\ngithub:\n  webhook_secrets: [{ env: OLD }, { file: /etc/new }]\n  app: { id: 12, key: { file: /etc/key.pem } }\n  oauth: { client: Iv1.x, secret: { env: OAUTH } }\n";
+        let text = "server: { listen: \"127.0.0.1:7171\", url: https://ci.example.com/, admins: [ada], traces: \"http://127.0.0.1:4318/\" }\ngithub:\n  webhook_secrets: [{ env: OLD }, { file: /etc/new }]\n  app: { id: 12, key: { file: /etc/key.pem } }\n  oauth: { client: Iv1.x, secret: { env: OAUTH } }\n  templates: /etc/tidegate/templates\n  code_scanning: true\n";
         let settings = load(text).unwrap();
         assert_eq!(settings.server.url.as_deref(), Some("https://ci.example.com"));
         assert_eq!(settings.server.listen.map(|at| at.port()), Some(7171));
@@ -160,6 +164,7 @@ mod tests {
         let github = settings.github.unwrap();
         assert_eq!(github.webhook_secrets, [SecretSource::Env("OLD".to_owned()), SecretSource::File("/etc/new".into())]);
         assert_eq!(github.login, Some(GithubLogin::App { id: 12, key: SecretSource::File("/etc/key.pem".into()) }));
+        assert_eq!((github.templates.as_deref(), github.code_scanning), (Some(std::path::Path::new("/etc/tidegate/templates")), true));
         let text = "server: { listen: localhost }\ngithub: { token: { env: A, file: /b }, app: { id: 0, key: {} } }";
         let said = |code: &str, route: &str| (code.to_owned(), route.to_owned());
         assert_eq!(
