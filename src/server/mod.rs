@@ -2,5 +2,8 @@
 
 pub mod api;
 pub mod listen;
+pub mod metrics;
+pub mod observe;
 pub mod problem;
+pub mod traces;
 pub mod webhook;
