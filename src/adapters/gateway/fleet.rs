@@ -65,7 +65,11 @@ pub struct FunctionState {
 impl Gateway {
     pub async fn start(options: GatewayOptions) -> Result<Self, GatewayError> {
         let failed = |error: std::io::Error| GatewayError::Listen { address: options.listen, why: error.to_string() };
-        let listener = TcpListener::bind(options.listen).await.map_err(failed)?;
+        let listener = match &options.listener {
+            Some(open) => open.try_clone().and_then(|open| open.set_nonblocking(true).map(|()| open)).and_then(TcpListener::from_std),
+            None => TcpListener::bind(options.listen).await,
+        };
+        let listener = listener.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let idle = options.idle;

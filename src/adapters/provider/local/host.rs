@@ -33,6 +33,7 @@ impl Host {
         let records = store.functions()?;
         let gateway = GatewayOptions {
             listen: options.listen,
+            listener: options.listener.clone(),
             isolation: options.isolation,
             required: options.required.clone(),
             host_tools: options.host_tools.clone(),

@@ -13,7 +13,7 @@ mod unpack;
 mod wire;
 
 use std::fs::{File, TryLockError};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,6 +37,8 @@ pub use wire::{FunctionStatus, Health};
 #[derive(Debug, Clone)]
 pub struct LocalOptions {
     pub listen: SocketAddr,
+    /// Open there already: instead of opening `listen`.
+    pub listener: Option<Arc<TcpListener>>,
     pub isolation: Isolation,
     /// Protections without which no instance starts.
     pub required: Vec<String>,
@@ -51,6 +53,7 @@ impl LocalOptions {
     pub fn new(listen: SocketAddr) -> Self {
         Self {
             listen,
+            listener: None,
             isolation: Isolation::Full,
             required: Vec::new(),
             host_tools: Vec::new(),
