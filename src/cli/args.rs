@@ -191,6 +191,9 @@ pub struct GatewayArguments {
     /// Where the gateway listens when this command hosts it; port 0 takes any free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     pub listen: std::net::SocketAddr,
+    // Open there already.
+    #[arg(skip)]
+    pub listener: crate::adapters::gateway::Handed,
 }
 
 #[derive(Debug, Args)]
@@ -384,6 +387,6 @@ pub struct CompletionsArguments {
 impl GatewayArguments {
     /// Of a command that hosts nothing.
     pub fn nowhere() -> Self {
-        Self { listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)) }
+        Self { listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)), listener: Default::default() }
     }
 }

@@ -2,10 +2,26 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub use crate::adapters::sandbox::Isolation;
+
+/// A listener that was opened by somebody else, for the first who takes it: whoever kept another one would hold the port open.
+#[derive(Debug, Clone, Default)]
+pub struct Handed(Arc<Mutex<Option<TcpListener>>>);
+
+impl Handed {
+    pub fn take(&self) -> Option<TcpListener> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl From<Option<TcpListener>> for Handed {
+    fn from(listener: Option<TcpListener>) -> Self {
+        Self(Arc::new(Mutex::new(listener)))
+    }
+}
 
 /// How a gateway hosts functions.
 #[derive(Debug, Clone)]
@@ -13,7 +29,7 @@ pub struct GatewayOptions {
     /// Where clients reach it.
     pub listen: SocketAddr,
     /// Open there already: instead of opening `listen`.
-    pub listener: Option<Arc<TcpListener>>,
+    pub listener: Handed,
     /// How far instances are kept apart.
     pub isolation: Isolation,
     /// Protections without which no instance starts.
@@ -32,7 +48,7 @@ impl GatewayOptions {
     pub fn new(listen: SocketAddr, logs: PathBuf) -> Self {
         Self {
             listen,
-            listener: None,
+            listener: Handed::default(),
             isolation: Isolation::Full,
             required: Vec::new(),
             host_tools: Vec::new(),
