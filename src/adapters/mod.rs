@@ -4,6 +4,7 @@
 pub mod admission;
 pub mod egress;
 pub mod executor;
+pub mod forge;
 pub mod gateway;
 pub mod image;
 pub mod journal;

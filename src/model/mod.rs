@@ -4,6 +4,7 @@
 
 pub mod artifact;
 pub mod build;
+pub mod check;
 pub mod delivery;
 pub mod deploy;
 pub mod diagnostic;

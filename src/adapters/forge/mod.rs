@@ -1,0 +1,6 @@
+//! Where repositories and their checks live, and what was said there last.
+
+mod error;
+pub mod github;
+
+pub use error::ForgeError;
