@@ -195,10 +195,11 @@ static ROUTE: [Key; 4] = [
     key("rollout", &Keys(&ROLLOUT), "How traffic moves."),
 ];
 
-pub static PIPELINE: [Key; 8] = [
+pub static PIPELINE: [Key; 9] = [
     key("name", &TEXT, "What people call it.").required(),
     key("on", &Keys(&ON), "What starts it; only by hand when left out."),
-    key("concurrency", &Keys(&GROUP), "Which runs exclude one another.").later(),
+    key("concurrency", &Keys(&GROUP), "Which runs of a server exclude one another."),
+    key("priority", &Scalar(&f::PRIORITY), "Which of a repository's waiting runs a server begins first: from -100 to 100, 0 when left out."),
     key("defaults", &Keys(&DEFAULTS), "What a step does not say itself."),
     key("env", &ENV, "Environment of every step."),
     key("steps", &Named { names: &f::NAME, of: &Keys(&STEP) }, "What is done."),
