@@ -115,6 +115,12 @@ pub struct EventArguments {
     /// Only this step and what it needs
     #[arg(long = "step", value_name = "STEP")]
     pub steps: Vec<String>,
+    /// The event that a GitHub workflow runs for: the file that $GITHUB_EVENT_PATH names
+    #[arg(long = "event", value_name = "FILE", conflicts_with_all = ["on", "worktree"])]
+    pub file: Option<PathBuf>,
+    /// What that event is called
+    #[arg(long = "event-name", value_name = "NAME", env = "GITHUB_EVENT_NAME", hide_env = true, requires = "file")]
+    pub name: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -123,6 +129,20 @@ pub enum EventKindArgument {
     Push,
     PullRequest,
     Schedule,
+}
+
+/// Whom the end of it is told besides the person.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ReportArguments {
+    /// Tell the workflow that this runs in: annotations, a summary, outputs
+    #[arg(long, value_name = "FORM")]
+    pub report: Option<ReportArgument>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportArgument {
+    // Workflow commands, $GITHUB_STEP_SUMMARY and $GITHUB_OUTPUT
+    GithubActions,
 }
 
 #[derive(Debug, Args)]
@@ -142,6 +162,8 @@ pub struct RunArguments {
     /// Keep serving the deployed functions after the run until Ctrl-C
     #[arg(long)]
     pub keep_serving: bool,
+    #[command(flatten)]
+    pub report: ReportArguments,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -268,6 +290,8 @@ pub struct DeployArguments {
     pub isolation: IsolationArguments,
     #[command(flatten)]
     pub gateway: GatewayArguments,
+    #[command(flatten)]
+    pub report: ReportArguments,
 }
 
 #[derive(Debug, Args)]

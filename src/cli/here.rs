@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use super::args::{EventArguments, Global};
 use super::pipeline::{self, Loaded};
 use super::print::{eprint, eprintln};
+use super::workflow::Workflow;
 use crate::adapters::source::{Head, Revision, Source, SourceError};
 use crate::core::spec;
 use crate::model::event::Event;
 use crate::report::diagnostics::render;
+use crate::report::workflow::of_diagnostics;
 
 /// Where pipelines live when no file is named.
 const FOLDER: &str = ".tidegate";
@@ -44,7 +46,7 @@ impl Here {
     }
 
     /// The pipeline as it is in the commit (or the working tree), or `None` after its errors have been said.
-    pub fn load(&self, global: &Global, file: Option<&PathBuf>) -> Option<Loaded> {
+    pub fn load(&self, global: &Global, file: Option<&PathBuf>, workflow: &mut Workflow) -> Option<Loaded> {
         let path = self.choose(global, file).map_err(|message| eprintln!("error: {message}")).ok()?;
         let bytes = self.source.read(&path, &self.revision, spec::MAX_BYTES as u64).map_err(|error| eprintln!("error: {error}")).ok()?;
         let Ok(text) = String::from_utf8(bytes) else {
@@ -56,6 +58,7 @@ impl Here {
             Ok(pipeline) => Some(Loaded { file: path, text, pipeline }),
             Err(errors) => {
                 eprint!("{}", render(&path, &text, &errors, pipeline::look(global)));
+                workflow.told.annotations.extend(of_diagnostics(&path, &errors));
                 None
             }
         }

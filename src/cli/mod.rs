@@ -23,6 +23,7 @@ mod serving;
 mod session;
 mod settings;
 mod terminal;
+mod workflow;
 
 use std::process::ExitCode;
 
@@ -50,9 +51,9 @@ pub fn run() -> ExitCode {
         Command::Check(arguments) => check::run(&global, &arguments),
         Command::Plan(arguments) => plan::run(&global, &arguments),
         Command::Schema => schema::run(),
-        Command::Run(arguments) => run::run(&global, &arguments),
+        Command::Run(arguments) => workflow::around(&arguments.report, |workflow| run::run(&global, &arguments, workflow)),
         Command::Runs(arguments) => runs::run(&global, &arguments),
-        Command::Deploy(arguments) => deploy::run(&global, &arguments),
+        Command::Deploy(arguments) => workflow::around(&arguments.report, |workflow| deploy::run(&global, &arguments, workflow)),
         Command::Rollout(arguments) => rollout::run(&global, &arguments),
         Command::Serve(arguments) => serve::run(&global, &arguments),
         Command::Scan(arguments) => scan::run(&global, &arguments),
