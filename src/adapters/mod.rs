@@ -2,6 +2,7 @@
 //! (`executor → sandbox`, `executor → workspace`, `executor → egress`, `gateway → sandbox`, `provider::local → gateway`); they name `model`, and nothing of `core`.
 
 pub mod admission;
+pub mod deliveries;
 pub mod egress;
 pub mod executor;
 pub mod forge;
@@ -16,4 +17,5 @@ pub mod secrets;
 pub mod source;
 pub mod state;
 pub mod terminal;
+pub mod trigger;
 pub mod workspace;

@@ -56,6 +56,8 @@ pub enum Command {
     Schema,
     /// Run a pipeline on a commit of this repository
     Run(RunArguments),
+    /// Ask a Tidegate server for a run, and wait for its end
+    Trigger(TriggerArguments),
     /// Look at past runs
     Runs(RunsArguments),
     /// Deploy a function by hand, with the same rollout as a pipeline's
@@ -119,7 +121,7 @@ pub struct EventArguments {
     #[arg(long = "event", value_name = "FILE", conflicts_with_all = ["on", "worktree"])]
     pub file: Option<PathBuf>,
     /// What that event is called
-    #[arg(long = "event-name", value_name = "NAME", env = "GITHUB_EVENT_NAME", hide_env = true, requires = "file")]
+    #[arg(long = "event-name", value_name = "NAME", env = "GITHUB_EVENT_NAME", hide_env = true)]
     pub name: Option<String>,
 }
 
@@ -216,6 +218,30 @@ pub struct GatewayArguments {
     // Open there already.
     #[arg(skip)]
     pub listener: crate::adapters::gateway::Handed,
+}
+
+#[derive(Debug, Args)]
+pub struct TriggerArguments {
+    /// The pipeline file, as the repository has it
+    #[arg(value_name = "FILE")]
+    pub file: String,
+    /// The server; what it is asked with is the token in $TIDEGATE_TOKEN
+    #[arg(long, value_name = "URL", env = "TIDEGATE_SERVER", hide_env = true)]
+    pub url: String,
+    /// The repository, as the server knows it: owner/name
+    #[arg(long = "of", value_name = "NAME", env = "GITHUB_REPOSITORY", hide_env = true)]
+    pub of: String,
+    /// A branch, a tag or a commit [default: the default branch]
+    #[arg(long = "ref", value_name = "REF", default_value = "", hide_default_value = true)]
+    pub reference: String,
+    /// A parameter of `on.manual.params`
+    #[arg(long = "param", value_name = "KEY=VALUE")]
+    pub params: Vec<String>,
+    /// Do not wait
+    #[arg(long)]
+    pub no_wait: bool,
+    #[command(flatten)]
+    pub report: ReportArguments,
 }
 
 #[derive(Debug, Args)]

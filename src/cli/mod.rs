@@ -23,6 +23,7 @@ mod serving;
 mod session;
 mod settings;
 mod terminal;
+mod trigger;
 mod workflow;
 
 use std::process::ExitCode;
@@ -52,6 +53,7 @@ pub fn run() -> ExitCode {
         Command::Plan(arguments) => plan::run(&global, &arguments),
         Command::Schema => schema::run(),
         Command::Run(arguments) => workflow::around(&arguments.report, |workflow| run::run(&global, &arguments, workflow)),
+        Command::Trigger(arguments) => workflow::around(&arguments.report, |workflow| trigger::run(&global, &arguments, workflow)),
         Command::Runs(arguments) => runs::run(&global, &arguments),
         Command::Deploy(arguments) => workflow::around(&arguments.report, |workflow| deploy::run(&global, &arguments, workflow)),
         Command::Rollout(arguments) => rollout::run(&global, &arguments),

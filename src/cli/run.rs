@@ -155,7 +155,7 @@ fn tree(session: &Session, here: &Here) -> Result<Tree, WorkspaceError> {
 }
 
 /// A rollout that went back is told apart from a step that failed: scripts want to know.
-fn exit_of(outcome: RunOutcome, screen: &Screen) -> Exit {
+pub fn exit_of(outcome: RunOutcome, screen: &Screen) -> Exit {
     let back = |outcome: Option<&RolloutOutcome>| matches!(outcome, Some(RolloutOutcome::RolledBack { .. } | RolloutOutcome::Aborted { .. }));
     match outcome {
         RunOutcome::Succeeded => Exit::Success,

@@ -51,7 +51,16 @@ impl Screen {
             (false, true) => Mode::Live(Canvas::default()),
             (false, false) => Mode::Lines,
         };
-        Self { mode, look, plain: Plain::new(look), view: run::view::View::default(), pictures: BTreeMap::new(), unfinished: BTreeMap::new(), facts: Vec::new(), rollout_facts: HashMap::new() }
+        Self {
+            mode,
+            look,
+            plain: Plain::new(look),
+            view: run::view::View::default(),
+            pictures: BTreeMap::new(),
+            unfinished: BTreeMap::new(),
+            facts: Vec::new(),
+            rollout_facts: HashMap::new(),
+        }
     }
 
     /// Shows what comes until `done` resolves, then what is left.

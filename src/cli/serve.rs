@@ -20,7 +20,7 @@ use crate::runtime::observer::Shown;
 use crate::server::handover::Offer;
 use crate::server::life::{self, Life};
 use crate::server::listeners::{self, Opened, Wanted};
-use crate::server::{door, notify};
+use crate::server::{listen, notify};
 
 pub fn run(global: &Global, arguments: &ServeArguments) -> Exit {
     // Warnings only: what a function says is in its log. Somebody may have set another one up already.
@@ -42,6 +42,8 @@ fn ours(error: impl std::fmt::Display) -> (Exit, String) {
 
 const GATEWAY: &str = "gateway";
 const SERVER: &str = "server";
+/// For requests under way to end, at most: the gateway's limit is the longest.
+const LEAVE: Duration = Duration::from_secs(25);
 
 /// The gateway's port, and the server's if the settings have one.
 fn ports(global: &Global, arguments: &ServeArguments) -> Result<Opened, (Exit, String)> {
@@ -96,7 +98,7 @@ async fn serve(global: &Global, arguments: &ServeArguments, mut ports: Opened) -
     // Its listeners as well: where nobody takes over, the port is closed now.
     drop(offer);
     life.drain();
-    notify::stopping(door::DRAIN_TIMEOUT);
+    notify::stopping(LEAVE);
     match successor {
         Some(pid) => eprintln!("process {pid} takes over: requests under way are answered here"),
         None => {
@@ -119,7 +121,8 @@ async fn serve(global: &Global, arguments: &ServeArguments, mut ports: Opened) -
 fn open_door(listener: Option<std::net::TcpListener>, life: &Life) -> std::io::Result<tokio::task::JoinHandle<()>> {
     let Some(listener) = listener else { return Ok(tokio::spawn(async {})) };
     println!("server: http://{}", listener.local_addr()?);
-    Ok(tokio::spawn(door::serve(tokio::net::TcpListener::from_std(listener)?, life::routes(life.clone()), life.draining())))
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    Ok(tokio::spawn(listen::serve(listener, life::routes(life.clone()), listen::Limits::default(), life.draining())))
 }
 
 /// What a killed process leaves in a container engine while this one serves. Never ends.

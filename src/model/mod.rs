@@ -23,6 +23,7 @@ pub mod request;
 pub mod secret;
 pub mod service;
 pub mod settings;
+pub mod text;
 pub mod time;
 pub mod traffic;
 pub mod trigger;

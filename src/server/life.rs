@@ -46,7 +46,7 @@ impl Life {
         self.draining.send_replace(true);
     }
 
-    /// What [`super::door::serve`] and everything that never ends by itself (live events) waits for.
+    /// What [`super::listen::serve`] and everything that never ends by itself (live events) waits for.
     pub fn draining(&self) -> watch::Receiver<bool> {
         self.draining.subscribe()
     }

@@ -1,12 +1,14 @@
-//! Floor 5: what others reach over the network while `tidegate serve` runs.
+//! Floor 5: what is reached over HTTP. [`listen::serve`] takes connections; each part is a router of its own, and whoever starts the server merges them.
 //!
 //! ```text
-//! listeners ── from systemd, from the process before us, or opened ──▶ door ── a connection each ──▶ the application
-//! handover  ── asked for them by the process after us ──▶ life: draining ──▶ door lets requests under way end ──▶ gone
+//! listeners ── from systemd, from the process before us, or opened ──▶ listen ── a connection each ──▶ the routers
+//! handover  ── asked for them by the process after us ──▶ life: draining ──▶ listen lets requests under way end ──▶ gone
 //! ```
 
-pub mod door;
 pub mod handover;
 pub mod life;
+pub mod listen;
 pub mod listeners;
 pub mod notify;
+pub mod problem;
+pub mod webhook;

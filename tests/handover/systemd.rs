@@ -136,7 +136,7 @@ fn systemd_is_told_that_it_serves_that_it_lives_and_that_it_ends() {
     assert_eq!(all.matches("READY=1\n").count(), 1, "{all}");
     serving.signal(Signal::TERM);
     let all = told(&manager, |all| all.contains("STOPPING=1\n"));
-    assert!(all.contains("EXTEND_TIMEOUT_USEC=20000000\n"), "{all}");
+    assert!(all.contains("EXTEND_TIMEOUT_USEC=25000000\n"), "{all}");
     assert_eq!(serving.wait(), Some(0));
 }
 

@@ -50,8 +50,33 @@ pub async fn read_body(mut body: Incoming, limit: usize, within: Duration) -> Re
     tokio::time::timeout(within, reading).await.unwrap_or(Err(BodyError::TooSlow))
 }
 
+/// What one connection may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Of one request.
+    pub headers: usize,
+    /// All headers of one request, with its first line.
+    pub header_bytes: usize,
+    /// For a head to be whole, and for the next one to begin.
+    pub header_time: Duration,
+}
+
+const OURS: Limits = Limits { headers: HEADERS, header_bytes: HEADER_BYTES, header_time: HEADER_TIMEOUT };
+
 /// Serves one connection until it ends, or until `closing` says so and the request under way has been answered.
-pub async fn serve<I, S, B>(io: I, service: S, mut closing: watch::Receiver<bool>)
+pub async fn serve<I, S, B>(io: I, service: S, closing: watch::Receiver<bool>)
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+    S: Service<Request<Incoming>, Response = Response<B>>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: Body + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    serve_within(OURS, io, service, closing).await;
+}
+
+/// The same within other limits.
+pub async fn serve_within<I, S, B>(limits: Limits, io: I, service: S, mut closing: watch::Receiver<bool>)
 where
     I: AsyncRead + AsyncWrite + Unpin,
     S: Service<Request<Incoming>, Response = Response<B>>,
@@ -73,9 +98,9 @@ where
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_headers(HEADERS)
-        .max_header_size(HEADER_BYTES)
+        .header_read_timeout(limits.header_time)
+        .max_headers(limits.headers)
+        .max_header_size(limits.header_bytes)
         .serve_connection(TokioIo::new(io), service);
     let mut connection = std::pin::pin!(connection);
     // What goes wrong on a connection is its client's business: there is nobody to tell.

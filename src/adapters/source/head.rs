@@ -66,6 +66,17 @@ impl Source {
     fn changed(&self, commit: &git2::Commit<'_>) -> Result<Option<Vec<String>>, SourceError> {
         // A shallow clone knows of a parent that it does not have.
         let Ok(parent) = commit.parent(0) else { return Ok(None) };
+        self.between(&parent, commit)
+    }
+
+    /// Paths that differ between two commits; `None` where one of them is not here, or they are too many.
+    pub fn changed_between(&self, base: &CommitId, commit: &CommitId) -> Result<Option<Vec<String>>, SourceError> {
+        let find = |id: &CommitId| self.repository.find_commit(git2::Oid::from_str(id.as_str()).ok()?).ok();
+        let (Some(base), Some(commit)) = (find(base), find(commit)) else { return Ok(None) };
+        self.between(&base, &commit)
+    }
+
+    fn between(&self, parent: &git2::Commit<'_>, commit: &git2::Commit<'_>) -> Result<Option<Vec<String>>, SourceError> {
         let diff = self.repository.diff_tree_to_tree(Some(&parent.tree()?), Some(&commit.tree()?), None)?;
         if diff.deltas().len() > CHANGED_LIMIT {
             return Ok(None);

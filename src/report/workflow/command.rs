@@ -72,7 +72,10 @@ mod tests {
     fn nothing_gets_out_of_its_place() {
         let file = "a,line=1::x\n::add-mask::b";
         assert_eq!(of(file, "", "y"), "::error file=a%2Cline=1%3A%3Ax %3A%3Aadd-mask%3A%3Ab,line=7::y");
-        assert_eq!(of("", "t::::stop-commands::x", "a\r\n::set-env name=PATH::/evil"), "::error title=t%3A%3A%3A%3Astop-commands%3A%3Ax::a%0A::set-env name=PATH::/evil");
+        assert_eq!(
+            of("", "t::::stop-commands::x", "a\r\n::set-env name=PATH::/evil"),
+            "::error title=t%3A%3A%3A%3Astop-commands%3A%3Ax::a%0A::set-env name=PATH::/evil"
+        );
         assert_eq!(of("", "%0A::error::x", "%0A"), "::error title=%250A%3A%3Aerror%3A%3Ax::%250A", "what looks escaped already is not");
     }
 
