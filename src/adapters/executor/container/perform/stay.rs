@@ -62,17 +62,7 @@ impl Stay<'_> {
         let (spec, identity, engine) = (&request.spec, &self.setup.identity, &self.setup.engine);
         let Some(hosts) = &self.surroundings.hosts else { return Err(infrastructure("the names of its services are missing")) };
         let labels = |service: &str| identity.labels_of_service(spec, service);
-        let around = Around {
-            docker: self.docker,
-            spec,
-            step: self.name,
-            labels: &labels,
-            hosts,
-            limits,
-            log: &request.log,
-            init: self.init,
-            named: engine.podman,
-        };
+        let around = Around { docker: self.docker, spec, step: self.name, labels: &labels, hosts, limits, log: &request.log, named: engine.podman };
         self.services.begin(&around, &self.beside).await?;
         let patience = Patience { deadline: begun.checked_add(spec.timeout), grace: spec.grace };
         let quota = quota(&self.work);

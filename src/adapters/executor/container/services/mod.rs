@@ -54,7 +54,6 @@ pub(super) struct Around<'a> {
     pub(super) limits: &'a Limits,
     /// The step's log, which theirs are beside.
     pub(super) log: &'a std::path::Path,
-    pub(super) init: bool,
     /// The engine lets one that shares a network have a name of its own.
     pub(super) named: bool,
 }

@@ -43,7 +43,7 @@ pub(super) struct One {
     pub(super) since: Instant,
     pub(super) ready_us: Option<u64>,
     /// The command that says whether it is ready, while it is tried.
-    pub(super) trial: Option<String>,
+    pub(super) trial: Option<JoinHandle<Result<bool, String>>>,
     pub(super) early: Option<Early>,
     told: bool,
     listening: Option<JoinHandle<()>>,
@@ -130,7 +130,8 @@ impl One {
             host_config: Some(HostConfig {
                 network_mode: Some(format!("container:{}", around.step)),
                 mounts: Some(vec![bind(around.hosts, Path::new(HOSTS), true)]),
-                ..walls(around.limits, around.init, around.spec.limits.log)
+                // Its program is the first process, as in every container of its image: so the engine says when it can not be started.
+                ..walls(around.limits, false, around.spec.limits.log)
             }),
             ..ContainerCreateBody::default()
         }
@@ -152,7 +153,7 @@ impl One {
 
     /// From here on it is heard, whatever else is done.
     fn listen(&mut self, mut voice: Voice, says: UnboundedSender<(usize, Early)>) {
-        let (log, number, program) = (self.log.clone(), self.number, self.program.clone());
+        let (log, number) = (self.log.clone(), self.number);
         self.listening = Some(tokio::spawn(async move {
             let ended = loop {
                 match voice.next().await {
@@ -160,9 +161,8 @@ impl One {
                     Heard::Over(ended) => break ended,
                 }
             };
-            let early = early(&ended, log.lock().unwrap_or_else(PoisonError::into_inner).tail(), &program);
             // Where nobody wants to know any more, it is no news.
-            let _ = says.send((number, early));
+            let _ = says.send((number, early(&ended)));
         }));
     }
 
@@ -231,13 +231,9 @@ impl One {
     }
 }
 
-/// What an end means that nobody had wanted. The engine's own first process finds out that there is no such program when all has begun well.
-fn early(ended: &Ended, log: &[u8], program: &str) -> Early {
-    let said = String::from_utf8_lossy(log);
+/// An end that nobody had wanted.
+fn early(ended: &Ended) -> Early {
     match ended {
-        Ended::Code(126 | 127) if words::said_by_init(&said) => {
-            Early::NotBegun(format!("{program} can not be started: {}", said.lines().next().unwrap_or_default()))
-        }
         Ended::Code(code) => Early::Ended(Exit::Code(*code)),
         Ended::Unknown(_) => Early::Ended(Exit::None),
     }

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use bollard::Docker;
-use bollard::exec::{CreateExecOptions, StartExecOptions};
+use bollard::exec::{CreateExecOptions, StartExecResults};
+use futures_util::StreamExt as _;
 use tokio::time::sleep;
 
 use super::super::super::supervisor::beside::{Early, LONGEST};
@@ -14,7 +15,7 @@ use super::super::super::supervisor::log::Log;
 use super::super::super::supervisor::{infrastructure, limits};
 use super::super::bell::Bell;
 use super::super::gate::first_process;
-use super::super::voice::{Heard, Voice};
+use super::super::voice::{FAR, Heard, Voice};
 use super::super::words;
 use super::Services;
 use super::one::One;
@@ -24,8 +25,9 @@ use crate::model::service::Ready;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(25);
-/// Tries the command until it succeeds once, beside the image's own program and not as its child.
-const TRIAL: &str = r#"until /bin/sh -c "$1"; do sleep 0.1 || sleep 1 || exit; done"#;
+/// Tries the command until it succeeds once, beside the image's own program and not as its child; says so then, and nothing else.
+const TRIAL: &str = r#"until /bin/sh -c "$1" </dev/null >/dev/null 2>&1; do sleep 0.1 || sleep 1 || exit; done; echo ready"#;
+const SIGN: &[u8] = b"ready\n";
 
 /// Who and what there is to attend to meanwhile.
 pub(in super::super) struct Meanwhile<'a> {
@@ -109,29 +111,54 @@ impl One {
         }
     }
 
-    /// One process tries it again and again; the engine is only asked what became of that.
+    /// One process tries it again and again, and is listened to.
     async fn has_succeeded(&mut self, docker: &Docker, command: &str) -> bool {
-        let Some(trial) = &self.trial else {
-            match try_in(docker, &self.name, command).await {
-                Ok(trial) => self.trial = Some(trial),
-                // One that has just ended says so itself.
-                Err(why) if why.contains("/bin/sh") => self.early = Some(Early::NotBegun(format!("/bin/sh can not be started: {why}"))),
-                Err(_) => {}
-            }
+        let trial = self.trial.get_or_insert_with(|| tokio::spawn(try_in(docker.clone(), self.name.clone(), command.to_owned())));
+        if !trial.is_finished() {
             return false;
-        };
-        let found = docker.inspect_exec(trial).await;
-        found.is_ok_and(|found| found.running == Some(false) && found.exit_code == Some(0))
+        }
+        match trial.await {
+            Ok(Ok(succeeded)) => {
+                // One that could not go on trying has said no for good.
+                self.trial = Some(tokio::spawn(std::future::pending()));
+                succeeded
+            }
+            Ok(Err(why)) if why.contains("/bin/sh") => {
+                self.early = Some(Early::NotBegun(format!("/bin/sh can not be started: {why}")));
+                false
+            }
+            // One that has just ended says so itself.
+            _ => {
+                self.trial = None;
+                false
+            }
+        }
     }
 }
 
-/// Answers the engine's name for it.
-async fn try_in(docker: &Docker, container: &str, command: &str) -> Result<String, String> {
-    let argv = ["/bin/sh", "-c", TRIAL, "sh", command].map(str::to_owned);
-    let options =
-        CreateExecOptions { cmd: Some(argv.into()), attach_stdout: Some(false), attach_stderr: Some(false), ..CreateExecOptions::default() };
-    let made = docker.create_exec(container, options).await.map_err(|error| words::why(&error))?;
-    let alone = StartExecOptions { detach: true, ..StartExecOptions::default() };
-    docker.start_exec(&made.id, Some(alone)).await.map_err(|error| words::why(&error))?;
-    Ok(made.id)
+/// Whether it has succeeded in the end.
+async fn try_in(docker: Docker, container: String, command: String) -> Result<bool, String> {
+    let argv = ["/bin/sh", "-c", TRIAL, "sh", &command].map(str::to_owned);
+    let options = CreateExecOptions { cmd: Some(argv.into()), attach_stdout: Some(true), attach_stderr: Some(true), ..CreateExecOptions::default() };
+    // Its silence is no news.
+    let docker = docker.with_timeout(FAR);
+    let made = docker.create_exec(&container, options).await.map_err(|error| words::why(&error))?;
+    let StartExecResults::Attached { mut output, .. } = docker.start_exec(&made.id, None).await.map_err(|error| words::why(&error))? else {
+        return Ok(false);
+    };
+    let mut said = Vec::new();
+    while let Some(piece) = output.next().await {
+        said.extend_from_slice(piece.map_err(|error| words::why(&error))?.as_ref());
+        if said.len() >= SIGN.len() {
+            break;
+        }
+    }
+    let text = String::from_utf8_lossy(&said).into_owned();
+    if said == SIGN {
+        Ok(true)
+    } else if said.is_empty() {
+        Ok(false)
+    } else {
+        Err(text)
+    }
 }
