@@ -129,15 +129,24 @@ impl ContainerExecutor {
     }
 }
 
-impl Executor for ContainerExecutor {
-    async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
+impl ContainerExecutor {
+    /// `said`: bytes that are in its log already; `took`: how much of its time is over.
+    pub(super) async fn invoke_by(
+        &self,
+        way: Way,
+        spec: InvocationSpec,
+        log: &Path,
+        watcher: Watcher,
+        said: u64,
+        took: Duration,
+    ) -> InvocationResult {
         let Some(image) = &spec.image else {
             let reason = "it has no `image`, and --executor container runs steps in images only: add `image: …` to it, or leave the option out";
             let outcome = Outcome::Failed { exit: Exit::None, reason: reason.to_owned() };
             return self.desk.without(outcome, false);
         };
         if spec.build.is_some() {
-            let reason = "`build` makes an image of what a step changed in its root, which an engine does not give away: run it in Tidegate's own sandbox (`--executor auto` or `sandbox`)";
+            let reason = "`build` makes an image of what a step changed in its root, which an engine does not give away: run it in Tidegate's own sandbox (`--executor auto` or `sandbox`, where steps can be isolated: `tidegate doctor`)";
             return self.desk.without(Outcome::Failed { exit: Exit::None, reason: reason.to_owned() }, false);
         }
         let find = |image: &str| credentials::find(image, |name| std::env::var_os(name));
@@ -149,10 +158,16 @@ impl Executor for ContainerExecutor {
             Ok(lock) => lock,
             Err(refused) => return *refused,
         };
-        let asked = Asked { spec, home, way: self.way, said: 0, took: Duration::ZERO, for_followers: false, warm: false };
+        let asked = Asked { spec, home, way, said, took, for_followers: false, warm: false };
         let result = self.desk.invoke(place, lock, asked, log, watcher).await;
         self.clear(&run, &node, attempt, &result).await;
         result
+    }
+}
+
+impl Executor for ContainerExecutor {
+    async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
+        self.invoke_by(self.way.clone(), spec, log, watcher, 0, Duration::ZERO).await
     }
     async fn resume(&self, run: &RunId, node: &NodeId, attempt: u32, log: &Path, watcher: Watcher) -> InvocationResult {
         let result = self.desk.resume(run, node, attempt, log, watcher).await;
