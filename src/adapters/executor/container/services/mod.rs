@@ -40,7 +40,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// All of one step; mostly none.
 pub(super) struct Services {
     all: Vec<One>,
-    ends: mpsc::UnboundedReceiver<(usize, Early)>,
+    ends: mpsc::UnboundedReceiver<End>,
+}
+
+/// One of them has ended.
+#[derive(Debug)]
+struct End {
+    number: usize,
+    early: Option<Early>,
 }
 
 /// What every one of them is made with.
@@ -96,14 +103,10 @@ impl Services {
 
     /// Returns when one of them has ended.
     pub(super) async fn an_end(&mut self) {
-        match self.ends.recv().await {
-            Some((number, early)) => self.heard(number, early),
-            None => std::future::pending().await,
+        let Some(End { number, early }) = self.ends.recv().await else { return std::future::pending().await };
+        for one in self.all.iter_mut().filter(|one| one.number == number) {
+            (one.over, one.early) = (true, early.clone());
         }
-    }
-
-    fn heard(&mut self, number: usize, early: Early) {
-        self.all.iter_mut().filter(|one| one.number == number).for_each(|one| one.early = Some(early.clone()));
     }
 
     /// Tells the step's log of those that have ended, once.
@@ -118,7 +121,7 @@ impl Services {
     /// The step has ended: which of them had before it did.
     pub(super) async fn settle(&mut self, docker: &Docker) {
         for number in join_all(self.all.iter().map(|one| one.has_stopped(docker))).await.into_iter().flatten() {
-            while self.all.iter().any(|one| one.number == number && one.early.is_none()) {
+            while self.all.iter().any(|one| one.number == number && !one.over) {
                 if timeout(PATIENCE, self.an_end()).await.is_err() {
                     break;
                 }

@@ -22,7 +22,7 @@ use super::super::remove::remove_container;
 use super::super::shape::{HOSTS, bind, no_health_check, walls};
 use super::super::voice::{Ended, Heard, Voice};
 use super::super::words;
-use super::{Around, PATIENCE, Stood};
+use super::{Around, End, PATIENCE, Stood};
 use crate::adapters::state::service_log;
 use crate::model::invocation::ImageRecord;
 use crate::model::outcome::Exit;
@@ -45,6 +45,8 @@ pub(super) struct One {
     /// The command that says whether it is ready, while it is tried.
     pub(super) trial: Option<JoinHandle<Result<bool, String>>>,
     pub(super) early: Option<Early>,
+    /// It has ended, and has been heard to the end.
+    pub(super) over: bool,
     told: bool,
     listening: Option<JoinHandle<()>>,
 }
@@ -71,6 +73,7 @@ impl One {
             ready_us: None,
             trial: None,
             early: None,
+            over: false,
             told: false,
             listening: None,
         }
@@ -82,7 +85,7 @@ impl One {
         (number, service): (usize, &Service),
         stood: &Stood,
         (step, log, limit): (&str, &Path, u64),
-        says: UnboundedSender<(usize, Early)>,
+        says: UnboundedSender<End>,
     ) -> io::Result<Self> {
         let file = service_log(log, &service.name);
         std::fs::File::create(&file)?;
@@ -97,12 +100,12 @@ impl One {
         Stood { image: self.image.clone(), ready_us: self.ready_us }
     }
 
-    pub(super) async fn begin(&mut self, around: &Around<'_>, says: UnboundedSender<(usize, Early)>) -> Result<(), String> {
+    pub(super) async fn begin(&mut self, around: &Around<'_>, says: UnboundedSender<End>) -> Result<(), String> {
         self.since = Instant::now();
         self.start(around, says).await.map_err(|error| self.not_begun(&error))
     }
 
-    async fn start(&mut self, around: &Around<'_>, says: UnboundedSender<(usize, Early)>) -> Result<(), Error> {
+    async fn start(&mut self, around: &Around<'_>, says: UnboundedSender<End>) -> Result<(), Error> {
         let named = CreateContainerOptionsBuilder::default().name(&self.name).build();
         around.docker.create_container(Some(named), self.body(around)).await?;
         let all = AttachContainerOptionsBuilder::default().stream(true).stdout(true).stderr(true).build();
@@ -152,7 +155,7 @@ impl One {
     }
 
     /// From here on it is heard, whatever else is done.
-    fn listen(&mut self, mut voice: Voice, says: UnboundedSender<(usize, Early)>) {
+    fn listen(&mut self, mut voice: Voice, says: UnboundedSender<End>) {
         let (log, number) = (self.log.clone(), self.number);
         self.listening = Some(tokio::spawn(async move {
             let ended = loop {
@@ -162,13 +165,13 @@ impl One {
                 }
             };
             // Where nobody wants to know any more, it is no news.
-            let _ = says.send((number, early(&ended)));
+            let _ = says.send(End { number, early: early(&ended) });
         }));
     }
 
     /// Its number, where it has ended and has not been heard to the end.
     pub(super) async fn has_stopped(&self, docker: &Docker) -> Option<usize> {
-        if self.early.is_some() || self.listening.is_none() {
+        if self.over || self.listening.is_none() {
             return None;
         }
         let found = docker.inspect_container(&self.name, None).await.ok()?;
@@ -231,10 +234,10 @@ impl One {
     }
 }
 
-/// An end that nobody had wanted.
-fn early(ended: &Ended) -> Early {
+/// An end that nobody had wanted. `None`: it is not known how it ended, as the engine went away, and the step's end says that.
+fn early(ended: &Ended) -> Option<Early> {
     match ended {
-        Ended::Code(code) => Early::Ended(Exit::Code(*code)),
-        Ended::Unknown(_) => Early::Ended(Exit::None),
+        Ended::Code(code) => Some(Early::Ended(Exit::Code(*code))),
+        Ended::Unknown(_) => None,
     }
 }

@@ -98,7 +98,7 @@ impl Services {
 impl One {
     /// Whether it is ready by now.
     async fn look(&mut self, docker: &Docker, first: Option<i64>) {
-        if self.ready_us.is_some() || !self.stands || self.early.is_some() {
+        if self.ready_us.is_some() || !self.stands || self.over || self.early.is_some() {
             return;
         }
         let ready = match self.ready().cloned() {
