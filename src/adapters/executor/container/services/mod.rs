@@ -29,7 +29,7 @@ use super::image::Image;
 use crate::adapters::sandbox::Limits;
 use crate::model::invocation::{ImageRecord, InvocationSpec};
 use crate::model::outcome::Outcome;
-use crate::model::service::ServiceRecord;
+use crate::model::service::{MAX_SERVICES, ServiceRecord};
 
 use one::One;
 pub(super) use ready::Meanwhile;
@@ -40,7 +40,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// All of one step; mostly none.
 pub(super) struct Services {
     all: Vec<One>,
-    ends: mpsc::UnboundedReceiver<End>,
+    /// There is room for one of each.
+    ends: mpsc::Receiver<End>,
 }
 
 /// One of them has ended.
@@ -74,12 +75,12 @@ pub(super) struct Stood {
 
 impl Services {
     pub(super) fn none() -> Self {
-        Self { all: Vec::new(), ends: mpsc::unbounded_channel().1 }
+        Self { all: Vec::new(), ends: mpsc::channel(MAX_SERVICES).1 }
     }
 
     /// Lets each begin, all at once. `self` has then what there is of them, also when one could not.
     pub(super) async fn begin(&mut self, around: &Around<'_>, images: &[Image]) -> Result<(), Outcome> {
-        let (says, ends) = mpsc::unbounded_channel();
+        let (says, ends) = mpsc::channel(MAX_SERVICES);
         self.ends = ends;
         let pairs = around.spec.services.iter().zip(images).enumerate();
         self.all =
@@ -90,7 +91,7 @@ impl Services {
 
     /// Those that another supervisor has begun.
     pub(super) fn again(docker: &Docker, spec: &InvocationSpec, step: &str, stood: &[Stood], log: &std::path::Path) -> Self {
-        let (says, ends) = mpsc::unbounded_channel();
+        let (says, ends) = mpsc::channel(MAX_SERVICES);
         let pairs = spec.services.iter().zip(stood).enumerate();
         let all = pairs
             .filter_map(|(number, (service, stood))| One::again(docker, (number, service), stood, (step, log, spec.limits.log), says.clone()).ok());

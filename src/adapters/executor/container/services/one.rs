@@ -10,7 +10,7 @@ use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::{ContainerCreateBody, HostConfig};
 use bollard::query_parameters::{AttachContainerOptionsBuilder, CreateContainerOptionsBuilder};
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::Sender;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -42,13 +42,20 @@ pub(super) struct One {
     pub(super) stands: bool,
     pub(super) since: Instant,
     pub(super) ready_us: Option<u64>,
-    /// The command that says whether it is ready, while it is tried.
-    pub(super) trial: Option<JoinHandle<Result<bool, String>>>,
+    pub(super) trial: Trial,
     pub(super) early: Option<Early>,
     /// It has ended, and has been heard to the end.
     pub(super) over: bool,
     told: bool,
     listening: Option<JoinHandle<()>>,
+}
+
+/// Of the command that says whether it is ready.
+pub(super) enum Trial {
+    NotYet,
+    Goes(JoinHandle<Result<bool, String>>),
+    /// One that could not go on trying has said no for good.
+    InVain,
 }
 
 impl One {
@@ -71,7 +78,7 @@ impl One {
             stands: false,
             since: Instant::now(),
             ready_us: None,
-            trial: None,
+            trial: Trial::NotYet,
             early: None,
             over: false,
             told: false,
@@ -85,7 +92,7 @@ impl One {
         (number, service): (usize, &Service),
         stood: &Stood,
         (step, log, limit): (&str, &Path, u64),
-        says: UnboundedSender<End>,
+        says: Sender<End>,
     ) -> io::Result<Self> {
         let file = service_log(log, &service.name);
         std::fs::File::create(&file)?;
@@ -100,12 +107,12 @@ impl One {
         Stood { image: self.image.clone(), ready_us: self.ready_us }
     }
 
-    pub(super) async fn begin(&mut self, around: &Around<'_>, says: UnboundedSender<End>) -> Result<(), String> {
+    pub(super) async fn begin(&mut self, around: &Around<'_>, says: Sender<End>) -> Result<(), String> {
         self.since = Instant::now();
         self.start(around, says).await.map_err(|error| self.not_begun(&error))
     }
 
-    async fn start(&mut self, around: &Around<'_>, says: UnboundedSender<End>) -> Result<(), Error> {
+    async fn start(&mut self, around: &Around<'_>, says: Sender<End>) -> Result<(), Error> {
         let named = CreateContainerOptionsBuilder::default().name(&self.name).build();
         around.docker.create_container(Some(named), self.body(around)).await?;
         let all = AttachContainerOptionsBuilder::default().stream(true).stdout(true).stderr(true).build();
@@ -155,7 +162,7 @@ impl One {
     }
 
     /// From here on it is heard, whatever else is done.
-    fn listen(&mut self, mut voice: Voice, says: UnboundedSender<End>) {
+    fn listen(&mut self, mut voice: Voice, says: Sender<End>) {
         let (log, number) = (self.log.clone(), self.number);
         self.listening = Some(tokio::spawn(async move {
             let ended = loop {
@@ -165,7 +172,7 @@ impl One {
                 }
             };
             // Where nobody wants to know any more, it is no news.
-            let _ = says.send(End { number, early: early(&ended) });
+            let _ = says.send(End { number, early: early(&ended) }).await;
         }));
     }
 

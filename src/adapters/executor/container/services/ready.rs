@@ -18,7 +18,7 @@ use super::super::gate::first_process;
 use super::super::voice::{FAR, Heard, Voice};
 use super::super::words;
 use super::Services;
-use super::one::One;
+use super::one::{One, Trial};
 use super::ports;
 use crate::model::outcome::{Exit, Outcome};
 use crate::model::service::Ready;
@@ -113,14 +113,19 @@ impl One {
 
     /// One process tries it again and again, and is listened to.
     async fn has_succeeded(&mut self, docker: &Docker, command: &str) -> bool {
-        let trial = self.trial.get_or_insert_with(|| tokio::spawn(try_in(docker.clone(), self.name.clone(), command.to_owned())));
-        if !trial.is_finished() {
-            return false;
-        }
-        match trial.await {
+        let begin = || tokio::spawn(try_in(docker.clone(), self.name.clone(), command.to_owned()));
+        let trial = match &mut self.trial {
+            Trial::InVain => return false,
+            Trial::NotYet => {
+                self.trial = Trial::Goes(begin());
+                return false;
+            }
+            Trial::Goes(trial) if !trial.is_finished() => return false,
+            Trial::Goes(trial) => trial.await,
+        };
+        match trial {
             Ok(Ok(succeeded)) => {
-                // One that could not go on trying has said no for good.
-                self.trial = Some(tokio::spawn(std::future::pending()));
+                self.trial = Trial::InVain;
                 succeeded
             }
             Ok(Err(why)) if why.contains("/bin/sh") => {
@@ -129,7 +134,7 @@ impl One {
             }
             // One that has just ended says so itself.
             _ => {
-                self.trial = None;
+                self.trial = Trial::NotYet;
                 false
             }
         }
