@@ -8,6 +8,7 @@ use super::print::{eprint, eprintln};
 use crate::adapters::source::{Head, Revision, Source, SourceError};
 use crate::core::spec;
 use crate::model::event::Event;
+use crate::model::policy::is_policy;
 use crate::report::diagnostics::render;
 
 /// Where pipelines live when no file is named.
@@ -105,10 +106,11 @@ impl Here {
             author: self.head.author.clone(),
             changed: self.head.changed.clone(),
             params: pipeline::params(arguments)?,
+            context: Default::default(),
         })
     }
 }
 
 fn is_yaml(name: &str) -> bool {
-    name.ends_with(".yaml") || name.ends_with(".yml")
+    (name.ends_with(".yaml") || name.ends_with(".yml")) && !is_policy(name)
 }

@@ -147,7 +147,7 @@ impl Past {
         }
         let facts = entries.into_iter().filter_map(|entry| match &entry.fact {
             Fact::Run(fact) => Some((entry.clone(), fact.clone())),
-            Fact::Rollout(_) => None,
+            Fact::Rollout(_) | Fact::Request(_) => None,
         });
         Ok(facts.collect())
     }
@@ -196,7 +196,7 @@ async fn ls(past: &Past, limit: usize, global: &Global, out: &mut impl Write) ->
 }
 
 /// A moment for people, in UTC.
-fn date(at: Timestamp) -> String {
+pub(super) fn date(at: Timestamp) -> String {
     let moment = i64::try_from(at.as_micros()).ok().and_then(|micros| jiff::Timestamp::from_microsecond(micros).ok());
     moment.map_or_else(|| "?".to_owned(), |moment| moment.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
 }
