@@ -4,3 +4,5 @@
 mod github;
 
 mod fake;
+mod house;
+mod stories;
