@@ -2,8 +2,10 @@
 //!
 //! Knows nothing of async, files, clocks, randomness, or of any floor above.
 
+pub mod access;
 pub mod artifact;
 pub mod build;
+pub mod check;
 pub mod delivery;
 pub mod deploy;
 pub mod diagnostic;
@@ -17,6 +19,7 @@ pub mod invocation;
 pub mod limits;
 pub mod number;
 pub mod outcome;
+pub mod policy;
 pub mod release;
 pub mod request;
 pub mod secret;

@@ -3,7 +3,10 @@
 pub mod diagnostics;
 pub mod diagnostics_data;
 pub mod findings;
+pub mod github;
 pub mod plan;
 pub mod rollout;
 pub mod run;
 pub mod sarif;
+pub mod trace;
+pub mod workflow;

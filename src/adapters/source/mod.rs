@@ -6,6 +6,7 @@
 mod error;
 mod files;
 mod head;
+pub mod mirror;
 
 use std::path::{Path, PathBuf};
 
