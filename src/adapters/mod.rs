@@ -1,7 +1,9 @@
 //! Floor 3: everything that touches the world. Siblings do not name one another, except along the arrows drawn in docs/architecture.md
 //! (`executor → sandbox`, `executor → workspace`, `executor → egress`, `gateway → sandbox`, `provider::local → gateway`); they name `model`, and nothing of `core`.
 
+pub mod access;
 pub mod admission;
+pub mod deliveries;
 pub mod egress;
 pub mod executor;
 pub mod forge;
@@ -16,4 +18,5 @@ pub mod secrets;
 pub mod source;
 pub mod state;
 pub mod terminal;
+pub mod trigger;
 pub mod workspace;

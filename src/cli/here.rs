@@ -8,6 +8,7 @@ use super::print::{eprint, eprintln};
 use crate::adapters::source::{Head, Revision, Source, SourceError};
 use crate::core::spec;
 use crate::model::event::Event;
+use crate::model::policy::is_policy;
 use crate::report::diagnostics::render;
 
 /// Where pipelines live when no file is named.
@@ -111,5 +112,5 @@ impl Here {
 }
 
 fn is_yaml(name: &str) -> bool {
-    name.ends_with(".yaml") || name.ends_with(".yml")
+    (name.ends_with(".yaml") || name.ends_with(".yml")) && !is_policy(name)
 }

@@ -4,6 +4,7 @@ pub mod args;
 mod canvas;
 mod check;
 mod completions;
+mod deliveries;
 mod deploy;
 mod doctor;
 pub mod exit;
@@ -49,12 +50,13 @@ pub fn run() -> ExitCode {
     match arguments.command {
         Command::Check(arguments) => check::run(&global, &arguments),
         Command::Plan(arguments) => plan::run(&global, &arguments),
-        Command::Schema => schema::run(),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::Run(arguments) => run::run(&global, &arguments),
         Command::Runs(arguments) => runs::run(&global, &arguments),
         Command::Deploy(arguments) => deploy::run(&global, &arguments),
         Command::Rollout(arguments) => rollout::run(&global, &arguments),
         Command::Serve(arguments) => serve::run(&global, &arguments),
+        Command::Deliveries(arguments) => deliveries::run(&global, &arguments),
         Command::Scan(arguments) => scan::run(&global, &arguments),
         Command::Images(arguments) => images::run(&global, &arguments),
         Command::Doctor => doctor::run(&global),

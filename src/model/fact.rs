@@ -59,6 +59,14 @@ pub enum RunFact {
         event: Event,
         plan: serde_json::Value,
     },
+    /// It is not run: what it left in an earlier run is what it leaves in this one.
+    NodeKept {
+        node: NodeId,
+        from: RunId,
+        artifacts: Vec<Artifact>,
+        values: BTreeMap<String, String>,
+        layer: Option<String>,
+    },
     /// Everything it needs has ended and its condition holds. It waits for room.
     NodeQueued {
         node: NodeId,

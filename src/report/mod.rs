@@ -8,3 +8,4 @@ pub mod plan;
 pub mod rollout;
 pub mod run;
 pub mod sarif;
+pub mod trace;

@@ -1,12 +1,23 @@
-//! docs/security.md lists the attacks: what it names is a test here (those on services: in tests/images), and there are as many as it takes.
+//! docs/security.md lists the attacks: what it names is a test here (those on services: in tests/images; on webhooks: in tests/hooks), and there are as many as it takes.
 
 use std::collections::BTreeSet;
 
 const PAGE: &str = include_str!("../../docs/security.md");
-const SOURCES: [(&str, &str); 13] = [
+const SOURCES: [(&str, &str); 14] = [
     ("bombs", include_str!("bombs.rs")),
     ("calls", include_str!("calls.rs")),
     ("egress", concat!(include_str!("egress/mod.rs"), include_str!("egress/lives.rs"))),
+    (
+        "hooks",
+        concat!(
+            include_str!("../hooks/examples.rs"),
+            include_str!("../hooks/kill.rs"),
+            include_str!("../hooks/mutations.rs"),
+            include_str!("../hooks/overload.rs"),
+            include_str!("../hooks/refusals.rs"),
+            include_str!("../hooks/twice.rs")
+        ),
+    ),
     ("host", include_str!("host.rs")),
     ("kernel", include_str!("kernel.rs")),
     ("leftovers", include_str!("leftovers.rs")),

@@ -125,7 +125,7 @@ pub fn pull_event() -> Event {
 
 pub fn started(run: &str, event: Event, nodes: &[&str]) -> RunFact {
     let nodes = nodes.iter().map(|name| node(name)).collect();
-    let plan = Plan { pipeline: "test".to_owned(), file: "test.yaml".to_owned(), event: event.clone(), nodes };
+    let plan = Plan { pipeline: "test".to_owned(), file: "test.yaml".to_owned(), event: event.clone(), trust: Default::default(), nodes };
     let plan = serde_json::to_value(plan).expect("a plan");
     RunFact::Started { run: RunId::new(run), pipeline: "test".to_owned(), event, plan }
 }
@@ -152,6 +152,7 @@ fn node(name: &str) -> Node {
         retry: Retry { attempts: 1, on: Vec::new(), delay: Duration::ZERO, after_start: false },
         idempotent: false,
         concurrency: None,
+        environment: None,
     }
 }
 

@@ -14,6 +14,7 @@ use crate::model::finding::Severity;
 use crate::model::function::Target;
 use crate::model::invocation::OutputDeclaration;
 use crate::model::limits::{Network, Resources, Retry};
+use crate::model::request::Waiting;
 use crate::model::service::Ready;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +23,9 @@ pub struct Pipeline {
     pub file: String,
     pub name: String,
     pub on: Triggers,
+    /// Held by a server; a run at a terminal is of no group.
+    pub concurrency: Option<ConcurrencySource>,
+    pub priority: i32,
     pub env: BTreeMap<String, EnvSource>,
     /// In the order of the file.
     pub steps: Vec<Step>,
@@ -49,6 +53,14 @@ impl Pipeline {
         let span = self.places.span(route, part);
         Diagnostic { level, code: code.to_owned(), message: message.into(), route: route.to_string(), span, label: String::new(), hints: Vec::new() }
     }
+}
+
+/// Which runs exclude one another.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConcurrencySource {
+    pub group: Template,
+    pub supersede: bool,
+    pub queue: Waiting,
 }
 
 /// What starts it. A person can always start it by hand.
@@ -153,6 +165,8 @@ pub struct Step {
     /// Each key with its values, in the order of the file. Empty without a matrix.
     pub matrix: Vec<(String, Vec<String>)>,
     pub concurrency: Option<u32>,
+    /// What it deploys to.
+    pub environment: Option<String>,
     pub network: Network,
     pub resources: Resources,
 }

@@ -102,8 +102,20 @@ fn invocation_ended(node: NodeId) -> RunFact {
     }
 }
 
-/// Since schema 2.
-pub fn request_facts() -> (Stream, Vec<Fact>) {
+/// What there is since schema 2.
+pub fn since_2() -> Vec<(Stream, Vec<Fact>)> {
+    let kept = RunFact::NodeKept {
+        node: NodeId::new("build"),
+        from: RunId::new("r0"),
+        artifacts: Vec::new(),
+        values: BTreeMap::from([(text("version"), text("7"))]),
+        layer: Some(text("/state/layers/1")),
+    };
+    let run = RunId::new("01990a6e-0000-7000-8000-000000000004");
+    vec![(Stream::Run(run), vec![Fact::Run(kept)]), request_facts()]
+}
+
+fn request_facts() -> (Stream, Vec<Fact>) {
     let run = RunId::new("01990a6e-0000-7000-8000-000000000003");
     let reason = || text("because");
     let facts = vec![

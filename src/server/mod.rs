@@ -1,0 +1,9 @@
+//! Floor 5: what is reached over HTTP. [`listen::serve`] takes connections; each part is a router of its own, and whoever starts the server merges them.
+
+pub mod api;
+pub mod listen;
+pub mod metrics;
+pub mod observe;
+pub mod problem;
+pub mod traces;
+pub mod webhook;
