@@ -20,4 +20,5 @@ pub mod recover;
 pub mod replay;
 pub mod reports;
 pub mod rollouts;
+pub mod schedule;
 pub mod tell;

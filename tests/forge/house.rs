@@ -37,7 +37,7 @@ pub fn pace() -> Pace {
 pub fn settings(github: &Github) -> Settings {
     let login = GithubLogin::App { id: github.app(), key: SecretSource::File(github.key_file()) };
     let forge = Forge { login: Some(login), api: Some(github.url.clone()), ..Forge::default() };
-    let server = Server { listen: None, url: Some("https://ci.example.com".to_owned()) };
+    let server = Server { url: Some("https://ci.example.com".to_owned()), ..Server::default() };
     Settings { github: Some(forge), server, ..Settings::default() }
 }
 
