@@ -18,8 +18,7 @@ use crate::runtime::drive_run::Rest;
 use crate::runtime::observer::Shown;
 
 pub fn run(global: &Global, arguments: &ServeArguments) -> Exit {
-    // Warnings only: what a function says is in its log. Somebody may have set another one up already.
-    let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_writer(std::io::stderr).with_target(false).try_init();
+    super::log::begin(arguments.log_format, arguments.log_level);
     match session::tokio() {
         Ok(runtime) => runtime.block_on(serve(global, arguments)).unwrap_or_else(|(exit, why)| fail(exit, why)),
         Err(error) => fail(Exit::Infrastructure, error),

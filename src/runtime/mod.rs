@@ -18,4 +18,5 @@ pub mod recover;
 pub mod replay;
 pub mod reports;
 pub mod rollouts;
+pub mod said;
 pub mod tell;
