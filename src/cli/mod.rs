@@ -4,6 +4,7 @@ pub mod args;
 mod canvas;
 mod check;
 mod completions;
+mod deliveries;
 mod deploy;
 mod doctor;
 pub mod exit;
@@ -27,6 +28,8 @@ mod session;
 mod settings;
 mod terminal;
 mod tokens;
+mod trigger;
+mod workflow;
 
 use std::process::ExitCode;
 
@@ -58,12 +61,14 @@ pub fn run() -> ExitCode {
     match arguments.command {
         Command::Check(arguments) => check::run(&global, &arguments),
         Command::Plan(arguments) => plan::run(&global, &arguments),
-        Command::Schema => schema::run(),
-        Command::Run(arguments) => run::run(&global, &arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
+        Command::Run(arguments) => workflow::around(&arguments.report, |workflow| run::run(&global, &arguments, workflow)),
+        Command::Trigger(arguments) => workflow::around(&arguments.report, |workflow| trigger::run(&global, &arguments, workflow)),
         Command::Runs(arguments) => runs::run(&global, &arguments),
-        Command::Deploy(arguments) => deploy::run(&global, &arguments),
+        Command::Deploy(arguments) => workflow::around(&arguments.report, |workflow| deploy::run(&global, &arguments, workflow)),
         Command::Rollout(arguments) => rollout::run(&global, &arguments),
         Command::Serve(arguments) => serve::run(&global, &arguments),
+        Command::Deliveries(arguments) => deliveries::run(&global, &arguments),
         Command::Tokens(arguments) => tokens::run(&global, &arguments),
         Command::Login(arguments) => login::run(&global, &arguments),
         Command::Scan(arguments) => scan::run(&global, &arguments),
@@ -87,7 +92,9 @@ fn here_only(command: &Command) -> Option<&'static str> {
         // They ask nobody, or know both.
         Command::Check(_)
         | Command::Plan(_)
-        | Command::Schema
+        | Command::Schema(_)
+        | Command::Trigger(_)
+        | Command::Deliveries(_)
         | Command::Runs(_)
         | Command::Rollout(_)
         | Command::Login(_)

@@ -19,6 +19,7 @@ pub mod invocation;
 pub mod limits;
 pub mod number;
 pub mod outcome;
+pub mod policy;
 pub mod release;
 pub mod request;
 pub mod secret;

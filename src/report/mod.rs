@@ -9,3 +9,4 @@ pub mod rollout;
 pub mod run;
 pub mod sarif;
 pub mod trace;
+pub mod workflow;

@@ -40,6 +40,7 @@ pub fn node(name: &str, needs: &[&str]) -> Node {
         retry: Retry { attempts: 1, on: Vec::new(), delay: Duration::ZERO, after_start: false },
         idempotent: false,
         concurrency: None,
+        environment: None,
     }
 }
 
@@ -56,7 +57,13 @@ pub fn plan() -> Plan {
         params: BTreeMap::new(),
         context: Default::default(),
     };
-    Plan { pipeline: "shop".to_owned(), file: "shop.yaml".to_owned(), event, nodes: vec![node("test", &[]), node("build", &["test"])] }
+    Plan {
+        pipeline: "shop".to_owned(),
+        file: "shop.yaml".to_owned(),
+        event,
+        trust: Default::default(),
+        nodes: vec![node("test", &[]), node("build", &["test"])],
+    }
 }
 
 pub fn seconds(n: u64) -> Timestamp {

@@ -12,6 +12,7 @@ use url::{Host, Url};
 use super::super::args::Global;
 use super::sse::Events;
 use super::{Log, credentials, run_facts};
+use crate::adapters::deliveries::Known;
 use crate::model::fact::Entry;
 use crate::model::id::{RolloutId, RunId};
 use crate::model::secret::Secret;
@@ -20,6 +21,7 @@ use crate::report::run::list::Line;
 use crate::report::run::usage::Repository;
 use crate::runtime::records::Found;
 use crate::server::api::actions::Asked;
+use crate::server::api::deliveries::{Lines as Deliveries, Whole as Delivery};
 use crate::server::api::rollouts::Rollouts;
 use crate::server::api::runs::{Facts, Runs};
 use crate::server::api::system::Whoami;
@@ -221,6 +223,31 @@ impl Remote {
         let query: Vec<(&str, String)> = only.map(|only| ("repository", only.to_owned())).into_iter().collect();
         let all: OfAll = self.get(&["usage"], &query).await?;
         Ok((all.repositories, all.prices))
+    }
+
+    pub async fn deliveries(&self, limit: usize, waiting: Option<bool>, event: Option<&str>) -> Result<Vec<Known>, RemoteError> {
+        let mut all = Vec::new();
+        let mut cursor: Option<u64> = None;
+        while all.len() < limit {
+            let mut query = vec![("limit", (limit - all.len()).min(PAGE).to_string())];
+            query.extend(waiting.map(|waiting| ("waiting", waiting.to_string())));
+            query.extend(event.map(|event| ("event", event.to_owned())));
+            query.extend(cursor.take().map(|cursor| ("cursor", cursor.to_string())));
+            let page: Deliveries = self.get(&["deliveries"], &query).await?;
+            all.extend(page.deliveries.into_iter().map(Known::from));
+            match page.next {
+                Some(next) => cursor = Some(next),
+                None => break,
+            }
+        }
+        Ok(all)
+    }
+
+    /// With its body, where that is kept.
+    pub async fn delivery(&self, given: &str) -> Result<(Known, Option<Vec<u8>>), RemoteError> {
+        let whole: Delivery = self.get(&["deliveries", given], &[]).await?;
+        let body = whole.body.map(|body| serde_json::to_vec(&body)).transpose().map_err(|error| self.odd(error))?;
+        Ok((whole.delivery.into(), body))
     }
 
     /// What a person wants done with one thing.
