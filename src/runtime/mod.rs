@@ -21,4 +21,5 @@ pub mod replay;
 pub mod reports;
 pub mod rollouts;
 pub mod schedule;
+pub mod said;
 pub mod tell;

@@ -29,8 +29,7 @@ use crate::server::notify;
 use house::{House, Opened as Door};
 
 pub fn run(global: &Global, arguments: &ServeArguments) -> Exit {
-    // Warnings only: what a function says is in its log. Somebody may have set another one up already.
-    let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_writer(std::io::stderr).with_target(false).try_init();
+    super::log::begin(arguments.log_format, arguments.log_level);
     // Before there are threads and other processes.
     let settings = match settings::load(global) {
         Ok(found) => found.settings,
