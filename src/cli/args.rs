@@ -53,7 +53,7 @@ pub enum Command {
     /// Show what would run and why; changes nothing
     Plan(PlanArguments),
     /// Print the JSON Schema of pipeline files, for editors
-    Schema,
+    Schema(SchemaArguments),
     /// Run a pipeline on a commit of this repository
     Run(RunArguments),
     /// Ask a Tidegate server for a run, and wait for its end
@@ -91,6 +91,13 @@ pub enum CheckFormat {
     Text,
     Json,
     Sarif,
+}
+
+#[derive(Debug, Args)]
+pub struct SchemaArguments {
+    /// That of the policy file instead
+    #[arg(long)]
+    pub policy: bool,
 }
 
 #[derive(Debug, Args)]

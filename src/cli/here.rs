@@ -10,6 +10,7 @@ use crate::adapters::source::{Head, Revision, Source, SourceError};
 use crate::adapters::trigger::github;
 use crate::core::spec;
 use crate::model::event::Event;
+use crate::model::policy::is_policy;
 use crate::model::trigger::Wish;
 use crate::report::diagnostics::render;
 use crate::report::workflow::of_diagnostics;
@@ -166,5 +167,5 @@ fn event_file(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 fn is_yaml(name: &str) -> bool {
-    name.ends_with(".yaml") || name.ends_with(".yml")
+    (name.ends_with(".yaml") || name.ends_with(".yml")) && !is_policy(name)
 }

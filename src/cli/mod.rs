@@ -51,7 +51,7 @@ pub fn run() -> ExitCode {
     match arguments.command {
         Command::Check(arguments) => check::run(&global, &arguments),
         Command::Plan(arguments) => plan::run(&global, &arguments),
-        Command::Schema => schema::run(),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::Run(arguments) => workflow::around(&arguments.report, |workflow| run::run(&global, &arguments, workflow)),
         Command::Trigger(arguments) => workflow::around(&arguments.report, |workflow| trigger::run(&global, &arguments, workflow)),
         Command::Runs(arguments) => runs::run(&global, &arguments),

@@ -56,6 +56,14 @@ impl Observer {
         self.push(Shown::Fact(Box::new(entry.clone())));
     }
 
+    /// Something that another one was shown.
+    pub fn pass(&self, shown: Shown) {
+        match shown {
+            Shown::Log { node, bytes } => self.log(&node, &bytes),
+            shown => self.push(shown),
+        }
+    }
+
     pub fn note(&self, text: impl Into<String>) {
         self.push(Shown::Note(text.into()));
     }

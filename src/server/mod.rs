@@ -5,6 +5,7 @@
 //! handover  ── asked for them by the process after us ──▶ life: draining ──▶ listen lets requests under way end ──▶ gone
 //! ```
 
+pub mod api;
 pub mod handover;
 pub mod life;
 pub mod listen;

@@ -23,13 +23,19 @@ const COMMANDS: [&str; 12] = [
 #[test]
 fn what_a_step_prints_is_never_obeyed() {
     let lines: String = COMMANDS.iter().map(|command| format!("      printf '{command}\\n'; printf '{command}\\n' >&2\n")).collect();
-    let pipeline = format!("name: ci\non: {{ push: {{}} }}\nsteps:\n  evil:\n    run: |\n      printf 'no line of its own yet'\n{lines}      exit 9\n");
+    let pipeline =
+        format!("name: ci\non: {{ push: {{}} }}\nsteps:\n  evil:\n    run: |\n      printf 'no line of its own yet'\n{lines}      exit 9\n");
     let Some(rig) = Rig::new("attacks::what_a_step_prints_is_never_obeyed", &pipeline, &[]) else { return };
     let acted = rig.act("push", &push(&rig.commit, "main"));
     acted.says("came of it: outcome=failed code=1 run=yes");
     acted.says("::add-mask::hello");
     let obeyed = acted.obeyed();
-    assert!(obeyed.iter().all(|(command, said)| command == "error" && said.contains("evil failed") || command == "stop-commands" || command.starts_with("tidegate-")), "{obeyed:?}");
+    assert!(
+        obeyed.iter().all(|(command, said)| command == "error" && said.contains("evil failed")
+            || command == "stop-commands"
+            || command.starts_with("tidegate-")),
+        "{obeyed:?}"
+    );
     assert_eq!(acted.output("outcome").as_deref(), Some("failed"));
 }
 

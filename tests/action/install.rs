@@ -34,7 +34,8 @@ impl Mirror {
                 }
                 let path = String::from_utf8_lossy(&head).split(' ').nth(1).unwrap_or("/").trim_start_matches('/').to_owned();
                 let _ = match std::fs::read(root.join(path)) {
-                    Ok(body) => write!(stream, "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len()).and_then(|()| stream.write_all(&body)),
+                    Ok(body) => write!(stream, "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len())
+                        .and_then(|()| stream.write_all(&body)),
                     Err(_) => write!(stream, "HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"),
                 };
             }
@@ -79,7 +80,28 @@ fn install(url: &str, script: &Path, inputs: &[(&str, &str)], gh: Option<bool>) 
     let place = tempfile::tempdir().unwrap().keep();
     let programs = place.join("bin");
     std::fs::create_dir(&programs).unwrap();
-    for name in ["bash", "env", "mktemp", "uname", "curl", "sha256sum", "cut", "awk", "tar", "gzip", "chmod", "dirname", "basename", "od", "tr", "cargo", "rustc", "cc", "ld", "as"] {
+    for name in [
+        "bash",
+        "env",
+        "mktemp",
+        "uname",
+        "curl",
+        "sha256sum",
+        "cut",
+        "awk",
+        "tar",
+        "gzip",
+        "chmod",
+        "dirname",
+        "basename",
+        "od",
+        "tr",
+        "cargo",
+        "rustc",
+        "cc",
+        "ld",
+        "as",
+    ] {
         let found = std::env::split_paths(&std::env::var_os("PATH").unwrap()).map(|folder| folder.join(name)).find(|path| path.exists());
         if let Some(found) = found {
             std::os::unix::fs::symlink(found, programs.join(name)).unwrap();
@@ -92,7 +114,10 @@ fn install(url: &str, script: &Path, inputs: &[(&str, &str)], gh: Option<bool>) 
     }
     let mut command = Command::new(script);
     command.env_clear().env("PATH", &programs).env("RUNNER_TEMP", &place);
-    command.envs([("INSTALL", "release"), ("BINARY", ""), ("VERSION", "0.1.0"), ("SHA256", ""), ("PROVENANCE", "auto"), ("RELEASES", url)].map(|(name, value)| (format!("INPUT_{name}"), value)));
+    command.envs(
+        [("INSTALL", "release"), ("BINARY", ""), ("VERSION", "0.1.0"), ("SHA256", ""), ("PROVENANCE", "auto"), ("RELEASES", url)]
+            .map(|(name, value)| (format!("INPUT_{name}"), value)),
+    );
     for home in ["HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"] {
         command.envs(std::env::var_os(home).map(|value| (home, value)));
     }

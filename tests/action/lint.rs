@@ -14,7 +14,8 @@ fn run(tools: &Path, program: &str, arguments: &[&str], paths: &[PathBuf]) -> (O
         command.arg("-c").arg("import sys; from check_jsonschema import main; sys.exit(main())").env("PYTHONPATH", tools);
     }
     let path = std::env::join_paths([tools.join("bin"), "/usr/bin".into(), "/bin".into()]).unwrap();
-    let output = command.args(arguments).args(paths).env("PATH", path).env("NO_COLOR", "1").current_dir(env!("CARGO_MANIFEST_DIR")).output().expect(program);
+    let output =
+        command.args(arguments).args(paths).env("PATH", path).env("NO_COLOR", "1").current_dir(env!("CARGO_MANIFEST_DIR")).output().expect(program);
     (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
 }
 

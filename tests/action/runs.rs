@@ -24,7 +24,10 @@ fn an_event_that_the_pipeline_does_not_want_is_skipped_and_nothing_fails() {
     let Some(rig) = Rig::new("runs::an_event_that_the_pipeline_does_not_want_is_skipped_and_nothing_fails", PIPELINE, &[]) else { return };
     let acted = rig.act("push", &push(&rig.commit, "other"));
     acted.says("came of it: outcome=skipped code=0 run=");
-    assert!(acted.obeyed().iter().any(|(command, said)| command == "notice" || said.contains("does not start")) || acted.printed().contains("does not start"));
+    assert!(
+        acted.obeyed().iter().any(|(command, said)| command == "notice" || said.contains("does not start"))
+            || acted.printed().contains("does not start")
+    );
 }
 
 #[test]
@@ -63,7 +66,8 @@ fn mistakes_in_the_pipeline_file_are_annotations_at_their_lines() {
 /// The files that a runner makes for a step: read by their real rules.
 #[test]
 fn the_summary_and_the_outputs_are_in_the_runners_files() {
-    let pipeline = "name: ci\non: { manual: {} }\nsteps:\n  builds: { run: \"true\" }\n  breaks: { run: \"echo '| a <b> `c` ::error::x'; exit 3\" }\n";
+    let pipeline =
+        "name: ci\non: { manual: {} }\nsteps:\n  builds: { run: \"true\" }\n  breaks: { run: \"echo '| a <b> `c` ::error::x'; exit 3\" }\n";
     let world = World::with(&[(".tidegate/ci.yaml", pipeline)]);
     let (event, output, summary) = (world.path("event.json"), world.path("output"), world.path("summary"));
     std::fs::write(&event, dispatch(json!({})).to_string()).unwrap();
@@ -71,7 +75,12 @@ fn the_summary_and_the_outputs_are_in_the_runners_files() {
     let ran = Command::new(action().join("run.sh"))
         .current_dir(world.repository())
         .env_clear()
-        .envs([("PATH", "/usr/bin:/bin"), ("GITHUB_EVENT_NAME", "workflow_dispatch"), ("INPUT_MODE", "run"), ("TIDEGATE_PROGRAM", env!("CARGO_BIN_EXE_tidegate"))])
+        .envs([
+            ("PATH", "/usr/bin:/bin"),
+            ("GITHUB_EVENT_NAME", "workflow_dispatch"),
+            ("INPUT_MODE", "run"),
+            ("TIDEGATE_PROGRAM", env!("CARGO_BIN_EXE_tidegate")),
+        ])
         .envs(["STEP", "PARAMS", "ARGS", "FILE", "WORKING_DIRECTORY"].map(|name| (format!("INPUT_{name}"), "")))
         .envs([("GITHUB_EVENT_PATH", &event), ("GITHUB_OUTPUT", &output), ("GITHUB_STEP_SUMMARY", &summary), ("TIDEGATE_STATE_DIR", &world.state())])
         .stdin(Stdio::null())

@@ -107,7 +107,13 @@ fn command(world: &World, url: &str, token: &str) -> Command {
     let mut command = Command::new(action().join("run.sh"));
     command.current_dir(world.path("home")).env_clear();
     command.envs(["STEP", "ARGS", "REF", "WORKING_DIRECTORY"].map(|name| (format!("INPUT_{name}"), "")));
-    command.envs([("PATH", "/usr/bin:/bin"), ("INPUT_MODE", "trigger"), ("INPUT_FILE", ".tidegate/ci.yaml"), ("INPUT_PARAMS", "who=you\nof=a=b\n"), ("INPUT_WAIT", "true")]);
+    command.envs([
+        ("PATH", "/usr/bin:/bin"),
+        ("INPUT_MODE", "trigger"),
+        ("INPUT_FILE", ".tidegate/ci.yaml"),
+        ("INPUT_PARAMS", "who=you\nof=a=b\n"),
+        ("INPUT_WAIT", "true"),
+    ]);
     command.envs([("TIDEGATE_PROGRAM", env!("CARGO_BIN_EXE_tidegate")), ("TIDEGATE_SERVER", url), ("TIDEGATE_TOKEN", token)]);
     command.envs([("INPUT_REPOSITORY", ""), ("GITHUB_REPOSITORY", "acme/doors"), ("GITHUB_SHA", "0123456789abcdef0123456789abcdef01234567")]);
     command.env("GITHUB_OUTPUT", world.path("output")).env("GITHUB_STEP_SUMMARY", world.path("summary"));

@@ -2,5 +2,6 @@
 
 mod error;
 pub mod github;
+pub mod reports;
 
 pub use error::ForgeError;

@@ -31,6 +31,21 @@ pub enum JournalError {
     TooLarge { stream: Stream, found: usize, limit: usize },
 }
 
+/// What streams are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Run,
+    Rollout,
+    Request,
+}
+
+/// A place in a list that begins with the newest: the stream behind which it goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    pub opened: Timestamp,
+    pub id: String,
+}
+
 /// A stream without an end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unfinished {
@@ -56,6 +71,16 @@ pub trait Journal {
     async fn requests(&self, limit: usize) -> Result<Vec<(Entry, Entry)>, JournalError>;
     /// What has no end yet, oldest first, alive or not.
     async fn unfinished(&self) -> Result<Vec<Unfinished>, JournalError>;
+    /// What stands behind the entry with this number (0: from the first), at most `limit` of them, and fewer where they are large. Empty if there is nothing yet.
+    async fn read_after(&self, stream: &Stream, after: u64, limit: usize) -> Result<Vec<Entry>, JournalError>;
+    /// `None` for a stream that nothing was ever appended to.
+    async fn last(&self, stream: &Stream) -> Result<Option<Entry>, JournalError>;
+    /// As `runs` and its like, from a place on.
+    async fn page(&self, kind: Kind, before: Option<&Place>, limit: usize) -> Result<Vec<(Entry, Entry)>, JournalError>;
+    /// The streams whose id begins so, newest first, at most `limit`.
+    async fn beginning(&self, kind: Kind, with: &str, limit: usize) -> Result<Vec<Stream>, JournalError>;
+    /// What was appended behind this mark, whatever it is about, with the mark to go on from. `None`: nothing, but the mark of the end.
+    async fn tail(&self, mark: Option<u64>, limit: usize) -> Result<(u64, Vec<Entry>), JournalError>;
 }
 
 /// The journal that was opened. Clones share it.
@@ -98,6 +123,31 @@ impl Journal for AnyJournal {
     async fn unfinished(&self) -> Result<Vec<Unfinished>, JournalError> {
         match self {
             Self::Sqlite(journal) => journal.unfinished().await,
+        }
+    }
+    async fn read_after(&self, stream: &Stream, after: u64, limit: usize) -> Result<Vec<Entry>, JournalError> {
+        match self {
+            Self::Sqlite(journal) => journal.read_after(stream, after, limit).await,
+        }
+    }
+    async fn last(&self, stream: &Stream) -> Result<Option<Entry>, JournalError> {
+        match self {
+            Self::Sqlite(journal) => journal.last(stream).await,
+        }
+    }
+    async fn page(&self, kind: Kind, before: Option<&Place>, limit: usize) -> Result<Vec<(Entry, Entry)>, JournalError> {
+        match self {
+            Self::Sqlite(journal) => journal.page(kind, before, limit).await,
+        }
+    }
+    async fn beginning(&self, kind: Kind, with: &str, limit: usize) -> Result<Vec<Stream>, JournalError> {
+        match self {
+            Self::Sqlite(journal) => journal.beginning(kind, with, limit).await,
+        }
+    }
+    async fn tail(&self, mark: Option<u64>, limit: usize) -> Result<(u64, Vec<Entry>), JournalError> {
+        match self {
+            Self::Sqlite(journal) => journal.tail(mark, limit).await,
         }
     }
 }

@@ -31,19 +31,23 @@ static SOURCE: Shape = Keys(&[
     key("env", &Scalar(&f::VARIABLE), "The variable of Tidegate's environment that holds it."),
 ]);
 static SOURCES: Shape = Either { expected: "{ file: PATH }, { env: NAME } or a list of them", of: &[&List(&SOURCE), &SOURCE] };
-static SERVER: [Key; 2] = [
+static SERVER: [Key; 4] = [
     key("listen", &Scalar(&f::LISTEN), "Where webhooks and the API are listened for."),
     key("url", &Scalar(&f::UPSTREAM), "As others reach it: what links begin with."),
+    key("admins", &List(&Scalar(&f::TEXT)), "Logins of people who may everything."),
+    key("traces", &Scalar(&f::UPSTREAM), "Where traces of runs are sent to (OTLP over HTTP)."),
 ];
 static APP: [Key; 2] =
     [key("id", &Scalar(&f::NUMBER), "The App's number.").required(), key("key", &SOURCE, "Its private key, as GitHub gave it (PEM).").required()];
 static OAUTH: [Key; 2] = [key("client", &Scalar(&f::TEXT), "The client's id.").required(), key("secret", &SOURCE, "The client's secret.").required()];
-static GITHUB: [Key; 5] = [
+static GITHUB: [Key; 7] = [
     key("webhook_secrets", &SOURCES, "A delivery that is signed with any of them is GitHub's."),
     key("app", &Keys(&APP), "The App that Tidegate speaks as."),
     key("token", &SOURCE, "A token to speak with, where there is no App."),
     key("api", &Scalar(&f::UPSTREAM), "Of GitHub Enterprise: https://HOST/api/v3."),
     key("oauth", &Keys(&OAUTH), "How people log in."),
+    key("templates", &Scalar(&f::ABSOLUTE_PATH), "The folder of your own templates for what is reported."),
+    key("code_scanning", &Shape::Bool, "Whether findings go to code scanning as well."),
 ];
 static SETTINGS: [Key; 6] = [
     key("server", &Keys(&SERVER), "How `serve` is reached."),
@@ -75,7 +79,9 @@ pub fn load(text: &str) -> Result<Settings, Vec<Diagnostic>> {
     let server = root.key("server");
     let server = Server {
         listen: server.as_ref().and_then(|server| server.text_at("listen")?.parse().ok()),
-        url: server.and_then(|server| server.text_at("url")).map(|url| url.trim_end_matches('/').to_owned()),
+        url: server.as_ref().and_then(|server| server.text_at("url")).map(|url| url.trim_end_matches('/').to_owned()),
+        admins: server.as_ref().and_then(|server| server.texts_at("admins")).unwrap_or_default(),
+        traces: server.and_then(|server| server.text_at("traces")).map(|url| url.trim_end_matches('/').to_owned()),
     };
     Ok(Settings {
         server,
@@ -107,7 +113,9 @@ fn github_settings(github: &Cursor<'_>, problems: &mut Problems<'_>) -> Github {
         .key("oauth")
         .and_then(|oauth| Some(GithubOauth { client: oauth.text_at("client")?, secret: source(&oauth.key("secret")?, problems)? }));
     let api = github.text_at("api").map(|api| api.trim_end_matches('/').to_owned());
-    Github { webhook_secrets, login: app.or(token), api, oauth }
+    let templates = github.text_at("templates").map(Into::into);
+    let code_scanning = github.flag("code_scanning").unwrap_or(false);
+    Github { webhook_secrets, login: app.or(token), api, oauth, templates, code_scanning }
 }
 
 /// Where a secret is: exactly one place.
@@ -148,13 +156,15 @@ mod tests {
 
     #[test]
     fn how_the_server_is_reached_and_what_of_github_is_believed() {
-        let text = "server: { listen: \"127.0.0.1:7171\", url: https://ci.example.com/ }\ngithub:\n  webhook_secrets: [{ env: OLD }, { file: /etc/new }]\n  app: { id: 12, key: { file: /etc/key.pem } }\n  oauth: { client: Iv1.x, secret: { env: OAUTH } }\n";
+        let text = "server: { listen: \"127.0.0.1:7171\", url: https://ci.example.com/, admins: [ada], traces: \"http://127.0.0.1:4318/\" }\ngithub:\n  webhook_secrets: [{ env: OLD }, { file: /etc/new }]\n  app: { id: 12, key: { file: /etc/key.pem } }\n  oauth: { client: Iv1.x, secret: { env: OAUTH } }\n  templates: /etc/tidegate/templates\n  code_scanning: true\n";
         let settings = load(text).unwrap();
         assert_eq!(settings.server.url.as_deref(), Some("https://ci.example.com"));
         assert_eq!(settings.server.listen.map(|at| at.port()), Some(7171));
+        assert_eq!((settings.server.admins, settings.server.traces.as_deref()), (vec!["ada".to_owned()], Some("http://127.0.0.1:4318")));
         let github = settings.github.unwrap();
         assert_eq!(github.webhook_secrets, [SecretSource::Env("OLD".to_owned()), SecretSource::File("/etc/new".into())]);
         assert_eq!(github.login, Some(GithubLogin::App { id: 12, key: SecretSource::File("/etc/key.pem".into()) }));
+        assert_eq!((github.templates.as_deref(), github.code_scanning), (Some(std::path::Path::new("/etc/tidegate/templates")), true));
         let text = "server: { listen: localhost }\ngithub: { token: { env: A, file: /b }, app: { id: 0, key: {} } }";
         let said = |code: &str, route: &str| (code.to_owned(), route.to_owned());
         assert_eq!(

@@ -116,7 +116,7 @@ fn log(scene: &Scene<'_>, node: &NodeView) -> String {
 
 fn worst_first(findings: &[Finding]) -> Vec<&Finding> {
     let mut all: Vec<&Finding> = findings.iter().collect();
-    all.sort_by(|a, b| b.severity.cmp(&a.severity));
+    all.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     all
 }
 

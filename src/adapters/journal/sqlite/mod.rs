@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::{Journal, JournalError, MAX_FACT_BYTES, Unfinished};
+use super::{Journal, JournalError, Kind, MAX_FACT_BYTES, Place, Unfinished};
 use crate::model::fact::{Entry, Fact, Stream};
 use crate::model::id::{RolloutId, RunId};
 use crate::model::time::Timestamp;
@@ -73,19 +73,51 @@ impl Journal for SqliteJournal {
     }
 
     async fn runs(&self, limit: usize) -> Result<Vec<(Entry, Entry)>, JournalError> {
-        self.query(move |connection| reader::newest(connection, "run", limit)).await
+        self.query(move |connection| reader::page(connection, "run", None, limit)).await
     }
 
     async fn rollouts(&self, limit: usize) -> Result<Vec<(Entry, Entry)>, JournalError> {
-        self.query(move |connection| reader::newest(connection, "rollout", limit)).await
+        self.query(move |connection| reader::page(connection, "rollout", None, limit)).await
     }
 
     async fn requests(&self, limit: usize) -> Result<Vec<(Entry, Entry)>, JournalError> {
-        self.query(move |connection| reader::newest(connection, "request", limit)).await
+        self.query(move |connection| reader::page(connection, "request", None, limit)).await
     }
 
     async fn unfinished(&self) -> Result<Vec<Unfinished>, JournalError> {
         self.query(reader::unfinished).await
+    }
+
+    async fn read_after(&self, stream: &Stream, after: u64, limit: usize) -> Result<Vec<Entry>, JournalError> {
+        let stream = stream.clone();
+        self.query(move |connection| reader::after(connection, &stream, after, limit)).await
+    }
+
+    async fn last(&self, stream: &Stream) -> Result<Option<Entry>, JournalError> {
+        let stream = stream.clone();
+        self.query(move |connection| reader::last(connection, &stream)).await
+    }
+
+    async fn page(&self, kind: Kind, before: Option<&Place>, limit: usize) -> Result<Vec<(Entry, Entry)>, JournalError> {
+        let before = before.cloned();
+        self.query(move |connection| reader::page(connection, word(kind), before.as_ref(), limit)).await
+    }
+
+    async fn beginning(&self, kind: Kind, with: &str, limit: usize) -> Result<Vec<Stream>, JournalError> {
+        let with = with.to_owned();
+        self.query(move |connection| reader::beginning(connection, word(kind), &with, limit)).await
+    }
+
+    async fn tail(&self, mark: Option<u64>, limit: usize) -> Result<(u64, Vec<Entry>), JournalError> {
+        self.query(move |connection| reader::tail(connection, mark, limit)).await
+    }
+}
+
+fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Run => "run",
+        Kind::Rollout => "rollout",
+        Kind::Request => "request",
     }
 }
 
