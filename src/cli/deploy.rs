@@ -45,7 +45,7 @@ fn wanted(global: &Global, arguments: &DeployArguments, workflow: &mut Workflow)
     let here = Here::discover(global, true).map_err(|error| usage(error.to_string()))?;
     let loaded = here.load(global, arguments.file.as_ref(), workflow).ok_or(Exit::Usage)?;
     let event =
-        EventArguments { params: arguments.params.clone(), on: EventKindArgument::Manual, worktree: true, steps: Vec::new(), file: None, name: None };
+        EventArguments { params: arguments.params.clone(), on: EventKindArgument::Manual, worktree: true, steps: Vec::new(), event_file: None, event_name: None };
     let event = here.event(&event).map_err(usage)?;
     let (function, policy) = plan::function(&loaded.pipeline, &event, &arguments.function).map_err(|errors| {
         eprint!("{}", render(&loaded.file, &loaded.text, &errors, pipeline::look(global)));

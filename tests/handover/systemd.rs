@@ -172,7 +172,11 @@ fn systemd_understands_the_units() {
     for name in ["tidegate.service", "tidegate.socket", "tidegate-gateway.socket"] {
         let text = std::fs::read_to_string(units().join(name)).unwrap();
         // It looks whether the program is there.
-        std::fs::write(place.path().join(name), text.replace("ExecStart=/usr/bin/tidegate", &format!("ExecStart={}", env!("CARGO_BIN_EXE_tidegate")))).unwrap();
+        std::fs::write(
+            place.path().join(name),
+            text.replace("ExecStart=/usr/bin/tidegate", &format!("ExecStart={}", env!("CARGO_BIN_EXE_tidegate"))),
+        )
+        .unwrap();
         paths.push(place.path().join(name));
     }
     let output = Command::new("systemd-analyze").args(["verify", "--man=no"]).args(&paths).output().unwrap();
