@@ -66,6 +66,8 @@ pub enum Command {
     Rollout(RolloutArguments),
     /// Keep functions serving behind the gateway
     Serve(ServeArguments),
+    /// Look at what the forge has sent, and have it handled again
+    Deliveries(DeliveriesArguments),
     /// Scan files for secrets
     Scan(ScanArguments),
     /// Look at container images that are kept here, bring some, remove some
@@ -370,6 +372,44 @@ pub struct ServeArguments {
     pub listen: std::net::SocketAddr,
     #[command(flatten)]
     pub isolation: IsolationArguments,
+}
+
+#[derive(Debug, Args)]
+pub struct DeliveriesArguments {
+    #[command(subcommand)]
+    pub command: DeliveriesCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DeliveriesCommand {
+    /// List webhook deliveries, newest first
+    Ls {
+        /// At most so many
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        limit: usize,
+        /// Only those that wait, or that have been handled
+        #[arg(long, value_name = "STATE")]
+        state: Option<DeliveryState>,
+        /// Only those of this event, as the forge calls it
+        #[arg(long, value_name = "EVENT")]
+        event: Option<String>,
+    },
+    /// One delivery: what it wants, what became of it, and its body
+    Show {
+        /// An id, or the beginning of one
+        delivery: String,
+    },
+    /// Have a delivery handled again: what it has started is not started twice, what was lost is
+    Replay {
+        /// An id, or the beginning of one
+        delivery: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DeliveryState {
+    Waiting,
+    Handled,
 }
 
 #[derive(Debug, Args)]

@@ -143,7 +143,7 @@ impl Here {
     /// Since what was there before. Where that is not known, as in a clone without history, everything may have.
     fn changed_by(&self, event: &Event) -> Result<Option<Vec<String>>, SourceError> {
         match (&event.context.before, &event.context.pull) {
-            (Some(before), _) => self.source.changed_between(before, &self.head.commit),
+            (Some(before), _) => Ok(self.source.changed_since(Some(before), &self.head.commit)),
             // A workflow of a pull request has the merge checked out, whose first parent is the base, if nobody has asked for another commit.
             (None, Some(pull)) if pull.head.commit != self.head.commit => Ok(self.head.changed.clone()),
             _ => Ok(None),

@@ -4,6 +4,7 @@ pub mod args;
 mod canvas;
 mod check;
 mod completions;
+mod deliveries;
 mod deploy;
 mod doctor;
 pub mod exit;
@@ -58,6 +59,7 @@ pub fn run() -> ExitCode {
         Command::Deploy(arguments) => workflow::around(&arguments.report, |workflow| deploy::run(&global, &arguments, workflow)),
         Command::Rollout(arguments) => rollout::run(&global, &arguments),
         Command::Serve(arguments) => serve::run(&global, &arguments),
+        Command::Deliveries(arguments) => deliveries::run(&global, &arguments),
         Command::Scan(arguments) => scan::run(&global, &arguments),
         Command::Images(arguments) => images::run(&global, &arguments),
         Command::Doctor => doctor::run(&global),

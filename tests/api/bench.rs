@@ -16,6 +16,7 @@ use tidegate::runtime::records::Records;
 use tidegate::server::api::control::{self, Command, Done};
 use tidegate::server::api::login::Oauth;
 use tidegate::server::api::{Deliveries, Kept, Parts, router};
+use tidegate::server::metrics::Metrics;
 
 use crate::past::{self, Story};
 
@@ -27,6 +28,7 @@ pub struct Bench {
     pub letters: Mailbox,
     /// What the server's loop was asked for.
     pub asked: Arc<Mutex<Vec<Command>>>,
+    pub metrics: Arc<Metrics>,
     http: reqwest::Client,
 }
 
@@ -72,6 +74,7 @@ impl Bench {
     }
 
     pub fn with(with: With) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let story = past::story();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
         let access = Access::open(&story.state.root().join("access.db")).expect("tokens");
@@ -85,6 +88,7 @@ impl Bench {
                 let _ = answer.send(Ok(Done::Asked(vec![RunId::new("new1")])));
             }
         });
+        let metrics: Arc<Metrics> = Arc::default();
         let parts = Parts {
             records: Records { state: story.state.clone(), journal: journal::open(&story.state.journal(), "reader").expect("the journal") },
             letters: letters.clone(),
@@ -94,6 +98,7 @@ impl Bench {
             prices: Prices { gb_second: Some(Price(16_666_700)), request: None, cpu_second: None, currency: Some("USD".to_owned()) },
             server: with.reached,
             oauth: with.oauth,
+            metrics: metrics.clone(),
             ready: Box::new(|| Ok(())),
         };
         let address = runtime.block_on(async {
@@ -104,7 +109,7 @@ impl Bench {
             address
         });
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().expect("a client");
-        Self { story, runtime, address, access, letters, asked, http }
+        Self { story, runtime, address, access, letters, asked, metrics, http }
     }
 
     pub fn token(&self, scopes: &[Scope]) -> String {

@@ -6,6 +6,8 @@
 mod sqlite;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::model::fact::{Entry, Fact, Stream};
 use crate::model::time::Timestamp;
@@ -87,6 +89,35 @@ pub trait Journal {
 #[derive(Debug, Clone)]
 pub enum AnyJournal {
     Sqlite(SqliteJournal),
+}
+
+/// Told how long each append took.
+#[derive(Clone)]
+pub struct Watch(Arc<dyn Fn(Duration) + Send + Sync>);
+
+impl Watch {
+    pub fn new(told: impl Fn(Duration) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(told))
+    }
+    fn tell(&self, took: Duration) {
+        (self.0)(took);
+    }
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watch")
+    }
+}
+
+impl AnyJournal {
+    /// The same journal; this one and what is cloned from it tell how long appends take.
+    #[must_use]
+    pub fn watched(self, watch: Watch) -> Self {
+        match self {
+            Self::Sqlite(journal) => Self::Sqlite(journal.watched(watch)),
+        }
+    }
 }
 
 /// Opens the journal at `path`, makes it if it is not there, and brings an older one up to date. `owner` is who appends from here.

@@ -46,6 +46,12 @@ impl Default for Streams {
     }
 }
 
+impl Streams {
+    pub fn open(&self) -> usize {
+        STREAMS.saturating_sub(self.0.available_permits())
+    }
+}
+
 /// The reader's end is gone, it takes nothing, or the time is over.
 struct Over;
 

@@ -41,6 +41,7 @@ use crate::adapters::mailbox::Mailbox;
 use crate::model::access::Person;
 use crate::model::settings::{Prices, Server};
 use crate::runtime::records::Records;
+use crate::server::metrics::Metrics;
 
 pub use deliveries::{Deliveries, Kept};
 pub use problem::Problem;
@@ -57,6 +58,8 @@ pub struct Parts {
     pub server: Server,
     /// How people log in; `None`: they do not.
     pub oauth: Option<login::Oauth>,
+    /// What `observe::follow` and others count in.
+    pub metrics: Arc<Metrics>,
     /// Whether what it needs is there: the answer of `/readyz`.
     pub ready: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
 }
@@ -74,6 +77,7 @@ pub struct Inner {
     prices: Prices,
     server: Server,
     people: login::People,
+    metrics: Arc<Metrics>,
     ready: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
     throttle: throttle::Throttle,
     streams: live::Streams,
@@ -131,6 +135,7 @@ pub fn router(parts: Parts) -> Router {
         deliveries: parts.deliveries,
         prices: parts.prices,
         server: parts.server,
+        metrics: parts.metrics,
         ready: parts.ready,
         throttle: throttle::Throttle::default(),
         streams: live::Streams::default(),
@@ -175,6 +180,7 @@ fn all() -> OpenApiRouter<Api> {
         .routes(paths!(deliveries::replay))
         .routes(paths!(usage::of_all))
         .routes(paths!(system::whoami))
+        .routes(paths!(system::metrics))
         .routes(paths!(system::openapi))
         .routes(paths!(system::healthz))
         .routes(paths!(system::readyz))

@@ -56,6 +56,15 @@ pub async fn readyz(State(api): State<Api>) -> Result<&'static str, Problem> {
     }
 }
 
+/// Numbers for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "server",
+    responses((status = 200, body = String, content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8")))]
+pub async fn metrics(State(api): State<Api>) -> Result<([(HeaderName, &'static str); 1], String), Problem> {
+    crate::server::observe::count(&api.records.journal, &api.metrics).await?;
+    api.metrics.streams(api.streams.open());
+    Ok(([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], api.metrics.text()))
+}
+
 /// What every route has in common is said once here, from the same table that it is held by.
 pub fn describe(mut described: OpenApi) -> OpenApi {
     described.info = InfoBuilder::new()

@@ -58,7 +58,9 @@ pub async fn guard(State(api): State<Api>, request: Request, next: Next) -> Resu
         }
     };
     parts.extensions.insert(caller);
-    Ok(next.run(Request::from_parts(parts, body)).await)
+    let response = next.run(Request::from_parts(parts, body)).await;
+    api.metrics.answer(&path, response.status().as_u16());
+    Ok(response)
 }
 
 async fn authenticate(api: &Api, parts: &Parts) -> Result<Caller, Problem> {

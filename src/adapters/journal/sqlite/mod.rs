@@ -14,11 +14,11 @@ mod writer;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::{Journal, JournalError, Kind, MAX_FACT_BYTES, Place, Unfinished};
+use super::{Journal, JournalError, Kind, MAX_FACT_BYTES, Place, Unfinished, Watch};
 use crate::model::fact::{Entry, Fact, Stream};
 use crate::model::id::{RolloutId, RunId};
 use crate::model::time::Timestamp;
@@ -31,6 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct SqliteJournal {
     writer: Arc<Writer>,
     reader: Arc<Mutex<Connection>>,
+    watch: Option<Watch>,
 }
 
 impl SqliteJournal {
@@ -40,7 +41,11 @@ impl SqliteJournal {
         let reading = connect(path)?;
         reading.pragma_update(None, "query_only", true).map_err(|error| open_error(path, &error))?;
         let writer = Writer::spawn(writing, owner.to_owned()).map_err(|error| open_error(path, &error))?;
-        Ok(Self { writer: Arc::new(writer), reader: Arc::new(Mutex::new(reading)) })
+        Ok(Self { writer: Arc::new(writer), reader: Arc::new(Mutex::new(reading)), watch: None })
+    }
+
+    pub(super) fn watched(self, watch: Watch) -> Self {
+        Self { watch: Some(watch), ..self }
     }
 
     /// Runs a query beside the async threads.
@@ -64,7 +69,12 @@ impl Journal for SqliteJournal {
         let bodies = facts.iter().map(|fact| body(stream, fact)).collect::<Result<Vec<_>, _>>()?;
         let first = i64::try_from(first).map_err(|_| JournalError::Conflict { stream: stream.clone() })?;
         let at = i64::try_from(at.as_micros()).map_err(|_| JournalError::Write("a time is past the year 290000".to_owned()))?;
-        self.writer.append(Append { stream: stream.clone(), first, at, bodies, ends }).await
+        let since = Instant::now();
+        let written = self.writer.append(Append { stream: stream.clone(), first, at, bodies, ends }).await;
+        if let Some(watch) = &self.watch {
+            watch.tell(since.elapsed());
+        }
+        written
     }
 
     async fn read(&self, stream: &Stream) -> Result<Vec<Entry>, JournalError> {
