@@ -7,8 +7,9 @@ use super::pipeline::{self, Loaded};
 use super::print::{eprint, eprintln};
 use crate::adapters::source::{Head, Revision, Source, SourceError};
 use crate::core::spec;
+use crate::core::trust::{self, Found};
 use crate::model::event::Event;
-use crate::model::policy::is_policy;
+use crate::model::policy::{self, Policy, is_policy};
 use crate::report::diagnostics::render;
 
 /// Where pipelines live when no file is named.
@@ -93,6 +94,16 @@ impl Here {
                 String::from_utf8(bytes).ok()
             }
         }
+    }
+
+    /// Of the default branch as this clone knows it; without a remote, of what is run.
+    pub fn policy(&self) -> Policy {
+        let revision = self.source.default_branch().map_or_else(|| self.revision.clone(), Revision::Commit);
+        trust::policy(&match self.source.read(policy::FILE, &revision, spec::MAX_BYTES as u64) {
+            Ok(bytes) => Found::File(bytes),
+            Err(SourceError::NoFile { .. } | SourceError::OnlyInWorktree { .. }) => Found::Nothing,
+            Err(error) => Found::Unreadable { why: error.to_string() },
+        })
     }
 
     pub fn event(&self, arguments: &EventArguments) -> Result<Event, String> {

@@ -16,13 +16,15 @@ use crate::adapters::state::{self, StateError, StateFolder};
 use crate::model::fact::{Entry, Fact, RunFact, Stream};
 use crate::model::id::RunId;
 use crate::model::outcome::RunOutcome;
+use crate::model::policy::Verdict;
 use crate::model::settings::Prices;
 use crate::model::time::Timestamp;
 use crate::report::run::text::{clean, duration, fit, pad, width};
 
+use super::approvals;
 use super::args::{Global, ReplayArguments, RunsArguments, RunsCommand};
 use super::exit::Exit;
-use super::print::eprintln;
+use super::print::{eprintln, println};
 use super::settings::{self, SettingsError};
 
 /// Runs that a prefix of an id is looked for among.
@@ -40,7 +42,12 @@ pub fn run(global: &Global, arguments: &RunsArguments) -> Exit {
             eprintln!("error: {error}");
             if matches!(
                 error,
-                RunsError::Unknown(_) | RunsError::Ambiguous { .. } | RunsError::NoStep { .. } | RunsError::NoRepository(_) | RunsError::Settings(_)
+                RunsError::Unknown(_)
+                    | RunsError::Ambiguous { .. }
+                    | RunsError::NoStep { .. }
+                    | RunsError::NoRepository(_)
+                    | RunsError::Untold(_)
+                    | RunsError::Settings(_)
             ) {
                 Exit::Usage
             } else {
@@ -66,6 +73,8 @@ enum RunsError {
     NoService { given: String, known: String },
     #[error("there are no runs of a repository {0:?}; `tidegate runs usage` lists those that there are")]
     NoRepository(String),
+    #[error("{0}")]
+    Untold(String),
     #[error(transparent)]
     Settings(#[from] SettingsError),
     #[error("{0}")]
@@ -97,9 +106,27 @@ fn answer(global: &Global, command: &RunsCommand) -> Result<(), RunsError> {
             RunsCommand::Logs { run, step, service } => {
                 logs::logs(&past, &past.find(run).await?, step.as_deref(), service.as_deref(), global, &mut out)
             }
+            RunsCommand::Approve { run, environment } => tell(&past, run, environment.as_deref(), Verdict::Approve).await,
+            RunsCommand::Reject { run, environment, reason } => {
+                tell(&past, run, environment.as_deref(), Verdict::Reject { reason: reason.clone() }).await
+            }
             RunsCommand::Replay(_) => Ok(()),
         }
     })
+}
+
+/// To the process that drives it.
+async fn tell(past: &Past, given: &str, environment: Option<&str>, verdict: Verdict) -> Result<(), RunsError> {
+    let facts = past.find(given).await?;
+    let Some((first, _)) = facts.first() else { return Err(RunsError::Unknown(given.to_owned())) };
+    if past.is_interrupted(&first.stream)? {
+        return Err(RunsError::Untold(format!("the process that drove {given} is dead: `tidegate serve` goes on with it")));
+    }
+    let facts: Vec<(Timestamp, RunFact)> = facts.into_iter().map(|(entry, fact)| (entry.at, fact)).collect();
+    let said = if verdict == Verdict::Approve { "Approved" } else { "Rejected" };
+    let about = approvals::tell(&past.state, &facts, environment, verdict).map_err(RunsError::Untold)?;
+    println!("{said}: {}. `tidegate runs show {given}` says what comes of it.", about.join(", "));
+    Ok(())
 }
 
 fn nothing_yet(command: &RunsCommand, json: bool) -> Result<(), RunsError> {
@@ -111,6 +138,8 @@ fn nothing_yet(command: &RunsCommand, json: bool) -> Result<(), RunsError> {
         RunsCommand::Usage { run: None, of: Some(of) } => return Err(RunsError::NoRepository(of.clone())),
         RunsCommand::Show { run }
         | RunsCommand::Logs { run, .. }
+        | RunsCommand::Approve { run, .. }
+        | RunsCommand::Reject { run, .. }
         | RunsCommand::Usage { run: Some(run), .. }
         | RunsCommand::Replay(ReplayArguments { run, .. }) => {
             return Err(RunsError::Unknown(run.clone()));

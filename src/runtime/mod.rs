@@ -17,3 +17,4 @@ pub mod recover;
 pub mod replay;
 pub mod reports;
 pub mod rollouts;
+pub mod words;

@@ -8,6 +8,7 @@ use super::{Command, Dispatcher, Means, is_start};
 use crate::adapters::journal::Journal as _;
 use crate::core::plan::Plan;
 use crate::core::run::Run;
+use crate::core::trust::{self, Origin};
 use crate::model::fact::{Fact, Stream};
 use crate::model::id::RunId;
 use crate::model::request::{Again, RequestFact};
@@ -53,7 +54,7 @@ async fn prepare(means: &Means, run: &RunId) -> Result<(Surroundings, Plan, Kept
     };
     let plan = Plan::deserialize(plan).map_err(|error| format!("its plan is damaged: {error}"))?;
     let kept = match again {
-        Some(again) => kept(means, again).await?,
+        Some(again) => kept(means, again, &plan).await?,
         None => Vec::new(),
     };
     let (store, mirrors, event) = (means.store.clone(), means.mirrors.clone(), plan.event.clone());
@@ -69,10 +70,15 @@ async fn prepare(means: &Means, run: &RunId) -> Result<(Surroundings, Plan, Kept
     Ok((Surroundings { snapshot: snapshot.path, ..means.around.clone() }, plan, kept))
 }
 
+fn origin(plan: &Plan) -> Origin<'_> {
+    Origin { repository: &plan.event.repository, pipeline: &plan.file, commit: &plan.event.commit, trust: plan.trust }
+}
+
 /// What the nodes that are not run again left.
-async fn kept(means: &Means, again: &Again) -> Result<KeptNodes, String> {
+async fn kept(means: &Means, again: &Again, now: &Plan) -> Result<KeptNodes, String> {
     let entries = means.around.journal.read(&Stream::Run(again.run.clone())).await.map_err(|error| error.to_string())?;
     let earlier = Run::replay(&run_facts(&entries)).map_err(|error| error.to_string())?;
+    trust::repeatable(origin(earlier.plan()), origin(now))?;
     let mut kept = Vec::new();
     for node in &again.keep {
         let left = earlier.kept(node).cloned().unwrap_or_default();
