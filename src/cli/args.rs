@@ -177,6 +177,9 @@ pub struct RunArguments {
     pub isolation: IsolationArguments,
     #[command(flatten)]
     pub gateway: GatewayArguments,
+    /// Deploy to this environment, which needs somebody's approval
+    #[arg(long, value_name = "ENVIRONMENT")]
+    pub approve: Vec<String>,
     /// Invocations at once [default: the number of processors]
     #[arg(long, value_name = "N")]
     pub parallel: Option<usize>,
@@ -319,6 +322,25 @@ pub enum RunsCommand {
         /// Only this step, and what needs it
         #[arg(long, value_name = "STEP")]
         step: Option<String>,
+    },
+    /// Let a run that waits go on into an environment
+    Approve {
+        /// An id, the beginning of one, or `latest`
+        run: String,
+        /// Only what waits for this one
+        #[arg(long, value_name = "NAME")]
+        environment: Option<String>,
+    },
+    /// Do not let a run that waits go on: its steps fail
+    Reject {
+        /// An id, the beginning of one, or `latest`
+        run: String,
+        /// Only what waits for this one
+        #[arg(long, value_name = "NAME")]
+        environment: Option<String>,
+        /// What people shall read there
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
     },
     /// Run a step of a past run again, in the same sandbox; the past run stays as it is
     Replay(ReplayArguments),

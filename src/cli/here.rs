@@ -9,9 +9,14 @@ use super::workflow::Workflow;
 use crate::adapters::source::{Head, Revision, Source, SourceError};
 use crate::adapters::trigger::github;
 use crate::core::spec;
+use crate::core::trust::{self, Found};
 use crate::model::event::Event;
+<<<<<<< HEAD
 use crate::model::policy::is_policy;
 use crate::model::trigger::Wish;
+=======
+use crate::model::policy::{self, Policy, is_policy};
+>>>>>>> trust
 use crate::report::diagnostics::render;
 use crate::report::workflow::of_diagnostics;
 
@@ -98,6 +103,16 @@ impl Here {
                 String::from_utf8(bytes).ok()
             }
         }
+    }
+
+    /// Of the default branch as this clone knows it; without a remote, of what is run.
+    pub fn policy(&self) -> Policy {
+        let revision = self.source.default_branch().map_or_else(|| self.revision.clone(), Revision::Commit);
+        trust::policy(&match self.source.read(policy::FILE, &revision, spec::MAX_BYTES as u64) {
+            Ok(bytes) => Found::File(bytes),
+            Err(SourceError::NoFile { .. } | SourceError::OnlyInWorktree { .. }) => Found::Nothing,
+            Err(error) => Found::Unreadable { why: error.to_string() },
+        })
     }
 
     pub fn event(&self, arguments: &EventArguments) -> Result<Event, String> {

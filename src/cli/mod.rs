@@ -1,5 +1,6 @@
 //! Floor 5: the command line. Parse, call, print; one file a subcommand.
 
+mod approvals;
 pub mod args;
 mod canvas;
 mod check;
