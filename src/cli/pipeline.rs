@@ -105,8 +105,12 @@ pub fn kind(argument: EventKindArgument) -> EventKind {
 
 /// `--param KEY=VALUE`, each at most once.
 pub fn params(arguments: &EventArguments) -> Result<std::collections::BTreeMap<String, String>, String> {
+    params_of(&arguments.params)
+}
+
+pub fn params_of(given: &[String]) -> Result<std::collections::BTreeMap<String, String>, String> {
     let mut params = std::collections::BTreeMap::new();
-    for param in &arguments.params {
+    for param in given {
         let (key, value) = param.split_once('=').ok_or_else(|| format!("--param {param:?} has no `=`: write --param KEY=VALUE"))?;
         if params.insert(key.to_owned(), value.to_owned()).is_some() {
             return Err(format!("--param {key} is given twice"));

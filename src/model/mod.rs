@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of async, files, clocks, randomness, or of any floor above.
 
+pub mod access;
 pub mod artifact;
 pub mod build;
 pub mod check;

@@ -13,6 +13,7 @@ mod services;
 #[path = "../support/step.rs"]
 mod step;
 mod steps;
+mod unfit;
 #[path = "../support/users.rs"]
 mod users;
 

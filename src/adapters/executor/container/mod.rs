@@ -12,9 +12,12 @@ mod image;
 mod names;
 mod perform;
 mod reaper;
+mod remove;
+mod services;
 mod shape;
 mod signals;
 mod surroundings;
+mod voice;
 mod watch;
 mod words;
 
@@ -35,7 +38,7 @@ use crate::model::outcome::{Exit, Outcome};
 
 use adopt::Begun;
 use credentials::Credentials;
-use names::Identity;
+use names::{Identity, Labelled};
 
 pub use engine::{Engine, EngineError, find as find_engine};
 pub use image::Pull;
@@ -53,6 +56,9 @@ pub(super) struct Setup {
     /// Whether the image's own files can not be changed.
     read_only: bool,
     credentials: Option<Credentials>,
+    /// For its services' images, in their order.
+    #[serde(default)]
+    service_credentials: Vec<Option<Credentials>>,
     /// What is known of a container that another supervisor has begun.
     #[serde(default)]
     begun: Option<Begun>,
@@ -75,7 +81,8 @@ pub struct ContainerExecutor {
 impl ContainerExecutor {
     /// `state`: the state folder, which `store` is in.
     pub fn new(state: &Path, store: Store, engine: Engine, pull: Pull) -> io::Result<Self> {
-        let setup = Setup { engine, identity: Identity::of(state)?, pull, read_only: false, credentials: None, begun: None };
+        let setup =
+            Setup { engine, identity: Identity::of(state)?, pull, read_only: false, credentials: None, service_credentials: Vec::new(), begun: None };
         let way = Way::of(Choice::Container, true, Isolation::Full);
         Ok(Self { desk: Desk::new(state, store, NAME), way, setup })
     }
@@ -116,39 +123,51 @@ impl ContainerExecutor {
             && let Ok(docker) = self.setup.engine.connect()
         {
             // What can not be removed now is found by the next sweep.
-            let _ = perform::remove(&docker, &self.setup.identity.name(run, node, attempt)).await;
+            let whose = Labelled { run: run.clone(), node: node.clone(), attempt };
+            let _ = reaper::clear(&docker, &self.setup.identity, &whose).await;
         }
     }
 }
 
-impl Executor for ContainerExecutor {
-    async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
-        if !spec.services.is_empty() {
-            let reason = "services are not supported yet by --executor container: leave the option out, and they run in the sandbox";
-            let outcome = Outcome::Failed { exit: Exit::None, reason: reason.to_owned() };
-            return InvocationResult { outcome, ..self.desk.lost(false, "") };
-        }
+impl ContainerExecutor {
+    /// `said`: bytes that are in its log already; `took`: how much of its time is over.
+    pub(super) async fn invoke_by(
+        &self,
+        way: Way,
+        spec: InvocationSpec,
+        log: &Path,
+        watcher: Watcher,
+        said: u64,
+        took: Duration,
+    ) -> InvocationResult {
         let Some(image) = &spec.image else {
             let reason = "it has no `image`, and --executor container runs steps in images only: add `image: …` to it, or leave the option out";
             let outcome = Outcome::Failed { exit: Exit::None, reason: reason.to_owned() };
             return self.desk.without(outcome, false);
         };
         if spec.build.is_some() {
-            let reason = "`build` makes an image of what a step changed in its root, which an engine does not give away: run it in Tidegate's own sandbox (`--executor auto` or `sandbox`)";
+            let reason = "`build` makes an image of what a step changed in its root, which an engine does not give away: run it in Tidegate's own sandbox (`--executor auto` or `sandbox`, where steps can be isolated: `tidegate doctor`)";
             return self.desk.without(Outcome::Failed { exit: Exit::None, reason: reason.to_owned() }, false);
         }
-        let credentials = credentials::find(image, |name| std::env::var_os(name));
-        let home = Home::Container(Box::new(Setup { credentials, ..self.setup.clone() }));
+        let find = |image: &str| credentials::find(image, |name| std::env::var_os(name));
+        let service_credentials = spec.services.iter().map(|service| find(&service.image)).collect();
+        let home = Home::Container(Box::new(Setup { credentials: find(image), service_credentials, ..self.setup.clone() }));
         let (run, node, attempt) = (spec.run.clone(), spec.node.clone(), spec.attempt);
         let place = self.desk.place(&run, &node, attempt);
         let lock = match self.desk.admit(&place) {
             Ok(lock) => lock,
             Err(refused) => return *refused,
         };
-        let asked = Asked { spec, home, way: self.way, said: 0, took: Duration::ZERO, for_followers: false, warm: false };
+        let asked = Asked { spec, home, way, said, took, for_followers: false, warm: false };
         let result = self.desk.invoke(place, lock, asked, log, watcher).await;
         self.clear(&run, &node, attempt, &result).await;
         result
+    }
+}
+
+impl Executor for ContainerExecutor {
+    async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
+        self.invoke_by(self.way.clone(), spec, log, watcher, 0, Duration::ZERO).await
     }
     async fn resume(&self, run: &RunId, node: &NodeId, attempt: u32, log: &Path, watcher: Watcher) -> InvocationResult {
         let result = self.desk.resume(run, node, attempt, log, watcher).await;
