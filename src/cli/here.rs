@@ -11,8 +11,12 @@ use crate::adapters::trigger::github;
 use crate::core::spec;
 use crate::core::trust::{self, Found};
 use crate::model::event::Event;
-use crate::model::policy::{self, Policy, is_policy};
+<<<<<<< HEAD
+use crate::model::policy::is_policy;
 use crate::model::trigger::Wish;
+=======
+use crate::model::policy::{self, Policy, is_policy};
+>>>>>>> trust
 use crate::report::diagnostics::render;
 use crate::report::workflow::of_diagnostics;
 
@@ -112,7 +116,7 @@ impl Here {
     }
 
     pub fn event(&self, arguments: &EventArguments) -> Result<Event, String> {
-        if let Some(file) = &arguments.file {
+        if let Some(file) = &arguments.event_file {
             return self.event_of_workflow(file, arguments);
         }
         Ok(Event {
@@ -131,7 +135,7 @@ impl Here {
 
     /// What a workflow's event file says, of the commit that the workflow has checked out.
     fn event_of_workflow(&self, file: &Path, arguments: &EventArguments) -> Result<Event, String> {
-        let name = arguments.name.as_deref().filter(|name| !name.is_empty());
+        let name = arguments.event_name.as_deref().filter(|name| !name.is_empty());
         let name = name.ok_or("--event FILE says nothing of what it is called: give --event-name NAME, or GITHUB_EVENT_NAME")?;
         let body = event_file(file)?;
         let mut event = match github::in_workflow(name, body).map_err(|error| format!("{}: {error}", file.display()))? {
