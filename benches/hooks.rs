@@ -76,6 +76,15 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Seconds of a processor so far, in ticks of 10 ms: what a busy machine does not change.
+    fn cpu(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("a process");
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        fields[11..13].iter().map(|ticks| ticks.parse::<f64>().expect("ticks")).sum::<f64>() / 100.0
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -87,6 +96,8 @@ impl Drop for Server {
 #[derive(Clone, Copy)]
 struct Seen {
     rate: f64,
+    /// Of a processor, for one delivery.
+    cpu_us: f64,
     p50: f64,
     p99: f64,
     good: u64,
@@ -117,6 +128,7 @@ fn script(folder: &Path) {
 }
 
 fn wrk(server: &Server, script: &Path, connections: usize, seconds: u64, round: usize) -> Seen {
+    let before = server.cpu();
     let output = Command::new("wrk")
         .args(["--threads", "2", "--connections", &connections.to_string(), "--duration", &format!("{seconds}s"), "--timeout", "30s", "--script"])
         .arg(script)
@@ -128,14 +140,17 @@ fn wrk(server: &Server, script: &Path, connections: usize, seconds: u64, round: 
     let line =
         text.lines().find_map(|line| line.strip_prefix("seen ")).unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));
     let numbers: Vec<f64> = line.split(' ').map(|number| number.parse().expect("a number")).collect();
-    Seen { rate: numbers[0], p50: numbers[1] / 1000.0, p99: numbers[2] / 1000.0, good: numbers[3] as u64, others: numbers[4] as u64 }
+    let cpu_us = (server.cpu() - before) * 1e6 / numbers[3].max(1.0);
+    Seen { rate: numbers[0], cpu_us, p50: numbers[1] / 1000.0, p99: numbers[2] / 1000.0, good: numbers[3] as u64, others: numbers[4] as u64 }
 }
 
 fn compare(seconds: u64) {
     for (kind, place) in common::places() {
         let folder = place.path();
         script(folder);
-        println!("| state on {kind} | connections | deliveries/s | p50 ms | p99 ms | not 2xx | × bare |\n|---|---:|---:|---:|---:|---:|---:|");
+        println!(
+            "| state on {kind} | connections | deliveries/s | × bare | p50 ms | p99 ms | CPU µs each | not 2xx |\n|---|---:|---:|---:|---:|---:|---:|---:|"
+        );
         let (bare, durable) = (Server::start("bare", folder), Server::start("durable", folder));
         let mut good = 0;
         for connections in CONNECTIONS {
@@ -150,7 +165,8 @@ fn compare(seconds: u64) {
             for (name, seen) in ["axum, signature only", "**Tidegate: on disk before the answer**"].iter().zip(&seen) {
                 let (rate, p50, p99) = (median(seen, |seen| seen.rate), median(seen, |seen| seen.p50), median(seen, |seen| seen.p99));
                 let others: u64 = seen.iter().map(|seen| seen.others).sum();
-                println!("| {name} | {connections} | {rate:.0} | {p50:.1} | {p99:.1} | {others} | {:.2} |", rate / base);
+                let cpu = median(seen, |seen| seen.cpu_us);
+                println!("| {name} | {connections} | {rate:.0} | {:.2} | {p50:.1} | {p99:.1} | {cpu:.0} | {others} |", rate / base);
             }
         }
         drop((bare, durable));
