@@ -20,5 +20,10 @@ pub mod recover;
 pub mod replay;
 pub mod reports;
 pub mod rollouts;
+<<<<<<< HEAD
 pub mod schedule;
+pub mod said;
 pub mod tell;
+=======
+pub mod words;
+>>>>>>> trust
