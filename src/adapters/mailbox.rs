@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 //! Letters from one process to the one that drives a rollout or a run: what a person decided at another terminal, or through the API.
-=======
-//! Letters from one process to the one that drives a rollout or a run: what a person decided at another terminal, or at a forge.
->>>>>>> trust
 //!
 //! A letter is a small file named after the rollout or the run, written beside and renamed, so that it is there whole or not at all. The driver takes it out, which is
 //! also the answer that it was read. Knows nothing of what a decision means.
@@ -10,20 +6,15 @@
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-<<<<<<< HEAD
-use crate::model::id::{RolloutId, RunId};
-
-/// Bytes of a reason; the rest of it is not read.
-const MAX_REASON: u64 = 500;
-=======
 use crate::adapters::state::file_name;
 use crate::model::id::{RolloutId, RunId};
 use crate::model::policy::Word;
 
+/// Bytes of a reason; the rest of it is not read.
+const MAX_REASON: u64 = 500;
 /// Words that one run is told at most, and bytes of one.
 const MOST_WORDS: usize = 1_000;
 const WORD_BYTES: u64 = 64 << 10;
->>>>>>> trust
 
 /// What a person can say about a rollout that is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

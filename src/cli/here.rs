@@ -11,12 +11,8 @@ use crate::adapters::trigger::github;
 use crate::core::spec;
 use crate::core::trust::{self, Found};
 use crate::model::event::Event;
-<<<<<<< HEAD
-use crate::model::policy::is_policy;
-use crate::model::trigger::Wish;
-=======
 use crate::model::policy::{self, Policy, is_policy};
->>>>>>> trust
+use crate::model::trigger::Wish;
 use crate::report::diagnostics::render;
 use crate::report::workflow::of_diagnostics;
 

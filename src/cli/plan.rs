@@ -6,12 +6,8 @@ use super::here::Here;
 use super::pipeline::{self, Loaded};
 use super::print::{eprint, eprintln, print};
 use super::session::fail;
-<<<<<<< HEAD
 use super::workflow::Workflow;
-use crate::core::{plan, spec};
-=======
 use crate::core::{plan, spec, trust};
->>>>>>> trust
 use crate::model::event::Event;
 use crate::model::policy::Policy;
 use crate::report;

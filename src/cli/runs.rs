@@ -12,31 +12,17 @@ use std::io::Write;
 
 use crate::model::fact::{Entry, RunFact};
 use crate::model::id::RunId;
-<<<<<<< HEAD
+use crate::model::policy::Verdict;
+use crate::model::time::Timestamp;
 use crate::report::run::text::clean;
 use crate::runtime::records::Found;
 use crate::runtime::tell::{self, TellError};
 
+use super::approvals;
 use super::args::{Global, RunsArguments, RunsCommand};
 use super::exit::Exit;
 use super::place::{Place, PlaceError};
 use super::print::{eprintln, println};
-=======
-use crate::model::outcome::RunOutcome;
-use crate::model::policy::Verdict;
-use crate::model::settings::Prices;
-use crate::model::time::Timestamp;
-use crate::report::run::text::{clean, duration, fit, pad, width};
-
-use super::approvals;
-use super::args::{Global, ReplayArguments, RunsArguments, RunsCommand};
-use super::exit::Exit;
-use super::print::{eprintln, println};
-use super::settings::{self, SettingsError};
-
-/// Runs that a prefix of an id is looked for among.
-const KNOWN_RUNS: usize = 10_000;
->>>>>>> trust
 
 pub fn run(global: &Global, arguments: &RunsArguments) -> Exit {
     if let RunsCommand::Replay(arguments) = &arguments.command {
@@ -48,23 +34,7 @@ pub fn run(global: &Global, arguments: &RunsArguments) -> Exit {
         Err(RunsError::Print(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Success,
         Err(error) => {
             eprintln!("error: {error}");
-<<<<<<< HEAD
             if error.is_usage() { Exit::Usage } else { Exit::Infrastructure }
-=======
-            if matches!(
-                error,
-                RunsError::Unknown(_)
-                    | RunsError::Ambiguous { .. }
-                    | RunsError::NoStep { .. }
-                    | RunsError::NoRepository(_)
-                    | RunsError::Untold(_)
-                    | RunsError::Settings(_)
-            ) {
-                Exit::Usage
-            } else {
-                Exit::Infrastructure
-            }
->>>>>>> trust
         }
     }
 }
@@ -94,7 +64,7 @@ enum RunsError {
 impl RunsError {
     fn is_usage(&self) -> bool {
         match self {
-            Self::Unknown(_) | Self::NoStep { .. } | Self::NoRepository(_) | Self::NeedsServer => true,
+            Self::Unknown(_) | Self::NoStep { .. } | Self::NoRepository(_) | Self::NeedsServer | Self::Untold(_) => true,
             Self::Tell(error) => matches!(error, TellError::Ended { .. } | TellError::Nobody(_)),
             Self::Place(error) => error.is_usage(),
             _ => false,
@@ -131,21 +101,33 @@ fn answer(global: &Global, command: &RunsCommand) -> Result<(), RunsError> {
                     logs::logs(&place, &found, &wanted, global, &mut out).await
                 }
             }
-<<<<<<< HEAD
             RunsCommand::Cancel { run } => cancel(&place, run).await,
             RunsCommand::Rerun { run, failed, step } => rerun(&place, run, *failed, step.as_deref()).await,
-=======
-            RunsCommand::Approve { run, environment } => tell(&past, run, environment.as_deref(), Verdict::Approve).await,
+            RunsCommand::Approve { run, environment } => tell(&place, run, environment.as_deref(), Verdict::Approve).await,
             RunsCommand::Reject { run, environment, reason } => {
-                tell(&past, run, environment.as_deref(), Verdict::Reject { reason: reason.clone() }).await
+                tell(&place, run, environment.as_deref(), Verdict::Reject { reason: reason.clone() }).await
             }
->>>>>>> trust
             RunsCommand::Replay(_) => Ok(()),
         }
     })
 }
 
-<<<<<<< HEAD
+/// To the process that drives it.
+async fn tell(place: &Place, given: &str, environment: Option<&str>, verdict: Verdict) -> Result<(), RunsError> {
+    let found = find(place, given).await?;
+    let Place::Here(records) = place else {
+        return Err(RunsError::Untold("environments are approved where the run is: at GitHub, or on the server's own machine".to_owned()));
+    };
+    if found.interrupted {
+        return Err(RunsError::Untold(format!("the process that drove {given} is dead: `tidegate serve` goes on with it")));
+    }
+    let facts: Vec<(Timestamp, RunFact)> = found.entries.into_iter().map(|(entry, fact)| (entry.at, fact)).collect();
+    let said = if verdict == Verdict::Approve { "Approved" } else { "Rejected" };
+    let about = approvals::tell(&records.state, &facts, environment, verdict).map_err(RunsError::Untold)?;
+    println!("{said}: {}. `tidegate runs show {given}` says what comes of it.", about.join(", "));
+    Ok(())
+}
+
 /// A run that somebody has named.
 async fn find(place: &Place, given: &str) -> Result<Found, RunsError> {
     match place.run(given).await {
@@ -153,88 +135,6 @@ async fn find(place: &Place, given: &str) -> Result<Found, RunsError> {
         Ok(_) => Err(RunsError::Unknown(given.to_owned())),
         Err(error) if error.is_unknown() => Err(RunsError::Unknown(given.to_owned())),
         Err(error) => Err(error.into()),
-=======
-/// To the process that drives it.
-async fn tell(past: &Past, given: &str, environment: Option<&str>, verdict: Verdict) -> Result<(), RunsError> {
-    let facts = past.find(given).await?;
-    let Some((first, _)) = facts.first() else { return Err(RunsError::Unknown(given.to_owned())) };
-    if past.is_interrupted(&first.stream)? {
-        return Err(RunsError::Untold(format!("the process that drove {given} is dead: `tidegate serve` goes on with it")));
-    }
-    let facts: Vec<(Timestamp, RunFact)> = facts.into_iter().map(|(entry, fact)| (entry.at, fact)).collect();
-    let said = if verdict == Verdict::Approve { "Approved" } else { "Rejected" };
-    let about = approvals::tell(&past.state, &facts, environment, verdict).map_err(RunsError::Untold)?;
-    println!("{said}: {}. `tidegate runs show {given}` says what comes of it.", about.join(", "));
-    Ok(())
-}
-
-fn nothing_yet(command: &RunsCommand, json: bool) -> Result<(), RunsError> {
-    match command {
-        RunsCommand::Ls { .. } | RunsCommand::Usage { run: None, of: None } if !json => {
-            eprintln!("There are no runs yet: `tidegate run` starts one.")
-        }
-        RunsCommand::Ls { .. } | RunsCommand::Usage { run: None, of: None } => {}
-        RunsCommand::Usage { run: None, of: Some(of) } => return Err(RunsError::NoRepository(of.clone())),
-        RunsCommand::Show { run }
-        | RunsCommand::Logs { run, .. }
-        | RunsCommand::Approve { run, .. }
-        | RunsCommand::Reject { run, .. }
-        | RunsCommand::Usage { run: Some(run), .. }
-        | RunsCommand::Replay(ReplayArguments { run, .. }) => {
-            return Err(RunsError::Unknown(run.clone()));
-        }
-    }
-    Ok(())
-}
-
-fn prices(global: &Global) -> Result<Prices, SettingsError> {
-    Ok(settings::load(global)?.settings.prices)
-}
-
-impl Past {
-    async fn open(root: std::path::PathBuf) -> Result<Self, RunsError> {
-        let state = StateFolder::open(root)?;
-        let journal = journal::open(&state.journal(), "reader")?;
-        let owners = journal.unfinished().await?.into_iter().map(|left| (left.stream, left.owner)).collect();
-        Ok(Self { state, journal, owners })
-    }
-
-    /// The facts of the run with this id, of the only one whose id begins so, or of the `latest`.
-    async fn find(&self, given: &str) -> Result<Vec<(Entry, RunFact)>, RunsError> {
-        let mut entries = self.journal.read(&Stream::Run(RunId::new(given))).await?;
-        if entries.is_empty() {
-            let limit = if given == "latest" { 1 } else { KNOWN_RUNS };
-            let known = self.journal.runs(limit).await?.into_iter().map(|(first, _)| first.stream);
-            let begins = |stream: &Stream| matches!(stream, Stream::Run(id) if given == "latest" || id.as_str().starts_with(given));
-            let found: Vec<Stream> = known.filter(begins).collect();
-            entries = match found.as_slice() {
-                [] => return Err(RunsError::Unknown(given.to_owned())),
-                [stream] => self.journal.read(stream).await?,
-                several => return Err(RunsError::Ambiguous { given: given.to_owned(), found: several.len() }),
-            };
-        }
-        let facts = entries.into_iter().filter_map(|entry| match &entry.fact {
-            Fact::Run(fact) => Some((entry.clone(), fact.clone())),
-            Fact::Rollout(_) | Fact::Request(_) => None,
-        });
-        Ok(facts.collect())
-    }
-
-    /// Whether it has no end and nobody is left to give it one.
-    fn is_interrupted(&self, stream: &Stream) -> Result<bool, RunsError> {
-        match self.owners.get(stream) {
-            Some(owner) => Ok(!self.state.is_alive(owner)?),
-            None => Ok(false),
-        }
-    }
-
-    fn word(&self, last: &Entry) -> Result<&'static str, RunsError> {
-        match &last.fact {
-            Fact::Run(RunFact::Ended { outcome }) => Ok(outcome.word()),
-            _ if self.is_interrupted(&last.stream)? => Ok(RunOutcome::Interrupted.word()),
-            _ => Ok("running"),
-        }
->>>>>>> trust
     }
 }
 

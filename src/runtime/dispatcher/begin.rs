@@ -8,13 +8,9 @@ use super::{Command, Dispatcher, Means, is_start};
 use crate::adapters::journal::Journal as _;
 use crate::core::plan::Plan;
 use crate::core::run::Run;
-<<<<<<< HEAD
-use crate::core::trust;
+use crate::core::trust::{self, Origin};
 use crate::model::check::Place;
 use crate::model::event::Event;
-=======
-use crate::core::trust::{self, Origin};
->>>>>>> trust
 use crate::model::fact::{Fact, Stream};
 use crate::model::id::RunId;
 use crate::model::request::{Again, RequestFact};
@@ -77,7 +73,6 @@ async fn prepare(means: &Means, run: &RunId) -> Result<(Surroundings, Plan, Kept
     Ok((Surroundings { snapshot: snapshot.path, ..means.around.clone() }, plan, kept))
 }
 
-<<<<<<< HEAD
 /// Whoever approved a commit of a pull request approved that one: a push may have come in between, and its delivery be under way. What can not be asked now is
 /// as it was heard of last, where the run is trusted; else it does not begin.
 async fn is_still_so(means: &Means, event: &Event) -> Result<(), String> {
@@ -88,10 +83,10 @@ async fn is_still_so(means: &Means, event: &Event) -> Result<(), String> {
         Err(_) if !pull.fork => Ok(()),
         Err(error) => Err(format!("whether it is still the head of its pull request can not be asked: {error}")),
     }
-=======
+}
+
 fn origin(plan: &Plan) -> Origin<'_> {
     Origin { repository: &plan.event.repository, pipeline: &plan.file, commit: &plan.event.commit, trust: plan.trust }
->>>>>>> trust
 }
 
 /// What the nodes that are not run again left.
