@@ -142,10 +142,10 @@ pub struct EventArguments {
     pub steps: Vec<String>,
     /// The event that a GitHub workflow runs for: the file that $GITHUB_EVENT_PATH names
     #[arg(long = "event", value_name = "FILE", conflicts_with_all = ["on", "worktree"])]
-    pub file: Option<PathBuf>,
+    pub event_file: Option<PathBuf>,
     /// What that event is called
     #[arg(long = "event-name", value_name = "NAME", env = "GITHUB_EVENT_NAME", hide_env = true)]
-    pub name: Option<String>,
+    pub event_name: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -101,7 +101,7 @@ impl Here {
     }
 
     pub fn event(&self, arguments: &EventArguments) -> Result<Event, String> {
-        if let Some(file) = &arguments.file {
+        if let Some(file) = &arguments.event_file {
             return self.event_of_workflow(file, arguments);
         }
         Ok(Event {
@@ -120,7 +120,7 @@ impl Here {
 
     /// What a workflow's event file says, of the commit that the workflow has checked out.
     fn event_of_workflow(&self, file: &Path, arguments: &EventArguments) -> Result<Event, String> {
-        let name = arguments.name.as_deref().filter(|name| !name.is_empty());
+        let name = arguments.event_name.as_deref().filter(|name| !name.is_empty());
         let name = name.ok_or("--event FILE says nothing of what it is called: give --event-name NAME, or GITHUB_EVENT_NAME")?;
         let body = event_file(file)?;
         let mut event = match github::in_workflow(name, body).map_err(|error| format!("{}: {error}", file.display()))? {

@@ -197,7 +197,7 @@ async fn drive_on(global: &Global, session: Session, machine: Rollout, written: 
         session.rollouts.mailbox().post(&id, Letter::Promote).map_err(ours)?;
     }
     let (finished, done) = oneshot::channel();
-    let screen = tokio::spawn(Screen::new(global).follow(session.observer.clone(), done));
+    let screen = tokio::spawn(Screen::new(global, false).follow(session.observer.clone(), done));
     let (_kept, aborted) = watch::channel(false);
     let ended = session.rollouts.go_on(machine, written, with, aborted).await.map_err(ours);
     let _ = finished.send(());

@@ -92,7 +92,7 @@ async fn perform(global: &Global, arguments: &RunArguments, here: &Here, loaded:
         Err(error) => return fail(Exit::Infrastructure, error),
     };
     let (finished, done) = oneshot::channel();
-    let screen = tokio::spawn(Screen::new(global).follow(session.observer.clone(), done));
+    let screen = tokio::spawn(Screen::new(global, workflow.is_asked()).follow(session.observer.clone(), done));
     let id = ids::run(clock::now());
     let ended = drive(&session, arguments, here, &id, plan, stop.clone()).await;
     let _ = finished.send(());

@@ -10,6 +10,7 @@ pub mod plan;
 pub mod queue;
 pub mod rollout;
 pub mod run;
+pub mod schedule;
 pub mod spec;
 pub mod template;
 pub mod trust;

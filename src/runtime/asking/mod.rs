@@ -18,7 +18,7 @@ use crate::adapters::journal::{AnyJournal, JournalError};
 use crate::adapters::source::mirror::{MirrorError, Mirrors};
 use crate::adapters::source::{Revision, Source, SourceError};
 use crate::core::plan::{self, Plan, Selection};
-use crate::core::spec::{self, Pipeline};
+use crate::core::spec::{self, Pipeline, Triggers};
 use crate::core::trust::{self, Decision, Who};
 use crate::model::check::Place;
 use crate::model::diagnostic::{Diagnostic, Level};
@@ -230,6 +230,16 @@ impl Asking {
             Ok((plan, group)) => named(Ok(plan), group),
             Err(errors) => named(Err(said(&errors)), None),
         }
+    }
+
+    /// What starts the pipelines of a commit that is here. Those that are not valid are left out.
+    pub fn triggers(&self, repository: &str, at: &CommitId) -> Vec<(String, Triggers)> {
+        let Ok(source) = self.mirrors.source(repository) else { return Vec::new() };
+        let loaded = |(file, text): (String, Result<String, String>)| {
+            let pipeline = spec::load(&file, &text.ok()?, &|name| self.action(&source, name, at)).ok()?;
+            Some((file, pipeline.on))
+        };
+        files(&source, at).unwrap_or_default().into_iter().filter_map(loaded).collect()
     }
 
     /// One of Tidegate's own, or a folder of the commit that the pipeline is from.

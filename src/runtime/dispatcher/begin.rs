@@ -8,6 +8,9 @@ use super::{Command, Dispatcher, Means, is_start};
 use crate::adapters::journal::Journal as _;
 use crate::core::plan::Plan;
 use crate::core::run::Run;
+use crate::core::trust;
+use crate::model::check::Place;
+use crate::model::event::Event;
 use crate::model::fact::{Fact, Stream};
 use crate::model::id::RunId;
 use crate::model::request::{Again, RequestFact};
@@ -52,6 +55,7 @@ async fn prepare(means: &Means, run: &RunId) -> Result<(Surroundings, Plan, Kept
         return Err("its request is not in the journal".to_owned());
     };
     let plan = Plan::deserialize(plan).map_err(|error| format!("its plan is damaged: {error}"))?;
+    is_still_so(means, &plan.event).await?;
     let kept = match again {
         Some(again) => kept(means, again).await?,
         None => Vec::new(),
@@ -67,6 +71,18 @@ async fn prepare(means: &Means, run: &RunId) -> Result<(Surroundings, Plan, Kept
     // For whoever goes on with the run when this process dies.
     std::fs::write(state.tree(run), snapshot.path.as_os_str().as_encoded_bytes()).map_err(|error| error.to_string())?;
     Ok((Surroundings { snapshot: snapshot.path, ..means.around.clone() }, plan, kept))
+}
+
+/// Whoever approved a commit of a pull request approved that one: a push may have come in between, and its delivery be under way. What can not be asked now is
+/// as it was heard of last, where the run is trusted; else it does not begin.
+async fn is_still_so(means: &Means, event: &Event) -> Result<(), String> {
+    let (Some(pull), Some(github)) = (&event.context.pull, &means.github) else { return Ok(()) };
+    let place = Place { repository: event.repository.clone(), installation: event.context.installation };
+    match github.pull(&place, pull.number).await {
+        Ok(now) => trust::void(event, now.open.then_some(&now.commit)).map_or(Ok(()), Err),
+        Err(_) if !pull.fork => Ok(()),
+        Err(error) => Err(format!("whether it is still the head of its pull request can not be asked: {error}")),
+    }
 }
 
 /// What the nodes that are not run again left.
