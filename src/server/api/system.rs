@@ -95,6 +95,9 @@ pub fn describe(mut described: OpenApi) -> OpenApi {
             if method == axum::http::Method::POST {
                 problems.extend([("409", "It is not so, or not any more."), ("413", "The body is too large."), ("415", "The body is no JSON.")]);
             }
+            if path.starts_with("/log") {
+                problems.extend([("403", "It was not meant, or not begun here."), ("404", "People do not log in here.")]);
+            }
             if path.contains("/logs/") {
                 problems.push(("416", "There is no such range."));
             }
