@@ -20,6 +20,6 @@ pub mod recover;
 pub mod replay;
 pub mod reports;
 pub mod rollouts;
-pub mod schedule;
 pub mod said;
+pub mod schedule;
 pub mod tell;

@@ -16,13 +16,11 @@ use super::super::pipeline::own_action;
 use super::super::session::{Session, processors};
 use super::obey::Obeying;
 use crate::adapters::access::Access;
-use crate::adapters::deliveries::{Deliveries, Filter, Keep, Page, State};
+use crate::adapters::deliveries::{Deliveries, Keep};
 use crate::adapters::mailbox::Mailbox;
 use crate::adapters::source::mirror::Mirrors;
 use crate::core::queue::Room;
-use crate::model::delivery::Delivery;
 use crate::model::fact::Stream;
-use crate::model::id::DeliveryId;
 use crate::model::settings::Settings;
 use crate::runtime::asking::{Asking, SharedAsking};
 use crate::runtime::dispatcher::{Deciding, Dispatcher, Means};
@@ -32,8 +30,8 @@ use crate::runtime::intake::{Intake, Words};
 use crate::runtime::records::Records;
 use crate::runtime::reports::{Pace, Reports};
 use crate::runtime::schedule::Schedule;
-use crate::server::api::{self, Kept, Parts, control, login};
-use crate::server::life::{Life, Stage};
+use crate::server::api::{self, Parts, control, login};
+use crate::server::life::Life;
 use crate::server::metrics::Metrics;
 use crate::server::traces::Traces;
 use crate::server::{listen, observe, webhook};
@@ -89,17 +87,17 @@ impl House {
         let endpoint = settings.server.traces.clone().or_else(|| std::env::var("OTEL_EXPORTER_OTLP_ENDPOINT").ok());
         let traces = endpoint.map(|url| Traces::open(&url)).transpose()?;
         let (control, asked) = control::channel();
-        let obeying = Obeying::new(asked, asking.clone(), deliveries.clone(), session, letters.clone());
+        let obeying = Obeying::new(asked, asking.clone(), session, letters.clone());
         let parts = Parts {
             records: Records { state: state.clone(), journal: journal.clone() },
             letters,
-            access: Access::open(&state.root().join("access.db"))?,
+            access: Access::open(&state.access())?,
             control,
-            deliveries: Some(questions(deliveries.clone())),
+            deliveries: Some(deliveries.clone()),
             prices: settings.prices.clone(),
             server: settings.server.clone(),
             oauth: settings.github.as_ref().map(login::Oauth::new).transpose()?.flatten(),
-            ready: ready(life.clone()),
+            life: life.clone(),
             metrics: metrics.clone(),
         };
         let secrets = settings.github.as_ref().map(|github| github.webhook_secrets.clone()).unwrap_or_default();
@@ -170,46 +168,4 @@ async fn tell(hub: Hub, reports: Option<Reports>) {
             Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
         }
     }
-}
-
-fn ready(life: Life) -> Box<dyn Fn() -> Result<(), String> + Send + Sync> {
-    Box::new(move || match life.stage() {
-        Stage::Serving => Ok(()),
-        Stage::Starting => Err("starting".to_owned()),
-        Stage::Draining => Err("draining".to_owned()),
-    })
-}
-
-/// The store, as the API asks it: beside the async threads.
-fn questions(deliveries: Deliveries) -> api::Deliveries {
-    let runtime = tokio::runtime::Handle::current();
-    let handled = |state: State| if let State::Handled { how, .. } = state { Some(how) } else { None };
-    let (store, handle) = (deliveries.clone(), runtime.clone());
-    let list = move |before: Option<&DeliveryId>, limit: usize| {
-        let asked = async {
-            let before = match before {
-                Some(id) => store.find(id.as_str()).await?.into_iter().find(|known| known.id == *id).map(|known| known.number),
-                None => None,
-            };
-            store.list(Filter::default(), Page { before, limit }).await
-        };
-        let found = handle.block_on(asked).map_err(|error| error.to_string())?;
-        let kept = |known: crate::adapters::deliveries::Known| Kept {
-            delivery: Delivery { id: known.id, event: known.event, received: known.received, body: Vec::new() },
-            handled: handled(known.state),
-        };
-        Ok(found.into_iter().map(kept).collect())
-    };
-    let find = move |id: &DeliveryId| {
-        let asked = async {
-            let known = deliveries.find(id.as_str()).await?.into_iter().find(|known| known.id == *id);
-            let body = deliveries.load(id).await?.map(|delivery| delivery.body).unwrap_or_default();
-            Ok(known.map(|known| Kept {
-                delivery: Delivery { id: known.id, event: known.event, received: known.received, body },
-                handled: handled(known.state),
-            }))
-        };
-        runtime.block_on(asked).map_err(|error: crate::adapters::deliveries::DeliveriesError| error.to_string())
-    };
-    api::Deliveries { list: Arc::new(list), find: Arc::new(find) }
 }

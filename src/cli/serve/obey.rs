@@ -3,12 +3,11 @@
 use tokio::sync::mpsc;
 
 use super::super::session::Session;
-use crate::adapters::deliveries::{Deliveries, Replayed};
 use crate::adapters::journal::AnyJournal;
 use crate::adapters::mailbox::{Letter, Mailbox};
 use crate::adapters::state::StateFolder;
 use crate::model::event::{Actor, Context};
-use crate::model::id::{CommitId, DeliveryId, RolloutId, RunId};
+use crate::model::id::{CommitId, RolloutId, RunId};
 use crate::model::trigger::Repository;
 use crate::model::trust::Approval;
 use crate::runtime::asking::{AskError, Authority, Repeat, Seed, SharedAsking};
@@ -23,7 +22,6 @@ const AT_ONCE: usize = 16;
 #[derive(Debug, Clone)]
 struct Means {
     asking: SharedAsking,
-    deliveries: Deliveries,
     journal: AnyJournal,
     state: StateFolder,
     letters: Mailbox,
@@ -36,8 +34,8 @@ pub struct Obeying {
 }
 
 impl Obeying {
-    pub fn new(asked: mpsc::Receiver<Asked>, asking: SharedAsking, deliveries: Deliveries, session: &Session, letters: Mailbox) -> Self {
-        let means = Means { asking, deliveries, journal: session.journal.clone(), state: session.state.clone(), letters };
+    pub fn new(asked: mpsc::Receiver<Asked>, asking: SharedAsking, session: &Session, letters: Mailbox) -> Self {
+        let means = Means { asking, journal: session.journal.clone(), state: session.state.clone(), letters };
         Self { asked, means }
     }
 
@@ -75,7 +73,6 @@ impl Means {
             Command::Approve { run, commit, by } => self.approve(run, commit, by).await,
             Command::Promote { rollout, by: _ } => self.decide(&rollout, Letter::Promote).await,
             Command::RollBack { rollout, by: _ } => self.decide(&rollout, Letter::Abort).await,
-            Command::Replay { delivery, by: _ } => self.replay(&delivery).await,
         }
     }
 
@@ -118,16 +115,6 @@ impl Means {
             error => Refused::Unavailable(error.to_string()),
         })?;
         Ok(Done::Told(format!("rollout {rollout} has been told")))
-    }
-
-    async fn replay(&self, delivery: &DeliveryId) -> Result<Done, Refused> {
-        let replayed = self.deliveries.replay(delivery).await.map_err(|error| Refused::Unavailable(error.to_string()))?;
-        match replayed {
-            Replayed::Waiting => Ok(Done::Told(format!("delivery {delivery} is handled again; what it did before is not done twice"))),
-            Replayed::AlreadyWaiting => Ok(Done::Told(format!("delivery {delivery} waits already"))),
-            Replayed::Unknown => Err(Refused::Unknown(format!("there is no delivery {delivery}"))),
-            Replayed::Dropped => Err(Refused::Conflict(format!("the body of delivery {delivery} is not kept any more"))),
-        }
     }
 }
 
