@@ -85,6 +85,10 @@ pub fn describe(mut described: OpenApi) -> OpenApi {
         let methods = [(axum::http::Method::GET, &mut item.get), (axum::http::Method::POST, &mut item.post)];
         for (method, operation) in methods {
             let Some(operation) = operation else { continue };
+            // Handlers of several things have the same names.
+            let words = path.trim_start_matches("/api/v1").split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+            let words: Vec<&str> = words.collect();
+            operation.operation_id = Some(format!("{}_{}", method.as_str().to_lowercase(), words.join("_")));
             let mut problems = vec![("400", "It is not understood."), ("500", "Something is wrong with the server."), ("503", "Not now.")];
             if path.contains('{') || path.contains("deliveries") {
                 problems.push(("404", "There is no such thing."));
