@@ -54,7 +54,9 @@ fn no_request_is_answered_with_a_fault() {
             std::thread::sleep(Duration::from_millis(10));
         }
     });
+    let place = tempfile::tempdir().expect("a folder for what it remembers");
     let out = python(&tools)
+        .current_dir(place.path())
         .args(["-m", "schemathesis.cli", "run", &bench.url("/openapi.json")])
         .args(["--url", &bench.url("")])
         .args(["--header", &format!("Authorization: Bearer {token}")])
