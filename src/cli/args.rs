@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+#[path = "args/server.rs"]
+mod server;
+pub use server::{Lasting, LogFormat, LogLevel, LoginArguments, ScopeArgument, TokensArguments, TokensCommand};
+
 /// The exit codes of docs/cli.md.
 const AFTER: &str = "Exit codes: 0 it worked, 1 a step failed or something was found, 2 the command line or a file is wrong, \
 3 a rollout was rolled back or aborted, 4 Tidegate's or the machine's fault, 130 interrupted";
@@ -429,84 +433,6 @@ pub struct ServeArguments {
     /// How much of it
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log_level: LogLevel,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    Text,
-    Json,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
-}
-
-#[derive(Debug, Args)]
-pub struct TokensArguments {
-    #[command(subcommand)]
-    pub command: TokensCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum TokensCommand {
-    /// Make a token and show it, this once
-    Create {
-        /// What it is for
-        name: String,
-        /// What it may; each may look as well
-        #[arg(long = "scope", value_name = "SCOPE", required = true)]
-        scopes: Vec<ScopeArgument>,
-        /// How long it holds, such as 12h or 30d [default: until it is revoked]
-        #[arg(long, value_name = "DURATION")]
-        expires: Option<Lasting>,
-    },
-    /// List tokens, with what they may and when they were last used
-    Ls,
-    /// Let nobody in with a token any more
-    Revoke {
-        /// As `tokens ls` has it
-        name: String,
-    },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ScopeArgument {
-    Read,
-    Run,
-    Approve,
-    Deploy,
-    Admin,
-}
-
-/// As a pipeline file writes durations, with days.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lasting(pub std::time::Duration);
-
-impl std::str::FromStr for Lasting {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        const DAY: u64 = 86_400;
-        let days = text.strip_suffix('d').and_then(|days| days.parse::<u64>().ok()).filter(|days| *days <= 36_500);
-        let lasting = match days {
-            Some(days) => std::time::Duration::from_secs(days * DAY),
-            None => crate::core::spec::fields::duration::parse(text)?,
-        };
-        if lasting.is_zero() { Err("it must be longer than nothing".to_owned()) } else { Ok(Self(lasting)) }
-    }
-}
-
-#[derive(Debug, Args)]
-pub struct LoginArguments {
-    /// Where the server is: https://HOST
-    pub url: String,
-    /// Forget the token for it instead
-    #[arg(long)]
-    pub forget: bool,
 }
 
 #[derive(Debug, Args)]

@@ -17,6 +17,7 @@ use tidegate::runtime::records::Records;
 use tidegate::server::api::control::{self, Command, Done};
 use tidegate::server::api::login::Oauth;
 use tidegate::server::api::{Parts, router};
+use tidegate::server::life::Life;
 use tidegate::server::metrics::Metrics;
 
 use crate::past::{self, Story};
@@ -30,6 +31,7 @@ pub struct Bench {
     /// What the server's loop was asked for.
     pub asked: Arc<Mutex<Vec<Command>>>,
     pub metrics: Arc<Metrics>,
+    pub life: Life,
     http: reqwest::Client,
 }
 
@@ -90,6 +92,8 @@ impl Bench {
             }
         });
         let metrics: Arc<Metrics> = Arc::default();
+        let life = Life::default();
+        life.serve();
         let parts = Parts {
             records: Records { state: story.state.clone(), journal: journal::open(&story.state.journal(), "reader").expect("the journal") },
             letters: letters.clone(),
@@ -100,7 +104,7 @@ impl Bench {
             server: with.reached,
             oauth: with.oauth,
             metrics: metrics.clone(),
-            ready: Box::new(|| Ok(())),
+            life: life.clone(),
         };
         let address = runtime.block_on(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -110,7 +114,7 @@ impl Bench {
             address
         });
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().expect("a client");
-        Self { story, runtime, address, access, letters, asked, metrics, http }
+        Self { story, runtime, address, access, letters, asked, metrics, life, http }
     }
 
     pub fn token(&self, scopes: &[Scope]) -> String {

@@ -91,16 +91,13 @@ impl House {
         let parts = Parts {
             records: Records { state: state.clone(), journal: journal.clone() },
             letters,
-            access: Access::open(&state.root().join("access.db"))?,
+            access: Access::open(&state.access())?,
             control,
             deliveries: Some(deliveries.clone()),
             prices: settings.prices.clone(),
             server: settings.server.clone(),
             oauth: settings.github.as_ref().map(login::Oauth::new).transpose()?.flatten(),
-            ready: {
-                let life = life.clone();
-                Box::new(move || life.ready())
-            },
+            life: life.clone(),
             metrics: metrics.clone(),
         };
         let secrets = settings.github.as_ref().map(|github| github.webhook_secrets.clone()).unwrap_or_default();

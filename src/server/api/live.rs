@@ -16,7 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::Stream as Flow;
 use futures_util::stream;
 use serde_json::json;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::extract::{Path, Query};
 use super::{Api, Problem, logs, page};
@@ -58,12 +58,18 @@ struct Over;
 struct Line {
     sender: mpsc::Sender<Event>,
     since: tokio::time::Instant,
+    draining: watch::Receiver<bool>,
     _place: OwnedSemaphorePermit,
 }
 
 impl Line {
+    /// The reader comes again: to the next process, if this one drains.
+    fn is_over(&self) -> bool {
+        self.since.elapsed() > LIFE || *self.draining.borrow()
+    }
+
     async fn tell(&self, event: Event) -> Result<(), Over> {
-        if self.since.elapsed() > LIFE {
+        if self.is_over() {
             return Err(Over);
         }
         match tokio::time::timeout(PATIENCE, self.sender.send(event)).await {
@@ -75,7 +81,7 @@ impl Line {
     async fn wait(&self) -> Result<(), Over> {
         tokio::select! {
             () = self.sender.closed() => Err(Over),
-            () = tokio::time::sleep(LOOK) => if self.since.elapsed() > LIFE { Err(Over) } else { Ok(()) },
+            () = tokio::time::sleep(LOOK) => if self.is_over() { Err(Over) } else { Ok(()) },
         }
     }
 }
@@ -89,7 +95,7 @@ fn answer(api: &Api) -> Result<(Line, Sse<axum::response::sse::KeepAliveStream<P
     let (sender, receiver) = mpsc::channel(WAITING);
     let pieces: Pieces = Box::pin(stream::unfold(receiver, async |mut receiver| receiver.recv().await.map(|event| (Ok(event), receiver))));
     let keep = KeepAlive::new().interval(Duration::from_secs(15));
-    Ok((Line { sender, since: tokio::time::Instant::now(), _place: place }, Sse::new(pieces).keep_alive(keep)))
+    Ok((Line { sender, since: tokio::time::Instant::now(), draining: api.life.draining(), _place: place }, Sse::new(pieces).keep_alive(keep)))
 }
 
 /// What the reader has seen last, if it has come before.

@@ -42,6 +42,7 @@ use crate::adapters::mailbox::Mailbox;
 use crate::model::access::Person;
 use crate::model::settings::{Prices, Server};
 use crate::runtime::records::Records;
+use crate::server::life::Life;
 use crate::server::metrics::Metrics;
 
 pub use problem::Problem;
@@ -60,8 +61,8 @@ pub struct Parts {
     pub oauth: Option<login::Oauth>,
     /// What `observe::follow` and others count in.
     pub metrics: Arc<Metrics>,
-    /// Whether what it needs is there: the answer of `/readyz`.
-    pub ready: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+    /// What `/readyz` says; live streams end when it drains, and their readers go on at the next process.
+    pub life: Life,
 }
 
 /// Clones share everything.
@@ -78,7 +79,7 @@ pub struct Inner {
     server: Server,
     people: login::People,
     metrics: Arc<Metrics>,
-    ready: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+    life: Life,
     throttle: throttle::Throttle,
     streams: live::Streams,
     summing: tokio::sync::Semaphore,
@@ -123,7 +124,8 @@ impl Inner {
     }
 }
 
-/// Everything below one address.
+/// Everything below one address: `/healthz` and `/readyz` are among it, so whoever merges it leaves out `life::routes`; it also has the fallback for what is
+/// nowhere.
 pub fn router(parts: Parts) -> Router {
     let (router, described) = all().split_for_parts();
     let api = Api(Arc::new(Inner {
@@ -136,7 +138,7 @@ pub fn router(parts: Parts) -> Router {
         prices: parts.prices,
         server: parts.server,
         metrics: parts.metrics,
-        ready: parts.ready,
+        life: parts.life,
         throttle: throttle::Throttle::default(),
         streams: live::Streams::default(),
         summing: tokio::sync::Semaphore::new(1),

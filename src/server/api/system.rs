@@ -7,13 +7,14 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, InfoBuilder, OpenApi, Ref, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, InfoBuilder, OpenApi, Ref, RefOr, ResponseBuilder};
 
 use super::Api;
 use super::login::cookies;
 use super::problem::{MEDIA_TYPE, Problem};
 use super::routes::{self, Needs};
 use super::who::Caller;
+use crate::server::life::Stage;
 
 /// Who asks.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -50,9 +51,10 @@ pub async fn healthz() -> &'static str {
 /// All that it needs is there, so it may be sent something to do.
 #[utoipa::path(get, path = "/readyz", tag = "server", responses((status = 200, body = String, content_type = "text/plain; charset=utf-8")))]
 pub async fn readyz(State(api): State<Api>) -> Result<&'static str, Problem> {
-    match (api.ready)() {
-        Ok(()) => Ok("ready\n"),
-        Err(why) => Err(Problem::unavailable(why)),
+    match api.life.stage() {
+        Stage::Serving => Ok("ready\n"),
+        Stage::Starting => Err(Problem::unavailable("starting")),
+        Stage::Draining => Err(Problem::unavailable("draining")),
     }
 }
 
@@ -83,6 +85,10 @@ pub fn describe(mut described: OpenApi) -> OpenApi {
         let methods = [(axum::http::Method::GET, &mut item.get), (axum::http::Method::POST, &mut item.post)];
         for (method, operation) in methods {
             let Some(operation) = operation else { continue };
+            // Handlers of several things have the same names.
+            let words = path.trim_start_matches("/api/v1").split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+            let words: Vec<&str> = words.collect();
+            operation.operation_id = Some(format!("{}_{}", method.as_str().to_lowercase(), words.join("_")));
             let mut problems = vec![("400", "It is not understood."), ("500", "Something is wrong with the server."), ("503", "Not now.")];
             if path.contains('{') || path.contains("deliveries") {
                 problems.push(("404", "There is no such thing."));
@@ -92,6 +98,9 @@ pub fn describe(mut described: OpenApi) -> OpenApi {
             }
             if method == axum::http::Method::POST {
                 problems.extend([("409", "It is not so, or not any more."), ("413", "The body is too large."), ("415", "The body is no JSON.")]);
+            }
+            if path.starts_with("/log") {
+                problems.extend([("403", "It was not meant, or not begun here."), ("404", "People do not log in here.")]);
             }
             if path.contains("/logs/") {
                 problems.push(("416", "There is no such range."));
@@ -105,6 +114,13 @@ pub fn describe(mut described: OpenApi) -> OpenApi {
                         Some(format!("{}\n\nScope: `{scope}`.", operation.description.clone().unwrap_or_default()).trim().to_owned());
                 }
                 _ => operation.security = Some(Vec::new()),
+            }
+            for response in operation.responses.responses.values_mut() {
+                if let RefOr::T(response) = response
+                    && response.description.is_empty()
+                {
+                    response.description = "As asked for.".to_owned();
+                }
             }
             for (status, why) in problems {
                 let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(name.clone()))).build();
