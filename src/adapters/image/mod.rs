@@ -28,6 +28,7 @@ mod registry;
 mod store;
 
 pub use build::{Blueprint, Material, NotBuilt};
+pub use credentials::{Credentials, Found};
 pub use collect::{Listed, Pruned};
 pub use error::ImageError;
 pub use layer::Limits;

@@ -12,6 +12,7 @@ use super::super::supervisor::request::{Home, Request};
 use super::super::supervisor::{Work, infrastructure};
 use super::image::Image;
 use super::{Setup, words};
+use crate::adapters::image::Found;
 use crate::model::outcome::Outcome;
 
 /// How long an engine that is just starting may take.
@@ -49,7 +50,7 @@ pub(super) fn write_plan(work: &Work<'_>, setup: &Setup, begun: Begun) {
     let mut request = Request::clone(work.request);
     request.spec.env.clear();
     request.spec.script.clear();
-    request.home = Home::Container(Box::new(Setup { credentials: None, begun: Some(begun), ..setup.clone() }));
+    request.home = Home::Container(Box::new(Setup { credentials: Found::default(), begun: Some(begun), ..setup.clone() }));
     request.said = 0;
     if let Ok(plan) = serde_json::to_vec(&request) {
         let _ = work.place.write_plan(&plan);

@@ -5,7 +5,6 @@
 
 mod adopt;
 mod bell;
-mod credentials;
 mod engine;
 mod gate;
 mod image;
@@ -27,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use super::supervisor::desk::{Asked, Desk};
 use super::supervisor::request::Home;
 use super::{Choice, Executor, Standing, Watcher, Way};
+use crate::adapters::image::{Credentials, Found};
 use crate::adapters::sandbox::Isolation;
 use crate::adapters::workspace::Store;
 use crate::model::id::{NodeId, RunId};
@@ -34,7 +34,6 @@ use crate::model::invocation::{InvocationResult, InvocationSpec};
 use crate::model::outcome::{Exit, Outcome};
 
 use adopt::Begun;
-use credentials::Credentials;
 use names::Identity;
 
 pub use engine::{Engine, EngineError, find as find_engine};
@@ -52,7 +51,8 @@ pub(super) struct Setup {
     pull: Pull,
     /// Whether the image's own files can not be changed.
     read_only: bool,
-    credentials: Option<Credentials>,
+    /// For the registry of its image, where that has to be asked.
+    credentials: Found,
     /// What is known of a container that another supervisor has begun.
     #[serde(default)]
     begun: Option<Begun>,
@@ -75,7 +75,7 @@ pub struct ContainerExecutor {
 impl ContainerExecutor {
     /// `state`: the state folder, which `store` is in.
     pub fn new(state: &Path, store: Store, engine: Engine, pull: Pull) -> io::Result<Self> {
-        let setup = Setup { engine, identity: Identity::of(state)?, pull, read_only: false, credentials: None, begun: None };
+        let setup = Setup { engine, identity: Identity::of(state)?, pull, read_only: false, credentials: Found::default(), begun: None };
         let way = Way::of(Choice::Container, true, Isolation::Full);
         Ok(Self { desk: Desk::new(state, store, NAME), way, setup })
     }
@@ -109,6 +109,18 @@ impl ContainerExecutor {
 }
 
 impl ContainerExecutor {
+    /// Nobody's program is run for an image that is there.
+    async fn credentials(&self, image: &str) -> Found {
+        if !Credentials::are_configured() {
+            return Found::default();
+        }
+        match self.setup.engine.connect() {
+            Ok(docker) if image::is_to_be_pulled(&docker, image, self.setup.pull).await => Credentials::of(image::registry_of(image)).await,
+            // An engine that does not answer says so to the supervisor as well.
+            _ => Found::default(),
+        }
+    }
+
     /// A supervisor that was killed could not, and nobody could go on with it.
     async fn clear(&self, run: &RunId, node: &NodeId, attempt: u32, result: &InvocationResult) {
         if matches!(result.outcome, Outcome::Infrastructure { .. })
@@ -137,7 +149,13 @@ impl Executor for ContainerExecutor {
             let reason = "`build` makes an image of what a step changed in its root, which an engine does not give away: run it in Tidegate's own sandbox (`--executor auto` or `sandbox`)";
             return self.desk.without(Outcome::Failed { exit: Exit::None, reason: reason.to_owned() }, false);
         }
-        let credentials = credentials::find(image, |name| std::env::var_os(name));
+        let mut watcher = watcher;
+        let credentials = tokio::select! {
+            found = self.credentials(image) => found,
+            Ok(_) = watcher.cancel.wait_for(|cancelled| *cancelled) => {
+                return self.desk.without(Outcome::Cancelled { reason: "it was asked to stop".to_owned() }, false);
+            }
+        };
         let home = Home::Container(Box::new(Setup { credentials, ..self.setup.clone() }));
         let (run, node, attempt) = (spec.run.clone(), spec.node.clone(), spec.attempt);
         let place = self.desk.place(&run, &node, attempt);
