@@ -7,12 +7,15 @@ mod built;
 mod engines;
 mod imports;
 mod kept;
+mod private;
 mod pulls;
 mod registry;
 mod services;
 #[path = "../support/step.rs"]
 mod step;
 mod steps;
+#[path = "../support/mod.rs"]
+mod support;
 #[path = "../support/users.rs"]
 mod users;
 

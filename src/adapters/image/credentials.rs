@@ -20,7 +20,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Who we are to one registry. Never on disk, never shown.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Credentials {
-    Password { user: String, secret: String },
+    Password {
+        user: String,
+        secret: String,
+    },
     /// What some registries give for a password.
     Token(String),
 }

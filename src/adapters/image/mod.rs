@@ -28,8 +28,8 @@ mod registry;
 mod store;
 
 pub use build::{Blueprint, Material, NotBuilt};
-pub use credentials::{Credentials, Found};
 pub use collect::{Listed, Pruned};
+pub use credentials::{Credentials, Found};
 pub use error::ImageError;
 pub use layer::Limits;
 pub use pull::PullPolicy;

@@ -56,13 +56,7 @@ pub(super) struct Image {
 }
 
 /// `said` is called with a line now and then while it is pulled.
-pub(super) async fn have(
-    docker: &Docker,
-    reference: &str,
-    pull: Pull,
-    found: Found,
-    said: &mut impl FnMut(String),
-) -> Result<Image, Outcome> {
+pub(super) async fn have(docker: &Docker, reference: &str, pull: Pull, found: Found, said: &mut impl FnMut(String)) -> Result<Image, Outcome> {
     let failed = |why: String| Outcome::Infrastructure { reason: why };
     let whole = whole(reference);
     if pull != Pull::Always {
@@ -140,7 +134,9 @@ fn not_pulled(reference: &str, why: &str, credentials: Option<&Credentials>) -> 
             "{registry} does not take the credentials that are known for it, or does not let them pull this image: `docker login {registry}` again, as the user who runs tidegate"
         ),
         Some(words::Refusal::NotLetIn) => {
-            format!("is the name right? {registry} does not let anybody without credentials pull it: `docker login {registry}` as the user who runs tidegate")
+            format!(
+                "is the name right? {registry} does not let anybody without credentials pull it: `docker login {registry}` as the user who runs tidegate"
+            )
         }
         Some(words::Refusal::OtherMachine) => "it is not made for this machine's architecture".to_owned(),
         Some(words::Refusal::NotThere) => "is the name right?".to_owned(),

@@ -73,7 +73,15 @@ impl Refusal {
         if has(&["no space left on device", "disk quota exceeded"]) {
             return Some(Self::NoRoom);
         }
-        if has(&["unauthorized", "denied:", "access denied", "resource is denied", "no basic auth", "authentication required", "invalid username/password"]) {
+        if has(&[
+            "unauthorized",
+            "denied:",
+            "access denied",
+            "resource is denied",
+            "no basic auth",
+            "authentication required",
+            "invalid username/password",
+        ]) {
             return Some(Self::NotLetIn);
         }
         if has(&["no matching manifest", "no image found in manifest list"]) {
