@@ -3,8 +3,11 @@
 mod attacks;
 mod builder;
 mod built;
+#[path = "../support/docker.rs"]
+mod docker;
 #[path = "../support/engines.rs"]
 mod engines;
+mod full;
 mod imports;
 mod kept;
 mod private;

@@ -35,6 +35,9 @@ pub struct Engine {
     /// It runs on another kernel than we do, as in a virtual machine: what it says of processes is not true here.
     #[serde(default)]
     pub(super) elsewhere: bool,
+    /// Where it keeps everything.
+    #[serde(default)]
+    pub(super) root: Option<PathBuf>,
     /// The machine's, as images name it.
     pub(super) architecture: String,
     /// What of limits and protections it can hold, by name.
@@ -87,6 +90,7 @@ impl Engine {
             podman,
             rootless: has("rootless"),
             elsewhere: info.kernel_version.as_deref().is_some_and(|kernel| rustix::system::uname().release().to_bytes() != kernel.as_bytes()),
+            root: info.docker_root_dir.as_ref().filter(|root| root.starts_with('/')).map(PathBuf::from),
             architecture: version.arch.clone().unwrap_or_default(),
             holds: known.into_iter().filter(|(_, held)| *held).map(|(name, _)| name.to_owned()).collect(),
             version: api,

@@ -11,6 +11,7 @@ mod image;
 mod names;
 mod perform;
 mod reaper;
+mod room;
 mod shape;
 mod signals;
 mod surroundings;

@@ -20,7 +20,7 @@ use super::image::{self, Image};
 use super::shape::{self, Shape};
 use super::surroundings::{Surroundings, environment};
 use super::watch::{self, Course, Ended, Output, Running};
-use super::{Setup, bell, words};
+use super::{Setup, bell, room, words};
 use crate::adapters::sandbox::{self, Exceeded};
 use crate::model::egress::Policy;
 use crate::model::limits::Network;
@@ -270,6 +270,7 @@ impl Stay<'_> {
             _ if let Some(excess) = excess => Some(Outcome::Failed { exit, reason: limits::too_much_written(*excess, *quota) }),
             _ if code == 0 => None,
             _ if let Some(outcome) = self.never_ran(code) => Some(outcome),
+            _ if let Some(why) = room::why_it_could_not(&self.setup.engine, self.work.log.tail()) => Some(infrastructure(why)),
             _ => {
                 let exceeded = limits::exceeded(out_of_memory.then_some(Exceeded::Memory), exit, &limits, *quota);
                 let reason = exceeded.unwrap_or_else(|| hints::why_in_container(code, self.work.log.tail(), &limits, &self.image.used.reference));
