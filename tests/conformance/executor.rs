@@ -142,7 +142,11 @@ impl Scene {
     }
 
     pub fn in_engine(engine: Engine) -> Self {
-        let name = if engine.name.starts_with("Podman") { "Podman" } else { "Docker" };
+        let name = match engine.name.starts_with("Podman") {
+            true if !rustix::process::geteuid().is_root() => "rootless Podman",
+            true => "Podman",
+            false => "Docker",
+        };
         let make =
             move |state: &Path, store: Store, _| AnyExecutor::Container(ContainerExecutor::new(state, store, engine.clone(), Pull::Never).unwrap());
         Self::new(name, Ways::ENGINE, make)
