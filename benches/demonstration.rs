@@ -63,7 +63,7 @@ fn run(world: &World, fault: &str) -> Seen {
     let seen = world.tidegate(&["run", "pipelines/quickstart.yaml", "--json", "--param", &format!("fault={fault}")]);
     let facts = seen.out.lines().filter_map(|line| serde_json::from_str::<Entry>(line).ok()).filter_map(|entry| match entry.fact {
         Fact::Rollout(fact) => Some(fact),
-        Fact::Run(_) => None,
+        Fact::Run(_) | Fact::Request(_) => None,
     });
     let mut result = Seen { outcome: "no rollout", because: seen.err.clone(), canary: ArmCounts::default() };
     for fact in facts {

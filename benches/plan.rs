@@ -23,6 +23,7 @@ fn main() {
         author: "bench".into(),
         changed: None,
         params: BTreeMap::new(),
+        context: Default::default(),
     };
     println!("| graph | nodes | load ms | plan ms | plan µs a node | ratio a node 10,000 : 1,000 |");
     println!("|---|---:|---:|---:|---:|---:|");

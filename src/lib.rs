@@ -8,3 +8,4 @@ pub mod core;
 pub mod model;
 pub mod report;
 pub mod runtime;
+pub mod server;

@@ -54,6 +54,7 @@ fn plan() -> Plan {
         author: "Ada".to_owned(),
         changed: None,
         params: BTreeMap::new(),
+        context: Default::default(),
     };
     Plan { pipeline: "shop".to_owned(), file: "shop.yaml".to_owned(), event, nodes: vec![node("test", &[]), node("build", &["test"])] }
 }

@@ -59,6 +59,7 @@ fn manual(params: &[(&str, &str)]) -> Event {
         author: "Ada".into(),
         changed: None,
         params: params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<BTreeMap<_, _>>(),
+        context: Default::default(),
     }
 }
 

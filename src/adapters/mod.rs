@@ -2,8 +2,10 @@
 //! (`executor → sandbox`, `executor → workspace`, `executor → egress`, `gateway → sandbox`, `provider::local → gateway`); they name `model`, and nothing of `core`.
 
 pub mod admission;
+pub mod deliveries;
 pub mod egress;
 pub mod executor;
+pub mod forge;
 pub mod gateway;
 pub mod image;
 pub mod journal;
@@ -11,7 +13,9 @@ pub mod mailbox;
 pub mod provider;
 pub mod sandbox;
 pub mod scan;
+pub mod secrets;
 pub mod source;
 pub mod state;
 pub mod terminal;
+pub mod trigger;
 pub mod workspace;

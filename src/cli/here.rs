@@ -105,6 +105,7 @@ impl Here {
             author: self.head.author.clone(),
             changed: self.head.changed.clone(),
             params: pipeline::params(arguments)?,
+            context: Default::default(),
         })
     }
 }

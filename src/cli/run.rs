@@ -114,7 +114,7 @@ async fn drive(session: &Session, arguments: &RunArguments, here: &Here, id: &Ru
     // For whoever goes on with the run when this process dies.
     std::fs::write(session.state.tree(id), tree.path().as_os_str().as_encoded_bytes()).map_err(|error| fail(Exit::Infrastructure, error))?;
     let around = session.around(tree.path(), arguments.parallel.and_then(NonZeroUsize::new).unwrap_or_else(session::processors));
-    drive_run::drive(&around, id.clone(), plan, stop).await.map_err(|error| fail(Exit::Infrastructure, error))
+    drive_run::drive(&around, id.clone(), plan, Vec::new(), stop).await.map_err(|error| fail(Exit::Infrastructure, error))
 }
 
 /// What the steps see at the bottom of their workspaces.

@@ -147,7 +147,7 @@ impl Past {
         }
         let facts = entries.into_iter().filter_map(|entry| match &entry.fact {
             Fact::Run(fact) => Some((entry.clone(), fact.clone())),
-            Fact::Rollout(_) => None,
+            Fact::Rollout(_) | Fact::Request(_) => None,
         });
         Ok(facts.collect())
     }

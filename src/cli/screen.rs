@@ -100,7 +100,7 @@ impl Screen {
                     self.print(&line);
                 }
             }
-            (Stream::Run(_), Fact::Rollout(_)) => {}
+            (_, Fact::Rollout(_) | Fact::Request(_)) => {}
         }
         if let Mode::Json = self.mode
             && let Ok(line) = serde_json::to_string(entry)

@@ -21,7 +21,7 @@ use crate::adapters::workspace::{Store, WorkspaceError};
 use crate::model::settings::Limits;
 use crate::runtime::drive_run::{Rest, Surroundings};
 use crate::runtime::observer::Observer;
-use crate::runtime::recover::{RecoverError, recover};
+use crate::runtime::recover::{Follower, RecoverError, recover};
 use crate::runtime::rollouts::Rollouts;
 
 /// Held for the life of the command. Fields are dropped in order: who we are goes last.
@@ -115,7 +115,7 @@ impl Session {
     /// Ends what dead processes left unfinished, or goes on with it.
     pub async fn recover(&self, rest: Rest) -> Result<(), SessionError> {
         let around = self.around(PathBuf::new(), processors());
-        Ok(recover(&around, self.owner.id(), rest).await?)
+        Ok(recover(&around, self.owner.id(), rest, &|_| Follower::nobody()).await?)
     }
 
     /// What runs on this tree are performed with.

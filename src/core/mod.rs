@@ -7,6 +7,7 @@ pub mod check;
 pub mod findings;
 pub mod judge;
 pub mod plan;
+pub mod queue;
 pub mod rollout;
 pub mod run;
 pub mod spec;

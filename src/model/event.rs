@@ -4,22 +4,33 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::id::CommitId;
+use super::id::{CommitId, DeliveryId};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
     Push,
     PullRequest,
+    Release,
+    MergeGroup,
+    Deployment,
+    RepositoryDispatch,
     Schedule,
     Manual,
 }
 
 impl EventKind {
+    pub const ALL: [Self; 8] =
+        [Self::Push, Self::PullRequest, Self::Release, Self::MergeGroup, Self::Deployment, Self::RepositoryDispatch, Self::Schedule, Self::Manual];
+
     pub fn word(self) -> &'static str {
         match self {
             Self::Push => "push",
             Self::PullRequest => "pull_request",
+            Self::Release => "release",
+            Self::MergeGroup => "merge_group",
+            Self::Deployment => "deployment",
+            Self::RepositoryDispatch => "repository_dispatch",
             Self::Schedule => "schedule",
             Self::Manual => "manual",
         }
@@ -44,4 +55,90 @@ pub struct Event {
     pub changed: Option<Vec<String>>,
     /// `--param` values, as given.
     pub params: BTreeMap<String, String>,
+    /// What only a forge tells.
+    #[serde(default, skip_serializing_if = "Context::is_empty")]
+    pub context: Context,
+}
+
+/// What is known of an event that a forge told of. Of one from a terminal, nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Context {
+    /// What exactly happened: `opened`, `published`; of a dispatch, its type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// Who did it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actor: Option<Actor>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pull: Option<PullRequest>,
+    /// The commit before a push; the base of a merge group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<CommitId>,
+    /// Of a deployment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_branch: Option<String>,
+    /// What told of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<DeliveryId>,
+    /// The App's installation that the forge is spoken to as.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub installation: Option<u64>,
+}
+
+impl Context {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Somebody at a forge. The name can be changed and given to another; the number can not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    pub login: String,
+    pub id: u64,
+    /// A program's account.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bot: bool,
+}
+
+/// How the forge says that somebody belongs to a repository. Says nothing of what they may do: see [`super::trust::Permission`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Association {
+    Owner,
+    Member,
+    Collaborator,
+    /// Has had a change merged before.
+    Contributor,
+    FirstTimeContributor,
+    /// Has never contributed anywhere.
+    FirstTimer,
+    None,
+}
+
+/// A pull request, as it was at the event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullRequest {
+    pub number: u64,
+    pub title: String,
+    pub author: Actor,
+    pub association: Association,
+    pub head: Side,
+    pub base: Side,
+    /// The head is in another repository, or in none that is there any more.
+    pub fork: bool,
+    pub draft: bool,
+    pub labels: Vec<String>,
+}
+
+/// One side of a pull request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Side {
+    /// `owner/name`; empty if it is gone.
+    pub repository: String,
+    pub branch: String,
+    pub commit: CommitId,
 }

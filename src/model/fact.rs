@@ -14,6 +14,7 @@ use super::id::{NodeId, RolloutId, RunId};
 use super::invocation::InvocationRecord;
 use super::outcome::{Outcome, RunOutcome};
 use super::release::Release;
+use super::request::RequestFact;
 use super::time::Timestamp;
 use super::traffic::{Destination, TrafficSplit, Weight};
 
@@ -33,6 +34,8 @@ pub struct Entry {
 pub enum Stream {
     Run(RunId),
     Rollout(RolloutId),
+    /// A run that has been asked for; the id is that of the run.
+    Request(RunId),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,11 +44,13 @@ pub enum Stream {
 pub enum Fact {
     Run(RunFact),
     Rollout(RolloutFact),
+    Request(RequestFact),
 }
 
 /// What happens in the life of a run, in the order it can happen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "fact", rename_all = "kebab-case", rename_all_fields = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "there is one start of a run, and it is not kept")]
 pub enum RunFact {
     /// The plan is kept whole, so that replay needs nothing else.
     Started {
@@ -53,6 +58,14 @@ pub enum RunFact {
         pipeline: String,
         event: Event,
         plan: serde_json::Value,
+    },
+    /// It is not run: what it left in an earlier run is what it leaves in this one.
+    NodeKept {
+        node: NodeId,
+        from: RunId,
+        artifacts: Vec<Artifact>,
+        values: BTreeMap<String, String>,
+        layer: Option<String>,
     },
     /// Everything it needs has ended and its condition holds. It waits for room.
     NodeQueued {

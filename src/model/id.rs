@@ -39,6 +39,8 @@ ids! {
     RolloutId,
     /// A git commit, as 40 hex digits.
     CommitId,
+    /// One webhook request; the forge's own id.
+    DeliveryId,
 }
 
 impl InvocationId {

@@ -4,6 +4,8 @@
 
 pub mod artifact;
 pub mod build;
+pub mod check;
+pub mod delivery;
 pub mod deploy;
 pub mod diagnostic;
 pub mod egress;
@@ -17,7 +19,12 @@ pub mod limits;
 pub mod number;
 pub mod outcome;
 pub mod release;
+pub mod request;
+pub mod secret;
 pub mod service;
 pub mod settings;
+pub mod text;
 pub mod time;
 pub mod traffic;
+pub mod trigger;
+pub mod trust;

@@ -1,6 +1,11 @@
 //! What the owner of a machine decides for everything that runs there: the settings file as plain data.
 
+use ::core::net::SocketAddr;
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
+
+use super::secret::SecretSource;
 
 /// Of an absent file everything is left out.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,11 +16,52 @@ pub struct Settings {
     /// Whether sandboxes are kept ready for who asks next.
     pub warm: bool,
     pub prices: Prices,
+    pub server: Server,
+    /// `None`: nothing of GitHub is listened to.
+    pub github: Option<Github>,
+}
+
+/// How `serve` is reached.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Server {
+    /// Where webhooks and the API are listened for.
+    pub listen: Option<SocketAddr>,
+    /// As others reach it: what links begin with.
+    pub url: Option<String>,
+}
+
+/// What of GitHub is believed, and as who it is spoken to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Github {
+    /// A delivery that is signed with any of them is GitHub's.
+    pub webhook_secrets: Vec<SecretSource>,
+    /// `None`: nothing is reported.
+    pub login: Option<GithubLogin>,
+    /// Of GitHub Enterprise, or of a test; `https://api.github.com` when left out.
+    pub api: Option<String>,
+    /// For people who log in.
+    pub oauth: Option<GithubOauth>,
+    /// The folder of the house's own templates for what is reported.
+    pub templates: Option<PathBuf>,
+    /// Whether findings go to code scanning as well.
+    pub code_scanning: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GithubLogin {
+    App { id: u64, key: SecretSource },
+    Token(SecretSource),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GithubOauth {
+    pub client: String,
+    pub secret: SecretSource,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { limits: Limits::default(), require: Vec::new(), warm: true, prices: Prices::default() }
+        Self { limits: Limits::default(), require: Vec::new(), warm: true, prices: Prices::default(), server: Server::default(), github: None }
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod diagnostics;
 pub mod diagnostics_data;
 pub mod findings;
+pub mod github;
 pub mod plan;
 pub mod rollout;
 pub mod run;

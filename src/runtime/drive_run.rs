@@ -17,11 +17,12 @@ use tokio::task::JoinSet;
 
 use crate::adapters::executor::{AnyExecutor, Executor as _, Watcher};
 use crate::adapters::journal::{AnyJournal, Journal as _, JournalError};
+use crate::adapters::mailbox::Letter;
 use crate::adapters::state::{StateError, StateFolder};
 use crate::core::plan::Plan;
-use crate::core::run::{Effect, IllegalInput, Input, NodeState, PlanError, Rules, Run};
+use crate::core::run::{Effect, IllegalInput, Input, Kept, NodeState, PlanError, Rules, Run};
 use crate::core::turn::Turn;
-use crate::model::fact::{Fact, RolloutFact, RolloutOutcome, RunFact, Stream};
+use crate::model::fact::{Entry, Fact, RolloutFact, RolloutOutcome, RunFact, Stream};
 use crate::model::id::{InvocationId, NodeId, RolloutId, RunId};
 use crate::model::invocation::InvocationResult;
 use crate::model::outcome::{Exit, Outcome, RunOutcome};
@@ -80,11 +81,14 @@ pub enum Rest {
     Leave,
 }
 
-/// Runs a plan to its end.
-pub async fn drive(around: &Surroundings, id: RunId, plan: Plan, stop: Stop) -> Result<RunOutcome, DriveError> {
+/// What a run takes over from an earlier one.
+pub type KeptNodes = Vec<(NodeId, RunId, Kept)>;
+
+/// Runs a plan to its end; of `kept` nodes only what they left.
+pub async fn drive(around: &Surroundings, id: RunId, plan: Plan, kept: KeptNodes, stop: Stop) -> Result<RunOutcome, DriveError> {
     let at = clock::now();
     let (mut hands, inbox) = Hands::new(around, id.clone(), &plan, 0);
-    let (run, turn) = hands.asking(Rest::Run, |rules| Run::start(id, plan, rules, at))?;
+    let (run, turn) = hands.asking(Rest::Run, |rules| Run::start_again(id, plan, kept, rules, at))?;
     hands.drive(run, turn, at, inbox, Rest::Run, stop).await
 }
 
@@ -97,25 +101,47 @@ pub async fn go_on(around: &Surroundings, mut run: Run, written: u64, rest: Rest
         hands.resume(node, attempt);
     }
     for (node, rollout) in run.deploying().into_iter().filter(|_| rest == Rest::Run) {
-        let outcome = match rollout {
-            Some(rollout) => rollout_outcome(&around.journal, rollout).await?,
-            None => RolloutOutcome::Failed { reason: "Tidegate died as its rollout was about to start".to_owned() },
-        };
-        let _ = hands.answers.send(Input::RolloutEnded { node, outcome });
+        match rollout {
+            Some(rollout) => hands.follow(node, rollout),
+            None => {
+                let outcome = RolloutOutcome::Failed { reason: "Tidegate died as its rollout was about to start".to_owned() };
+                let _ = hands.answers.send(Input::RolloutEnded { node, outcome });
+            }
+        }
     }
     let input = if rest == Rest::Leave && run.under_way().is_empty() { Input::Interrupted } else { Input::Tick };
     let turn = hands.asking(rest, |rules| run.handle(input, rules, at)).map_err(|illegal| DriveError::Machine(Box::new(illegal)))?;
     hands.drive(run, turn, at, inbox, rest, stop).await
 }
 
-/// Of a rollout that recovery has ended by now.
-async fn rollout_outcome(journal: &AnyJournal, rollout: RolloutId) -> Result<RolloutOutcome, JournalError> {
-    let entries = journal.read(&Stream::Rollout(rollout)).await?;
-    let ended = entries
-        .iter()
-        .rev()
-        .find_map(|entry| if let Fact::Rollout(RolloutFact::Ended { outcome, .. }) = &entry.fact { Some(outcome.clone()) } else { None });
-    Ok(ended.unwrap_or_else(|| RolloutOutcome::Stuck { reason: "its process died, and it could not be taken back".to_owned() }))
+/// Of a rollout that has ended by now.
+async fn rollout_outcome(journal: &AnyJournal, rollout: &RolloutId) -> Result<Option<RolloutOutcome>, JournalError> {
+    let entries = journal.read(&Stream::Rollout(rollout.clone())).await?;
+    let ended = |entry: &Entry| if let Fact::Rollout(RolloutFact::Ended { outcome }) = &entry.fact { Some(outcome.clone()) } else { None };
+    Ok(entries.iter().rev().find_map(ended))
+}
+
+/// How often somebody looks whether a rollout has ended that recovery goes on with.
+const ROLLOUT_LOOK: std::time::Duration = std::time::Duration::from_millis(200);
+
+/// Until a rollout has ended that recovery has taken back or goes on with.
+async fn rollout_end(around: &Surroundings, rollout: &RolloutId, mut aborted: watch::Receiver<bool>) -> RolloutOutcome {
+    let stuck = |reason: String| RolloutOutcome::Stuck { reason };
+    loop {
+        // Asked before the journal is: who is not under way any more has written its end.
+        let under_way = around.rollouts.is_under_way(rollout);
+        match rollout_outcome(&around.journal, rollout).await {
+            Ok(Some(outcome)) => return outcome,
+            Ok(None) if under_way => {}
+            Ok(None) => return stuck("its process died, and it could not be taken back".to_owned()),
+            Err(error) => return stuck(error.to_string()),
+        }
+        let told = async { aborted.wait_for(|aborted| *aborted).await.is_ok() };
+        if let Ok(true) = tokio::time::timeout(ROLLOUT_LOOK, told).await {
+            let _ = around.rollouts.mailbox().post(rollout, Letter::Abort);
+            tokio::time::sleep(ROLLOUT_LOOK).await;
+        }
+    }
 }
 
 fn queued_since(state: &NodeState) -> Option<Timestamp> {
@@ -276,6 +302,17 @@ impl<'a> Hands<'a> {
             let watcher = Watcher { log: Box::new(StepLog { node: node.clone(), observer: around.observer.clone() }), cancel: killed };
             let result = around.executor.resume(&run_id, &node, attempt, &around.state.log(&run_id, &node, attempt), watcher).await;
             let _ = answers.send(Input::InvocationEnded { node, attempt, result: Box::new(result) });
+        });
+    }
+
+    /// A rollout that recovery goes on with, or has ended.
+    fn follow(&mut self, node: NodeId, rollout: RolloutId) {
+        let (abort, aborted) = watch::channel(false);
+        self.abort.insert(node.clone(), abort);
+        let (around, answers) = (self.around.clone(), self.answers.clone());
+        self.tasks.spawn(async move {
+            let outcome = rollout_end(&around, &rollout, aborted).await;
+            let _ = answers.send(Input::RolloutEnded { node, outcome });
         });
     }
 

@@ -3,8 +3,10 @@
 mod admission;
 pub mod clock;
 mod condition;
+pub mod dispatcher;
 pub mod drive_rollout;
 pub mod drive_run;
+pub mod hub;
 pub mod ids;
 mod invocation;
 mod logs;
@@ -13,4 +15,5 @@ mod probe;
 mod recorder;
 pub mod recover;
 pub mod replay;
+pub mod reports;
 pub mod rollouts;

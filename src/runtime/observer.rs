@@ -26,6 +26,17 @@ const PENDING_LOG_LIMIT: usize = 4 << 20;
 pub struct Observer {
     pending: Arc<Mutex<Pending>>,
     wake: Arc<tokio::sync::Notify>,
+    /// Told at once, instead of a queue.
+    called: Option<Called>,
+}
+
+#[derive(Clone)]
+struct Called(Arc<dyn Fn(Shown) + Send + Sync>);
+
+impl std::fmt::Debug for Called {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Called")
+    }
 }
 
 #[derive(Debug, Default)]
@@ -36,8 +47,21 @@ struct Pending {
 }
 
 impl Observer {
+    /// Nothing is kept: `call` is told of everything as it comes, from the loops of runs, so it must not wait.
+    pub fn calling(call: impl Fn(Shown) + Send + Sync + 'static) -> Self {
+        Self { called: Some(Called(Arc::new(call))), ..Self::default() }
+    }
+
     pub fn fact(&self, entry: &Entry) {
         self.push(Shown::Fact(Box::new(entry.clone())));
+    }
+
+    /// Something that another one was shown.
+    pub fn pass(&self, shown: Shown) {
+        match shown {
+            Shown::Log { node, bytes } => self.log(&node, &bytes),
+            shown => self.push(shown),
+        }
     }
 
     pub fn note(&self, text: impl Into<String>) {
@@ -45,6 +69,9 @@ impl Observer {
     }
 
     pub fn log(&self, node: &NodeId, bytes: &[u8]) {
+        if let Some(called) = &self.called {
+            return (called.0)(Shown::Log { node: node.clone(), bytes: bytes.to_vec() });
+        }
         let mut pending = lock(&self.pending);
         if pending.log_bytes + bytes.len() > PENDING_LOG_LIMIT {
             pending.dropped += bytes.len();
@@ -77,6 +104,9 @@ impl Observer {
     }
 
     fn push(&self, shown: Shown) {
+        if let Some(called) = &self.called {
+            return (called.0)(shown);
+        }
         lock(&self.pending).shown.push(shown);
         self.wake.notify_one();
     }

@@ -1,10 +1,12 @@
 //! What a start does first: end what dead processes left unfinished, by replaying their facts through the same machines.
 //!
-//! A dead rollout is taken back to the stable release: nobody has watched it since, and going back needs nothing. A dead run's invocations have not died with
+//! A dead rollout is taken back to the stable release: nobody has watched it since, and going back needs nothing. Only where somebody stays, and it was
+//! watched until a moment ago, it goes on. A dead run's invocations have not died with
 //! it: what has ended meanwhile is recorded as it was, what still lives is followed to its end, and nothing is begun twice. What had not begun is begun only
 //! where somebody stays to see it through (`Rest::Run`); otherwise the run ends as interrupted.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -17,7 +19,8 @@ use crate::model::fact::{Entry, Fact, RolloutFact, RunFact, Stream};
 use crate::model::id::{NodeId, RunId};
 use crate::model::time::Timestamp;
 
-use super::drive_run::{self, DriveError, Rest, Surroundings};
+use super::clock;
+use super::drive_run::{self, DriveError, Rest, Stop, Surroundings};
 use super::observer::Observer;
 use super::rollouts::Rollouts;
 
@@ -31,9 +34,34 @@ pub enum RecoverError {
     Records(#[from] std::io::Error),
 }
 
+/// How long a rollout may have been unwatched, and still goes on.
+const UNWATCHED: Duration = Duration::from_secs(300);
+
+/// Who looks after a run that is gone on with.
+pub struct Follower {
+    pub observer: Observer,
+    pub stop: Stop,
+    /// Called when nothing more will come of it.
+    pub ended: Box<dyn FnOnce() + Send>,
+}
+
+impl std::fmt::Debug for Follower {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Follower").finish_non_exhaustive()
+    }
+}
+
+impl Follower {
+    /// Quietly: the person has started something else. Nobody cancels it from here.
+    pub fn nobody() -> Self {
+        let (_nobody, stop) = watch::channel(None);
+        Self { observer: Observer::default(), stop, ended: Box::new(|| ()) }
+    }
+}
+
 /// Ends, or goes on with, all that dead processes left. What can not be ended is said and left as it is: it must not keep a person from working. Returns when
 /// everything has ended that ends by itself; what takes longer is gone on with in the background.
-pub async fn recover(around: &Surroundings, me: &str, rest: Rest) -> Result<(), RecoverError> {
+pub async fn recover(around: &Surroundings, me: &str, rest: Rest, follower: &(dyn Fn(&Run) -> Follower + Sync)) -> Result<(), RecoverError> {
     let Surroundings { journal, state, observer, .. } = around;
     // Before the runs are looked at: whatever is recorded later belongs to one that begins later.
     let mut recorded = around.executor.recorded()?;
@@ -54,9 +82,11 @@ pub async fn recover(around: &Surroundings, me: &str, rest: Rest) -> Result<(), 
         let ended = match &unfinished.stream {
             Stream::Run(id) => {
                 recorded.retain(|recorded| *recorded != file_name(id.as_str()));
-                go_on(around, id, &unfinished, &entries, rest).await
+                go_on(around, id, &unfinished, &entries, rest, follower).await
             }
-            Stream::Rollout(_) => take_back(&around.rollouts, &entries, observer).await,
+            Stream::Rollout(_) => rollout(&around.rollouts, &entries, rest, observer).await,
+            // It waits; nobody has to be alive for that.
+            Stream::Request(_) => Ok(()),
         };
         if let Err(why) = ended {
             observer.note(format!("{} was interrupted and could not be ended: {why}", name(&unfinished.stream)));
@@ -67,7 +97,14 @@ pub async fn recover(around: &Surroundings, me: &str, rest: Rest) -> Result<(), 
     Ok(())
 }
 
-async fn go_on(around: &Surroundings, id: &RunId, unfinished: &Unfinished, entries: &[Entry], rest: Rest) -> Result<(), String> {
+async fn go_on(
+    around: &Surroundings,
+    id: &RunId,
+    unfinished: &Unfinished,
+    entries: &[Entry],
+    rest: Rest,
+    follower: &(dyn Fn(&Run) -> Follower + Sync),
+) -> Result<(), String> {
     let run = Run::replay(&run_facts(entries)).map_err(|error| error.to_string())?;
     let tree = tree_of(around, id).filter(|_| rest == Rest::Run);
     let adoption = match &tree {
@@ -87,15 +124,13 @@ async fn go_on(around: &Surroundings, id: &RunId, unfinished: &Unfinished, entri
         (Rest::Leave, 1) => format!("run {id} was interrupted; a step of it goes on, and what it leaves is recorded when it ends"),
         (Rest::Leave, steps) => format!("run {id} was interrupted; {steps} steps of it go on, and what they leave is recorded when they end"),
     });
-    // Quietly: the person has started something else.
-    let quiet = Surroundings { observer: Observer::default(), snapshot: tree.unwrap_or_default(), ..around.clone() };
+    let Follower { observer, stop, ended } = follower(&run);
+    let quiet = Surroundings { observer, snapshot: tree.unwrap_or_default(), ..around.clone() };
     let (stream, mut written, mut run) = (unfinished.stream.clone(), unfinished.last, Some(run));
     let going = async move {
         let adoption = adoption;
         while let Some(next) = run.take() {
-            // Nobody cancels it from here.
-            let (_nobody, stop) = watch::channel(None);
-            match drive_run::go_on(&quiet, next, written, rest, stop).await {
+            match drive_run::go_on(&quiet, next, written, rest, stop.clone()).await {
                 Ok(_) | Err(DriveError::Adopted) => {}
                 // Another process was faster. Whoever has adopted it goes on from there: the other one does not.
                 Err(DriveError::Journal(JournalError::Conflict { .. })) if adoption.is_some() => {
@@ -111,13 +146,16 @@ async fn go_on(around: &Surroundings, id: &RunId, unfinished: &Unfinished, entri
         Ok(())
     };
     if rest == Rest::Leave && living == 0 {
-        return going.await;
+        let gone = going.await;
+        ended();
+        return gone;
     }
     let (observer, id) = (around.observer.clone(), id.clone());
     tokio::spawn(async move {
         if let Err(why) = going.await {
             observer.note(format!("run {id} could not be gone on with: {why}"));
         }
+        ended();
     });
     Ok(())
 }
@@ -128,9 +166,24 @@ fn tree_of(around: &Surroundings, id: &RunId) -> Option<PathBuf> {
     tree.is_dir().then_some(tree)
 }
 
-async fn take_back(rollouts: &Rollouts, entries: &[Entry], observer: &Observer) -> Result<(), String> {
+/// Back, or on.
+async fn rollout(rollouts: &Rollouts, entries: &[Entry], rest: Rest, observer: &Observer) -> Result<(), String> {
     let rollout = Rollout::replay(&rollout_facts(entries)).map_err(|error| error.to_string())?;
     let id = rollout.id().clone();
+    let watched = entries.last().is_some_and(|last| clock::now().since(last.at) < UNWATCHED);
+    // What was not published yet would have to be built again: nothing of it has traffic.
+    if rest == Rest::Run && watched && rollout.release().is_some() {
+        observer.note(format!("rollout {id} was interrupted: going on with it"));
+        let (rollouts, observer, written, under_way) = (rollouts.clone(), observer.clone(), entries.len() as u64, rollouts.enter(&id));
+        tokio::spawn(async move {
+            let _under_way = under_way;
+            let (_nobody, aborted) = watch::channel(false);
+            if let Err(error) = rollouts.go_on(rollout, written, RolloutInput::Resume, aborted).await {
+                observer.note(format!("rollout {id} could not be gone on with: {error}; `tidegate rollout abort {id}` puts back what was there"));
+            }
+        });
+        return Ok(());
+    }
     observer.note(format!("rollout {id} was interrupted: putting back what was there"));
     let (_nobody, aborted) = watch::channel(false);
     let reason = "its process died".to_owned();
@@ -149,5 +202,6 @@ fn name(stream: &Stream) -> String {
     match stream {
         Stream::Run(id) => format!("run {id}"),
         Stream::Rollout(id) => format!("rollout {id}"),
+        Stream::Request(id) => format!("the request for run {id}"),
     }
 }

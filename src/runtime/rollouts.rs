@@ -1,8 +1,9 @@
 //! Starts rollouts: one at a time for a function, each with its own stream of the journal.
 
+use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OnceCell, watch};
 
@@ -30,6 +31,8 @@ pub struct Rollouts {
     mailbox: Mailbox,
     observer: Observer,
     local: Arc<Local>,
+    /// Those that this process drives.
+    under_way: Arc<Mutex<BTreeSet<RolloutId>>>,
 }
 
 #[derive(Debug)]
@@ -40,7 +43,17 @@ struct Local {
 
 impl Rollouts {
     pub fn new(journal: AnyJournal, state: StateFolder, mailbox: Mailbox, observer: Observer, options: LocalOptions) -> Self {
-        Self { journal, state, mailbox, observer, local: Arc::new(Local { options, opened: OnceCell::new() }) }
+        Self { journal, state, mailbox, observer, local: Arc::new(Local { options, opened: OnceCell::new() }), under_way: Arc::default() }
+    }
+
+    pub fn is_under_way(&self, rollout: &RolloutId) -> bool {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).contains(rollout)
+    }
+
+    /// Under way as long as what is returned is kept.
+    pub fn enter(&self, rollout: &RolloutId) -> UnderWay {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(rollout.clone());
+        UnderWay { all: self.under_way.clone(), rollout: rollout.clone() }
     }
 
     pub fn mailbox(&self) -> &Mailbox {
@@ -122,6 +135,19 @@ impl Rollouts {
             }
             Err(TryLockError::Error(error)) => Err(refused(format!("{} can not be locked: {error}", path.display()))),
         }
+    }
+}
+
+/// That a rollout is under way in this process.
+#[derive(Debug)]
+pub struct UnderWay {
+    all: Arc<Mutex<BTreeSet<RolloutId>>>,
+    rollout: RolloutId,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.rollout);
     }
 }
 

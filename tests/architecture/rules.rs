@@ -30,7 +30,7 @@ const FLOORS: [&[&str]; 6] = [&["model"], &["core"], &["report"], &["adapters"],
 
 /// Siblings on one floor that may name each other in this direction. A chain may be followed to its end, so `run → template` is one as well.
 /// Names match from the left: `provider::local` is its folder only.
-const ARROWS: [(&str, &str); 20] = [
+const ARROWS: [(&str, &str); 22] = [
     ("core::run", "core::plan"),
     ("core::run", "core::spec"),
     ("core::run", "core::template"),
@@ -51,6 +51,9 @@ const ARROWS: [(&str, &str); 20] = [
     ("adapters::provider::local", "adapters::gateway"),
     // Knows where the state folder is, and nothing else.
     ("adapters", "adapters::state"),
+    // Knows where a secret is read from, and nothing else.
+    ("adapters", "adapters::secrets"),
+    ("core::trust", "core::plan"),
     ("cli", "server"),
     ("cli", "cli"),
 ];

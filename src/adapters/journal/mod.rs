@@ -50,10 +50,11 @@ pub trait Journal {
     async fn append(&self, stream: &Stream, first: u64, at: Timestamp, facts: Vec<Fact>) -> Result<(), JournalError>;
     /// Empty for a stream that nothing was ever appended to.
     async fn read(&self, stream: &Stream) -> Result<Vec<Entry>, JournalError>;
-    /// Every stream of runs (or rollouts) with its first and last entry, newest first, at most `limit`.
+    /// Every stream of runs (or rollouts, or requests) with its first and last entry, newest first, at most `limit`.
     async fn runs(&self, limit: usize) -> Result<Vec<(Entry, Entry)>, JournalError>;
     async fn rollouts(&self, limit: usize) -> Result<Vec<(Entry, Entry)>, JournalError>;
-    /// Runs and rollouts that have no end yet, oldest first, alive or not.
+    async fn requests(&self, limit: usize) -> Result<Vec<(Entry, Entry)>, JournalError>;
+    /// What has no end yet, oldest first, alive or not.
     async fn unfinished(&self) -> Result<Vec<Unfinished>, JournalError>;
 }
 
@@ -87,6 +88,11 @@ impl Journal for AnyJournal {
     async fn rollouts(&self, limit: usize) -> Result<Vec<(Entry, Entry)>, JournalError> {
         match self {
             Self::Sqlite(journal) => journal.rollouts(limit).await,
+        }
+    }
+    async fn requests(&self, limit: usize) -> Result<Vec<(Entry, Entry)>, JournalError> {
+        match self {
+            Self::Sqlite(journal) => journal.requests(limit).await,
         }
     }
     async fn unfinished(&self) -> Result<Vec<Unfinished>, JournalError> {

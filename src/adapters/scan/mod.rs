@@ -9,6 +9,7 @@
 //! [`Sighting`] holds a digest, and a name with a secret in it is shown with the rule in its place.
 
 mod ignored;
+mod mask;
 mod matcher;
 mod name;
 mod rules;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 
 use crate::model::finding::Severity;
 
+pub use mask::Masker;
 pub use walk::scan;
 
 /// Where a secret was seen. Holds nothing that it could be put together from.

@@ -6,12 +6,15 @@
 mod error;
 mod files;
 mod head;
+pub mod mirror;
 
 use std::path::{Path, PathBuf};
 
 pub use error::SourceError;
 pub use files::Revision;
 pub use head::{Dirty, Head};
+
+use crate::model::text::clean;
 
 /// One repository on this machine.
 pub struct Source {
@@ -59,12 +62,6 @@ fn owner_and_name(url: &str) -> Option<String> {
     (!name.is_empty() && !owner.is_empty()).then(|| clean(&format!("{owner}/{name}")))
 }
 
-/// One line without control characters (escape sequences, direction overrides), at most 200 characters.
-fn clean(text: &str) -> String {
-    let hidden = |c: char| c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-    text.chars().map(|c| if hidden(c) { '\u{fffd}' } else { c }).take(200).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,10 +77,5 @@ mod tests {
         ] {
             assert_eq!(owner_and_name(url).as_deref(), name, "{url}");
         }
-    }
-
-    #[test]
-    fn text_from_outside_can_not_move_the_cursor_or_turn_the_line_around() {
-        assert_eq!(clean("a\x1b[2Jb\u{202e}c\r\n"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}\u{fffd}");
     }
 }

@@ -17,8 +17,11 @@ use crate::model::diagnostic::{Diagnostic, Level};
 use crate::model::event::Event;
 use crate::model::function::{EnvValue, Function};
 use crate::model::id::NodeId;
+use crate::model::request::Group;
 
 pub const MAX_NODES: usize = 10_000;
+/// Of a concurrency group's name, filled in.
+const MAX_GROUP_BYTES: usize = 1_000;
 /// Needs of all nodes together: two steps with a matrix of 256 each have 65,536.
 pub const MAX_EDGES: usize = 250_000;
 
@@ -50,6 +53,15 @@ pub fn build(pipeline: &Pipeline, event: &Event, only_steps: &[String]) -> Resul
         return Err(errors);
     }
     Ok(Plan { pipeline: pipeline.name.clone(), file: pipeline.file.clone(), event, nodes })
+}
+
+/// The group that a run for this event is of.
+pub fn group(pipeline: &Pipeline, event: &Event) -> Result<Option<Group>, Vec<Diagnostic>> {
+    let Some(source) = &pipeline.concurrency else { return Ok(None) };
+    let event = Event { params: params(pipeline, event)?, ..event.clone() };
+    let planner = Planner::new(pipeline, &event, HashMap::new()).map_err(|diagnostic| vec![*diagnostic])?;
+    let filled = planner.group_name(&source.group).map_err(|diagnostic| vec![*diagnostic])?;
+    Ok(Some(Group { name: filled, supersede: source.supersede, queue: source.queue }))
 }
 
 /// One function of the pipeline, complete, for a deploy by hand.
@@ -166,6 +178,18 @@ impl<'a> Planner<'a> {
             idempotent: step.idempotent,
             concurrency: step.concurrency,
         })
+    }
+
+    /// What a group is called. Nothing of it is known only to the run.
+    fn group_name(&self, group: &Template) -> Result<String, Stop> {
+        let route = Route::root().key("concurrency").key("group");
+        let filled = self.known.fill(group, Escape::Plain, &|_| None).map_err(|error| stop(self.pipeline, &route, &error))?;
+        let text = filled.as_text().unwrap_or_default();
+        if text.is_empty() || text.len() > MAX_GROUP_BYTES {
+            let message = format!("the name of a group has from 1 to {MAX_GROUP_BYTES} bytes; for this event it has {}", text.len());
+            return Err(Box::new(self.pipeline.diagnostic(Level::Error, "invalid-value", &route, &Part::Value, message)));
+        }
+        Ok(text.to_owned())
     }
 
     /// Paths of declared files of the needed steps.

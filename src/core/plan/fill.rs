@@ -26,6 +26,9 @@ impl Known {
             "subject": event.subject,
             "author": event.author,
             "repository": event.repository,
+            "action": event.context.action.as_deref().unwrap_or_default(),
+            "actor": event.context.actor.as_ref().map(|actor| actor.login.as_str()).unwrap_or_default(),
+            "pull": event.context.pull.as_ref().map(|pull| pull.number.to_string()).unwrap_or_default(),
             "params": params,
         });
         Self { names: json!({ "event": fields, "params": params }) }

@@ -14,7 +14,7 @@ mod matrix;
 mod order;
 mod select;
 
-pub use build::{MAX_EDGES, MAX_NODES, build, function};
+pub use build::{MAX_EDGES, MAX_NODES, build, function, group};
 pub use evaluate::{Ended, EndedLookup, evaluate, holds, steps_context, steps_of};
 pub use graph::*;
 pub use select::{Selection, params, select};

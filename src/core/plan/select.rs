@@ -42,9 +42,38 @@ pub fn select(pipeline: &Pipeline, event: &Event) -> Selection {
         }
         EventKind::PullRequest => {
             let Some(filter) = &on.pull_request else { return not("on has no pull_request".into()) };
-            branch(filter.branches.as_ref(), event, "pull_request").unwrap_or_else(|| changed(filter.paths.as_ref(), event))
+            let usual = || ["opened", "synchronize", "reopened"].map(str::to_owned).to_vec();
+            action(&filter.types.clone().unwrap_or_else(usual), event)
+                .or_else(|| branch(filter.branches.as_ref(), event, "pull_request"))
+                .unwrap_or_else(|| changed(filter.paths.as_ref(), event))
         }
+        EventKind::Release => match &on.release {
+            None => not("on has no release".into()),
+            Some(types) => action(&types.clone().unwrap_or_else(|| vec!["published".to_owned()]), event).unwrap_or(Selection::Starts),
+        },
+        EventKind::MergeGroup => match &on.merge_group {
+            None => not("on has no merge_group".into()),
+            Some(branches) => branch(branches.as_ref(), event, "merge_group").unwrap_or(Selection::Starts),
+        },
+        EventKind::Deployment => match &on.deployment {
+            None => not("on has no deployment".into()),
+            Some(Some(environments)) if !matches(environments, event.context.environment.as_deref().unwrap_or_default()) => not(format!(
+                "the environment {:?} matches none of on.deployment.environments",
+                event.context.environment.as_deref().unwrap_or_default()
+            )),
+            Some(_) => Selection::Starts,
+        },
+        EventKind::RepositoryDispatch => match &on.repository_dispatch {
+            None => not("on has no repository_dispatch".into()),
+            Some(types) => types.as_ref().and_then(|types| action(types, event)).unwrap_or(Selection::Starts),
+        },
     }
+}
+
+/// `None` if what happened is wanted. Who does not say what happened means the usual.
+fn action(wanted: &[String], event: &Event) -> Option<Selection> {
+    let happened = event.context.action.as_ref()?;
+    (!wanted.contains(happened)).then(|| Selection::Not { because: format!("{happened} is none of on.{}.types", event.kind.word()) })
 }
 
 /// `None` if the branch is right.

@@ -27,6 +27,7 @@ fn event(kind: EventKind) -> Event {
         author: "a".into(),
         changed: None,
         params: BTreeMap::new(),
+        context: Default::default(),
     }
 }
 

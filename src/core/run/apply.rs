@@ -44,6 +44,10 @@ impl Run {
         }
         match fact {
             RunFact::Started { .. } => Err("the run has started already".to_owned()),
+            RunFact::NodeKept { node, from, artifacts, values, layer } => {
+                let kept = Kept { artifacts: artifacts.clone(), values: values.clone(), layer: layer.clone() };
+                self.node_kept(self.place(node)?, from, kept)
+            }
             RunFact::NodeQueued { node } => self.queued(self.place(node)?, at),
             RunFact::InvocationStarted { node, attempt, deadline } => self.invocation_started(self.place(node)?, *attempt, *deadline, at),
             RunFact::InvocationEnded { node, attempt, outcome, artifacts, values, layer, record: _ } => {
@@ -80,6 +84,14 @@ impl Run {
             NodeState::Ended(outcome) => format!("{id} has ended ({})", outcome.word()),
             other => format!("{id} is {}", other.word()),
         })
+    }
+
+    fn node_kept(&mut self, at: usize, from: &RunId, kept: Kept) -> Result<(), String> {
+        if self.nodes[at].state != NodeState::Waiting {
+            return self.misfit(at);
+        }
+        self.nodes[at].kept = Some(Box::new(kept));
+        self.node_ended(at, &Outcome::Memoised { from: from.to_string() })
     }
 
     fn queued(&mut self, at: usize, since: Timestamp) -> Result<(), String> {

@@ -19,17 +19,33 @@ use super::Rules;
 use super::effect::Effect;
 use super::input::{IllegalInput, Input};
 use super::retry::next_attempt;
-use super::state::{NodeState, PlanError, Run};
+use super::state::{Kept, NodeState, PlanError, Run};
 
 impl Run {
     /// The first turn of a run. Fails only for a plan that `core::plan` would not have made.
     pub fn start(id: RunId, plan: Plan, rules: Rules<'_>, now: Timestamp) -> Result<(Self, Turn<RunFact, Effect>), PlanError> {
+        Self::start_again(id, plan, Vec::new(), rules, now)
+    }
+
+    /// The first turn of a run that repeats a part of an earlier one: `kept` nodes have left already what they leave, and are not run.
+    pub fn start_again(
+        id: RunId,
+        plan: Plan,
+        kept: Vec<(NodeId, RunId, Kept)>,
+        rules: Rules<'_>,
+        now: Timestamp,
+    ) -> Result<(Self, Turn<RunFact, Effect>), PlanError> {
         let record = serde_json::to_value(&plan).map_err(|error| PlanError(error.to_string()))?;
         let started = RunFact::Started { run: id.clone(), pipeline: plan.pipeline.clone(), event: plan.event.clone(), plan: record };
         let mut run = Self::new(id, plan, now)?;
         let mut deciding = Deciding::new(&mut run, rules, now);
         deciding.turn.facts.push(started);
-        deciding.decidable = (0..deciding.run.nodes.len()).filter(|at| deciding.run.nodes[*at].open_needs == 0).collect();
+        for (node, from, Kept { artifacts, values, layer }) in kept {
+            deciding.run.place(&node).map_err(PlanError)?;
+            deciding.record(RunFact::NodeKept { node, from, artifacts, values, layer });
+        }
+        let open = |node: &super::state::NodeRun| node.open_needs == 0 && node.state == NodeState::Waiting;
+        deciding.decidable = (0..deciding.run.nodes.len()).filter(|at| open(&deciding.run.nodes[*at])).collect();
         let turn = deciding.settle();
         Ok((run, turn))
     }

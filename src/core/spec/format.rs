@@ -34,8 +34,15 @@ static PUSH: [Key; 3] = [
     key("tags", &GLOBS, "Tags that start the pipeline; without it, none."),
     key("paths", &GLOBS, "At least one changed path must match."),
 ];
-static PULL_REQUEST: [Key; 2] =
-    [key("branches", &GLOBS, "Branches that the pull request wants to get into."), key("paths", &GLOBS, "At least one changed path must match.")];
+static PULL_REQUEST: [Key; 3] = [
+    key("branches", &GLOBS, "Branches that the pull request wants to get into."),
+    key("paths", &GLOBS, "At least one changed path must match."),
+    key("types", &ACTIONS, "What happens to it: opened, synchronize and reopened when left out."),
+];
+static ACTIONS: Shape = Either { expected: "a word such as opened, or a list of them", of: &[&List(&NAME), &NAME] };
+static TYPES: [Key; 1] = [key("types", &ACTIONS, "What exactly happened; without it, all.")];
+static MERGE_GROUP: [Key; 1] = [key("branches", &GLOBS, "Branches that are merged into; without it, all.")];
+static DEPLOYMENT: [Key; 1] = [key("environments", &GLOBS, "Environments that are deployed to; without it, all.")];
 pub static PARAMETER: [Key; 5] = [
     key("type", &Choice(&["string", "number", "boolean"]), "What a value must be; string when left out."),
     key("choices", &List(&Scalar(&f::MATRIX_VALUE)), "The only values there are."),
@@ -44,16 +51,21 @@ pub static PARAMETER: [Key; 5] = [
     key("description", &TEXT, "What it is for."),
 ];
 static MANUAL: [Key; 1] = [key("params", &Named { names: &f::NAME, of: &Optional(&Keys(&PARAMETER)) }, "What `--param` may set.")];
-static ON: [Key; 4] = [
+static ON: [Key; 8] = [
+    key("release", &Optional(&Keys(&TYPES)), "A release was published; other things that happen to it only if types names them."),
+    key("merge_group", &Optional(&Keys(&MERGE_GROUP)), "A merge queue wants to know whether a group of changes is good."),
+    key("deployment", &Optional(&Keys(&DEPLOYMENT)), "Somebody asked the forge for a deployment."),
+    key("repository_dispatch", &Optional(&Keys(&TYPES)), "A program asked for it through the forge."),
     key("push", &Optional(&Keys(&PUSH)), "A branch or tag was pushed."),
     key("pull_request", &Optional(&Keys(&PULL_REQUEST)), "A pull request was opened or changed."),
     key("schedule", &Either { expected: "a schedule or a list of them", of: &[&List(&Scalar(&f::CRON)), &Scalar(&f::CRON)] }, "Cron, in UTC."),
     key("manual", &Optional(&Keys(&MANUAL)), "Started by a person."),
 ];
 
-static GROUP: [Key; 2] = [
+static GROUP: [Key; 3] = [
     key("group", &TEMPLATE, "Runs of the same group do not run at once.").required(),
     key("supersede", &Bool, "A newer run of the group cancels the older one."),
+    key("queue", &Choice(&["latest", "all"]), "Who of the group may wait: only the newest (else), or everybody in turn."),
 ];
 
 static DEFAULTS: [Key; 3] = [
@@ -183,10 +195,11 @@ static ROUTE: [Key; 4] = [
     key("rollout", &Keys(&ROLLOUT), "How traffic moves."),
 ];
 
-pub static PIPELINE: [Key; 8] = [
+pub static PIPELINE: [Key; 9] = [
     key("name", &TEXT, "What people call it.").required(),
     key("on", &Keys(&ON), "What starts it; only by hand when left out."),
-    key("concurrency", &Keys(&GROUP), "Which runs exclude one another.").later(),
+    key("concurrency", &Keys(&GROUP), "Which runs of a server exclude one another."),
+    key("priority", &Scalar(&f::PRIORITY), "Which of a repository's waiting runs a server begins first: from -100 to 100, 0 when left out."),
     key("defaults", &Keys(&DEFAULTS), "What a step does not say itself."),
     key("env", &ENV, "Environment of every step."),
     key("steps", &Named { names: &f::NAME, of: &Keys(&STEP) }, "What is done."),

@@ -14,6 +14,7 @@ use crate::model::finding::Severity;
 use crate::model::function::Target;
 use crate::model::invocation::OutputDeclaration;
 use crate::model::limits::{Network, Resources, Retry};
+use crate::model::request::Waiting;
 use crate::model::service::Ready;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +23,9 @@ pub struct Pipeline {
     pub file: String,
     pub name: String,
     pub on: Triggers,
+    /// Held by a server; a run at a terminal is of no group.
+    pub concurrency: Option<ConcurrencySource>,
+    pub priority: i32,
     pub env: BTreeMap<String, EnvSource>,
     /// In the order of the file.
     pub steps: Vec<Step>,
@@ -51,11 +55,24 @@ impl Pipeline {
     }
 }
 
+/// Which runs exclude one another.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConcurrencySource {
+    pub group: Template,
+    pub supersede: bool,
+    pub queue: Waiting,
+}
+
 /// What starts it. A person can always start it by hand.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Triggers {
     pub push: Option<PushFilter>,
     pub pull_request: Option<PullRequestFilter>,
+    /// Each of these with the words that are wanted; without any, the usual ones.
+    pub release: Option<Option<Vec<String>>>,
+    pub merge_group: Option<Option<Vec<String>>>,
+    pub deployment: Option<Option<Vec<String>>>,
+    pub repository_dispatch: Option<Option<Vec<String>>>,
     /// Cron, in UTC.
     pub schedule: Vec<String>,
     pub params: Vec<Parameter>,
@@ -72,6 +89,8 @@ pub struct PushFilter {
 pub struct PullRequestFilter {
     pub branches: Option<Vec<String>>,
     pub paths: Option<Vec<String>>,
+    /// What happens to it: of the forge's words.
+    pub types: Option<Vec<String>>,
 }
 
 /// Of `on.manual.params`, or an input of an action.

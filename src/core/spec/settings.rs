@@ -2,12 +2,14 @@
 
 use super::fields::{self as f, parse_count, price};
 use super::lower::Cursor;
+use super::places::Part;
 use super::problems::Problems;
 use super::shape::Shape::{self, Choice, Either, Keys, List, Scalar};
 use super::shape::{Key, key};
 use super::{read, validate};
 use crate::model::diagnostic::Diagnostic;
-use crate::model::settings::{Limits, PROTECTIONS, Prices, Settings};
+use crate::model::secret::SecretSource;
+use crate::model::settings::{Github, GithubLogin, GithubOauth, Limits, PROTECTIONS, Prices, Server, Settings};
 
 static COUNT: Shape = Scalar(&f::COUNT);
 static PRICE: Shape = Scalar(&f::PRICE);
@@ -24,7 +26,30 @@ static PRICES: [Key; 4] = [
     key("cpu_second", &PRICE, "Of a second of processor time."),
     key("currency", &Scalar(&f::CURRENCY), "What stands behind an amount."),
 ];
-static SETTINGS: [Key; 4] = [
+static SOURCE: Shape = Keys(&[
+    key("file", &Scalar(&f::ABSOLUTE_PATH), "The file that holds it."),
+    key("env", &Scalar(&f::VARIABLE), "The variable of Tidegate's environment that holds it."),
+]);
+static SOURCES: Shape = Either { expected: "{ file: PATH }, { env: NAME } or a list of them", of: &[&List(&SOURCE), &SOURCE] };
+static SERVER: [Key; 2] = [
+    key("listen", &Scalar(&f::LISTEN), "Where webhooks and the API are listened for."),
+    key("url", &Scalar(&f::UPSTREAM), "As others reach it: what links begin with."),
+];
+static APP: [Key; 2] =
+    [key("id", &Scalar(&f::NUMBER), "The App's number.").required(), key("key", &SOURCE, "Its private key, as GitHub gave it (PEM).").required()];
+static OAUTH: [Key; 2] = [key("client", &Scalar(&f::TEXT), "The client's id.").required(), key("secret", &SOURCE, "The client's secret.").required()];
+static GITHUB: [Key; 7] = [
+    key("webhook_secrets", &SOURCES, "A delivery that is signed with any of them is GitHub's."),
+    key("app", &Keys(&APP), "The App that Tidegate speaks as."),
+    key("token", &SOURCE, "A token to speak with, where there is no App."),
+    key("api", &Scalar(&f::UPSTREAM), "Of GitHub Enterprise: https://HOST/api/v3."),
+    key("oauth", &Keys(&OAUTH), "How people log in."),
+    key("templates", &Scalar(&f::ABSOLUTE_PATH), "The folder of your own templates for what is reported."),
+    key("code_scanning", &Shape::Bool, "Whether findings go to code scanning as well."),
+];
+static SETTINGS: [Key; 6] = [
+    key("server", &Keys(&SERVER), "How `serve` is reached."),
+    key("github", &Keys(&GITHUB), "What of GitHub is believed, and as who it is spoken to."),
     key("require", &List(&PROTECTION), "Protections without which nothing runs."),
     key("limits", &Keys(&LIMITS), "Invocations at once, over all processes that use one state folder."),
     key("warm", &Either { expected: "on or off", of: &[&Shape::Bool, &Choice(&["on", "off"])] }, "Whether sandboxes are kept ready."),
@@ -40,15 +65,23 @@ pub fn load(text: &str) -> Result<Settings, Vec<Diagnostic>> {
     };
     let mut problems = Problems::new(&places);
     validate::validate(&Keys(&SETTINGS), &value, &places, &mut problems);
+    let root = Cursor::root(&value, &places);
+    let github = root.key("github").map(|github| github_settings(&github, &mut problems));
     let mut errors = problems.list;
     if !errors.is_empty() {
         errors.sort_by_key(|error| error.span);
         return Err(errors);
     }
-    let root = Cursor::root(&value, &places);
     let count = |name: &str| root.key("limits").and_then(|limits| limits.parse(name, parse_count));
     let price = |name: &str| root.key("prices").and_then(|prices| prices.parse(name, price::parse));
+    let server = root.key("server");
+    let server = Server {
+        listen: server.as_ref().and_then(|server| server.text_at("listen")?.parse().ok()),
+        url: server.and_then(|server| server.text_at("url")).map(|url| url.trim_end_matches('/').to_owned()),
+    };
     Ok(Settings {
+        server,
+        github,
         limits: Limits { machine: count("machine"), repository: count("repository"), pipeline: count("pipeline") },
         require: root.texts_at("require").unwrap_or_default(),
         warm: root.flag("warm").or(root.text_at("warm").map(|word| word == "on")).unwrap_or(true),
@@ -59,6 +92,39 @@ pub fn load(text: &str) -> Result<Settings, Vec<Diagnostic>> {
             currency: root.key("prices").and_then(|prices| prices.text_at("currency")),
         },
     })
+}
+
+fn github_settings(github: &Cursor<'_>, problems: &mut Problems<'_>) -> Github {
+    let secrets = github.key("webhook_secrets").map(|secrets| if secrets.is_list() { secrets.items() } else { vec![secrets] }).unwrap_or_default();
+    let webhook_secrets = secrets.iter().filter_map(|at| source(at, problems)).collect();
+    let app = github.key("app").and_then(|app| {
+        let key = app.key("key").and_then(|at| source(&at, problems))?;
+        Some(GithubLogin::App { id: app.text_at("id")?.parse().ok()?, key })
+    });
+    let token = github.key("token").and_then(|at| source(&at, problems)).map(GithubLogin::Token);
+    if let (Some(_), Some(_), Some(at)) = (&app, &token, github.key("token")) {
+        problems.error("conflicting-keys", &at.route, Part::Key, "Tidegate speaks either as an App or with a token", "leave out app or token");
+    }
+    let oauth = github
+        .key("oauth")
+        .and_then(|oauth| Some(GithubOauth { client: oauth.text_at("client")?, secret: source(&oauth.key("secret")?, problems)? }));
+    let api = github.text_at("api").map(|api| api.trim_end_matches('/').to_owned());
+    let templates = github.text_at("templates").map(Into::into);
+    let code_scanning = github.flag("code_scanning").unwrap_or(false);
+    Github { webhook_secrets, login: app.or(token), api, oauth, templates, code_scanning }
+}
+
+/// Where a secret is: exactly one place.
+fn source(at: &Cursor<'_>, problems: &mut Problems<'_>) -> Option<SecretSource> {
+    match (at.text_at("file"), at.text_at("env")) {
+        (Some(path), None) => Some(SecretSource::File(path.into())),
+        (None, Some(name)) => Some(SecretSource::Env(name)),
+        (None, None) if !at.is_map() => None,
+        _ => {
+            problems.error("conflicting-keys", &at.route, Part::Value, "a secret is in one place", "expected file or env");
+            None
+        }
+    }
 }
 
 #[cfg(test)]
@@ -82,6 +148,29 @@ mod tests {
         for (text, warm) in [("warm: on", true), ("warm: 'off'", false), ("warm: false", false), ("limits: {}", true)] {
             assert_eq!(load(text).unwrap().warm, warm, "{text}");
         }
+    }
+
+    #[test]
+    fn how_the_server_is_reached_and_what_of_github_is_believed() {
+        let text = "server: { listen: \"127.0.0.1:7171\", url: https://ci.example.com/ }\ngithub:\n  webhook_secrets: [{ env: OLD }, { file: /etc/new }]\n  app: { id: 12, key: { file: /etc/key.pem } }\n  oauth: { client: Iv1.x, secret: { env: OAUTH } }\n  templates: /etc/tidegate/templates\n  code_scanning: true\n";
+        let settings = load(text).unwrap();
+        assert_eq!(settings.server.url.as_deref(), Some("https://ci.example.com"));
+        assert_eq!(settings.server.listen.map(|at| at.port()), Some(7171));
+        let github = settings.github.unwrap();
+        assert_eq!(github.webhook_secrets, [SecretSource::Env("OLD".to_owned()), SecretSource::File("/etc/new".into())]);
+        assert_eq!(github.login, Some(GithubLogin::App { id: 12, key: SecretSource::File("/etc/key.pem".into()) }));
+        assert_eq!((github.templates.as_deref(), github.code_scanning), (Some(std::path::Path::new("/etc/tidegate/templates")), true));
+        let text = "server: { listen: localhost }\ngithub: { token: { env: A, file: /b }, app: { id: 0, key: {} } }";
+        let said = |code: &str, route: &str| (code.to_owned(), route.to_owned());
+        assert_eq!(
+            codes(text),
+            [
+                said("invalid-value", "server.listen"),
+                said("conflicting-keys", "github.token"),
+                said("invalid-value", "github.app.id"),
+                said("conflicting-keys", "github.app.key"),
+            ]
+        );
     }
 
     #[test]

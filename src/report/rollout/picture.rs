@@ -139,6 +139,11 @@ impl Picture {
         self.rollout.as_ref().map(Rollout::state)
     }
 
+    /// Those below 100 %, then all traffic.
+    pub fn stages(&self) -> &[StageRecord] {
+        &self.stages
+    }
+
     pub fn function(&self) -> &str {
         self.rollout.as_ref().map_or("?", |rollout| &rollout.function().name)
     }

@@ -33,6 +33,9 @@ impl Plain {
                 self.names = names.max().unwrap_or(0).clamp(3, NAMES);
                 (self.own_name(), format!("  run {} of {}", clean(run.as_str()), self.view.subject()))
             }
+            RunFact::NodeKept { node, from, .. } => {
+                (self.node(node)?.name.clone(), format!("{} memoised: as in {}", self.sign(node)?, clean(from.as_str())))
+            }
             RunFact::InvocationStarted { node, attempt, .. } => (self.node(node)?.name.clone(), format!("  started (attempt {attempt})")),
             RunFact::InvocationEnded { .. } | RunFact::NodeQueued { .. } => return None,
             RunFact::RetryScheduled { node, attempt, at: until } => {

@@ -86,6 +86,11 @@ impl View {
                     self.node(&node.id);
                 }
             }
+            RunFact::NodeKept { node, from, artifacts, .. } => {
+                let node = self.node(node);
+                node.status = Status::Ended(Outcome::Memoised { from: from.to_string() });
+                (node.ended, node.artifacts) = (Some(at), artifacts.clone());
+            }
             RunFact::NodeQueued { node } => self.node(node).status = Status::Queued,
             RunFact::InvocationStarted { node, attempt, .. } => {
                 let node = self.node(node);

@@ -1,21 +1,23 @@
-//! One run and one rollout with every kind of fact: what `fixtures/journals/v1.sql` holds. Not a history that could have happened.
+//! One run, one rollout and one request with every kind of fact: what `fixtures/journals/` holds. Not a history that could have happened.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tidegate::model::artifact::{Artifact, ArtifactKind};
 use tidegate::model::deploy::{ErrorPolicy, JudgePolicy, LatencyPolicy, Probe, RolloutPolicy, Strategy};
-use tidegate::model::event::{Event, EventKind};
+use tidegate::model::event::{Actor, Association, Context, Event, EventKind, PullRequest, Side};
 use tidegate::model::fact::{
     ArmCounts, Batch, DecidedBy, Decision, Fact, MetricRecord, ProviderCall, RolloutFact, RolloutOutcome, RunFact, Stream, VerdictRecord,
 };
 use tidegate::model::function::{EnvValue, Function, Target};
-use tidegate::model::id::{CommitId, Digest, NodeId, RolloutId, RunId};
+use tidegate::model::id::{CommitId, DeliveryId, Digest, NodeId, RolloutId, RunId};
 use tidegate::model::invocation::{Discarded, InvocationRecord, Phases};
 use tidegate::model::outcome::{Exit, Outcome, RunOutcome};
 use tidegate::model::release::{Release, ReleaseId};
+use tidegate::model::request::{Again, Dropped, Group, RequestFact, Waiting};
 use tidegate::model::time::Timestamp;
 use tidegate::model::traffic::{Destination, TrafficSplit, Weight};
+use tidegate::model::trust::{Approval, Trust};
 
 pub fn at() -> Timestamp {
     Timestamp::from_micros(1_790_000_000_000_000)
@@ -67,6 +69,7 @@ fn event() -> Event {
         author: text("Ada"),
         changed: Some(vec![text("src/door.rs")]),
         params: BTreeMap::from([(text("fault"), text("5%"))]),
+        context: Default::default(),
     }
 }
 
@@ -97,6 +100,76 @@ fn invocation_ended(node: NodeId) -> RunFact {
         values: BTreeMap::from([(text("version"), text("7"))]),
         layer: Some(text("/state/layers/1")),
     }
+}
+
+/// What there is since schema 2.
+pub fn since_2() -> Vec<(Stream, Vec<Fact>)> {
+    let kept = RunFact::NodeKept {
+        node: NodeId::new("build"),
+        from: RunId::new("r0"),
+        artifacts: Vec::new(),
+        values: BTreeMap::from([(text("version"), text("7"))]),
+        layer: Some(text("/state/layers/1")),
+    };
+    let run = RunId::new("01990a6e-0000-7000-8000-000000000004");
+    vec![(Stream::Run(run), vec![Fact::Run(kept)]), request_facts()]
+}
+
+fn request_facts() -> (Stream, Vec<Fact>) {
+    let run = RunId::new("01990a6e-0000-7000-8000-000000000003");
+    let reason = || text("because");
+    let facts = vec![
+        RequestFact::Asked {
+            run: run.clone(),
+            pipeline: text("shop"),
+            event: Box::new(event_of_a_fork()),
+            plan: serde_json::json!({ "nodes": [] }),
+            trust: Trust::Untrusted,
+            url: text("https://github.com/acme/shop.git"),
+            group: Some(Group { name: text("refs/heads/main"), supersede: true, queue: Waiting::Latest }),
+            priority: -1,
+            approval: Some(text("it comes from a fork")),
+            again: Some(Again { run: RunId::new("r0"), keep: vec![NodeId::new("build")] }),
+        },
+        RequestFact::Approved { approval: Approval { by: text("ada"), commit: commit() } },
+        RequestFact::Begun,
+        RequestFact::Dropped { why: Dropped::Superseded { by: RunId::new("r2") } },
+        RequestFact::Dropped { why: Dropped::Cancelled { by: text("ada") } },
+        RequestFact::Dropped { why: Dropped::Void { because: reason() } },
+        RequestFact::Dropped { why: Dropped::Failed { why: reason() } },
+    ];
+    (Stream::Request(run), facts.into_iter().map(Fact::Request).collect())
+}
+
+fn commit() -> CommitId {
+    CommitId::new("0123456789012345678901234567890123456789")
+}
+
+fn event_of_a_fork() -> Event {
+    let actor = || Actor { login: text("mallory"), id: 7, bot: true };
+    let side = |repository: &str| Side { repository: text(repository), branch: text("main"), commit: commit() };
+    let pull = PullRequest {
+        number: 3,
+        title: text("A better door"),
+        author: actor(),
+        association: Association::FirstTimeContributor,
+        head: side("mallory/shop"),
+        base: side("acme/shop"),
+        fork: true,
+        draft: false,
+        labels: vec![text("door")],
+    };
+    let context = Context {
+        action: Some(text("opened")),
+        actor: Some(actor()),
+        pull: Some(pull),
+        before: Some(commit()),
+        environment: Some(text("production")),
+        default_branch: Some(text("main")),
+        delivery: Some(DeliveryId::new("72d3162e-cc78-11e3-81ab-4c9367dc0958")),
+        installation: Some(5),
+    };
+    Event { context, ..event() }
 }
 
 pub fn rollout_facts() -> (Stream, Vec<Fact>) {

@@ -80,6 +80,10 @@ impl Journal for SqliteJournal {
         self.query(move |connection| reader::newest(connection, "rollout", limit)).await
     }
 
+    async fn requests(&self, limit: usize) -> Result<Vec<(Entry, Entry)>, JournalError> {
+        self.query(move |connection| reader::newest(connection, "request", limit)).await
+    }
+
     async fn unfinished(&self) -> Result<Vec<Unfinished>, JournalError> {
         self.query(reader::unfinished).await
     }
@@ -110,13 +114,18 @@ fn body(stream: &Stream, fact: &Fact) -> Result<String, JournalError> {
 
 fn is_end(fact: &Fact) -> bool {
     use crate::model::fact::{RolloutFact, RunFact};
-    matches!(fact, Fact::Run(RunFact::Ended { .. }) | Fact::Rollout(RolloutFact::Ended { .. }))
+    use crate::model::request::RequestFact;
+    matches!(
+        fact,
+        Fact::Run(RunFact::Ended { .. }) | Fact::Rollout(RolloutFact::Ended { .. }) | Fact::Request(RequestFact::Begun | RequestFact::Dropped { .. })
+    )
 }
 
 fn key(stream: &Stream) -> (&'static str, &str) {
     match stream {
         Stream::Run(id) => ("run", id.as_str()),
         Stream::Rollout(id) => ("rollout", id.as_str()),
+        Stream::Request(id) => ("request", id.as_str()),
     }
 }
 
@@ -124,6 +133,7 @@ fn stream_of(kind: &str, id: String) -> Result<Stream, JournalError> {
     match kind {
         "run" => Ok(Stream::Run(RunId::new(id))),
         "rollout" => Ok(Stream::Rollout(RolloutId::new(id))),
+        "request" => Ok(Stream::Request(RunId::new(id))),
         other => Err(JournalError::Read(format!("it holds a stream of an unknown kind, {other:?}"))),
     }
 }

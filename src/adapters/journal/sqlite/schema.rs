@@ -35,6 +35,18 @@ pub(super) const MIGRATIONS: &[&str] = &[
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX streams_newest ON streams (kind, opened DESC, stream DESC);
     CREATE INDEX streams_unfinished ON streams (opened, stream) WHERE ended = 0;",
+    // Requests are kept as well, and what other kinds there may be is for those who write to say: a check of a table can not be changed in place.
+    "ALTER TABLE facts RENAME TO facts_1;
+    CREATE TABLE facts (
+        kind   TEXT    NOT NULL,
+        stream TEXT    NOT NULL,
+        number INTEGER NOT NULL CHECK (number >= 1),
+        at     INTEGER NOT NULL,
+        fact   TEXT    NOT NULL,
+        UNIQUE (kind, stream, number)
+    ) STRICT;
+    INSERT INTO facts SELECT kind, stream, number, at, fact FROM facts_1 ORDER BY rowid;
+    DROP TABLE facts_1;",
 ];
 
 /// Brings the file to the newest schema in one transaction. Several processes may do so at once: one does it, the others find it done.

@@ -108,6 +108,7 @@ fn plan(nodes: Vec<Node>) -> Plan {
         author: "Ada".to_owned(),
         changed: None,
         params: BTreeMap::new(),
+        context: Default::default(),
     };
     Plan { pipeline: "shop".to_owned(), file: ".tidegate/shop.yaml".to_owned(), event, nodes }
 }

@@ -7,6 +7,7 @@ use crate::model::outcome::RunOutcome;
 fn told(turn: &Turn<RunFact, Effect>) -> String {
     let facts = turn.facts.iter().map(|fact| match fact {
         RunFact::Started { .. } => "the run has started".to_owned(),
+        RunFact::NodeKept { node, from, .. } => format!("{node} is as in {from}"),
         RunFact::NodeQueued { node } => format!("{node} is queued"),
         RunFact::InvocationStarted { node, attempt, deadline } => {
             format!("{node} starts (attempt {attempt}, until {} s)", deadline.as_millis() / 1000)
@@ -288,4 +289,32 @@ fn a_damaged_record_is_refused_and_says_where() {
         Run::replay(&facts).expect_err("queued twice").to_string(),
         "the record of this run is damaged: fact 4 can not follow those before it: a is running (attempt 1)"
     );
+}
+
+/// A run that repeats a part of another one: what is kept is not run, and gives what it gave.
+#[test]
+fn what_is_kept_of_an_earlier_run_is_not_run_again() {
+    let kept = || Kept { values: BTreeMap::from([("version".to_owned(), "7".to_owned())]), ..Kept::default() };
+    let nodes = vec![node("scan", &[]), node("build", &["scan"]), node("test", &["build"])];
+    let again = vec![(id("build"), RunId::new("r0"), kept())];
+    let (mut run, turn) = Run::start_again(RunId::new("r1"), plan(nodes.clone()), again, rules(2), seconds(0)).expect("a plan that can be run");
+    insta::assert_snapshot!(told(&turn), @r"
+    the run has started
+    build is as in r0
+    scan is queued
+    test is queued
+    scan starts (attempt 1, until 60 s)
+    test starts (attempt 1, until 60 s)
+    → invoke r1.scan.1
+    → invoke r1.test.1
+    → wake at 60 s
+    ");
+    assert_eq!(run.kept(&id("build")).expect("kept").values["version"], "7");
+    let replayed: Vec<_> = turn.facts.into_iter().map(|fact| (seconds(0), fact)).collect();
+    assert_eq!(Run::replay(&replayed).expect("replayed"), run);
+    let _ = run.handle(ended("scan", 1, Outcome::Succeeded), rules(2), seconds(1)).expect("it fits");
+    let turn = run.handle(ended("test", 1, Outcome::Succeeded), rules(2), seconds(2)).expect("it fits");
+    assert_eq!(turn.effects.last(), Some(&Effect::Finished { outcome: RunOutcome::Succeeded }));
+    let nowhere = vec![(id("absent"), RunId::new("r0"), kept())];
+    assert!(Run::start_again(RunId::new("r1"), plan(nodes), nowhere, rules(2), seconds(0)).is_err());
 }

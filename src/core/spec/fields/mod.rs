@@ -53,6 +53,10 @@ pub fn parse_count(text: &str) -> Result<u32, String> {
     text.parse().ok().filter(|count| *count <= 1_000_000).ok_or_else(|| "it must be a whole number of at most 1000000".to_owned())
 }
 
+pub fn parse_priority(text: &str) -> Result<i32, String> {
+    text.parse().ok().filter(|priority| (-100..=100).contains(priority)).ok_or_else(|| "it must be a whole number from -100 to 100".to_owned())
+}
+
 pub fn parse_samples(text: &str) -> Result<u64, String> {
     parse_count(text).map(u64::from)
 }
@@ -62,6 +66,11 @@ fn attempts(text: &str) -> Result<(), String> {
         1..=10 => Ok(()),
         _ => Err("it must be between 1 and 10".into()),
     }
+}
+
+/// Of something that somebody else counts.
+fn identifier(text: &str) -> Result<(), String> {
+    text.parse::<u64>().ok().filter(|number| *number > 0).map(drop).ok_or_else(|| "it must be a whole number from 1".to_owned())
 }
 
 fn processors(text: &str) -> Result<(), String> {
@@ -122,6 +131,10 @@ pub static MATRIX_VALUE: Field = field("text, a number or a boolean", Json::Scal
 pub static GLOB: Field = field("a pattern such as release/** or *.rs", Json::Text, None, reach::glob);
 pub static CRON: Field = field("five fields of cron, such as \"17 4 * * 1-5\"", Json::Text, None, reach::cron);
 pub static EGRESS: Field = field("host, host:port, *.domain, an address or a network", Json::Text, None, reach::egress);
+pub static LISTEN: Field = field("an address and a port, such as 127.0.0.1:7171", Json::Text, None, reach::listen);
+pub static ABSOLUTE_PATH: Field = field("an absolute path, such as /etc/tidegate/webhook", Json::Text, Some("^/"), reach::url_path);
+pub static PRIORITY: Field = field("a whole number from -100 to 100", Json::Integer, None, forget!(parse_priority));
+pub static NUMBER: Field = field("a whole number from 1", Json::Integer, None, identifier);
 pub static UPSTREAM: Field = field("an address such as http://checkout.internal:8080", Json::Text, Some("^https?://"), reach::upstream);
 pub static URL_PATH: Field = field("a path such as /health", Json::Text, Some("^/"), reach::url_path);
 pub static ROUTE: Field = field("a path such as /checkout/*", Json::Text, Some("^/"), reach::route);

@@ -4,6 +4,11 @@ use std::str::FromStr as _;
 
 use crate::model::egress::Rule;
 
+/// Where a server listens.
+pub fn listen(text: &str) -> Result<(), String> {
+    text.parse::<::core::net::SocketAddr>().map(drop).map_err(|_| "it is no address with a port; a name is not looked up here".to_owned())
+}
+
 /// An entry of `network`.
 pub fn egress(text: &str) -> Result<(), String> {
     text.parse::<Rule>().map(|_| ())

@@ -17,10 +17,12 @@ use std::collections::HashMap;
 
 use serde_yaml::Value;
 
-use super::pipeline::{Pipeline, StepWork};
+use super::fields;
+use super::pipeline::{ConcurrencySource, Pipeline, StepWork};
 use super::places::{Part, Places};
 use super::problems::Problems;
 use super::route::Route;
+use crate::model::request::Waiting;
 pub use cursor::Cursor;
 use scope::{Needed, Scope};
 pub use steps::MAX_MATRIX;
@@ -46,9 +48,13 @@ pub fn lower(file: &str, value: &Value, places: &Places, actions: &dyn Fn(&str) 
     let outer = Scope { params, all_steps: step_names.clone(), ..Scope::default() };
     let env = texts::env(root.key("env").as_ref(), &outer, problems);
     let scope = Scope { env: Some(env.keys().map(String::as_str).collect()), ..outer };
-    if let Some(group) = root.key("concurrency").and_then(|concurrency| concurrency.key("group")) {
-        texts::template(&group, &scope, problems);
-    }
+    let concurrency = root.key("concurrency").and_then(|concurrency| {
+        Some(ConcurrencySource {
+            group: texts::template(&concurrency.key("group")?, &scope, problems),
+            supersede: concurrency.flag("supersede").unwrap_or(false),
+            queue: if concurrency.text_at("queue").as_deref() == Some("all") { Waiting::All } else { Waiting::Latest },
+        })
+    });
 
     let defaults = steps::defaults(root.key("defaults").as_ref(), problems);
     let functions: Vec<_> =
@@ -61,6 +67,8 @@ pub fn lower(file: &str, value: &Value, places: &Places, actions: &dyn Fn(&str) 
         file: file.to_owned(),
         name: root.text_at("name").unwrap_or_default(),
         on,
+        concurrency,
+        priority: root.parse("priority", fields::parse_priority).unwrap_or(0),
         env: env.clone(),
         steps,
         functions,

@@ -22,7 +22,7 @@ pub struct Needed {
     pub many: bool,
 }
 
-pub const EVENT_FIELDS: [&str; 8] = ["kind", "ref", "branch", "commit", "subject", "author", "repository", "params"];
+pub const EVENT_FIELDS: [&str; 11] = ["kind", "ref", "branch", "commit", "subject", "author", "repository", "action", "actor", "pull", "params"];
 
 /// Why a name can not be used.
 pub struct Unknown<'a> {
@@ -40,7 +40,7 @@ impl<'a> Scope<'a> {
             ["inputs", name] if self.inputs.is_some() => one(name, self.inputs.as_deref().unwrap_or_default(), "an input of this action"),
             [root, ..] if self.inputs.is_some() => Err(self.root(root, &parts)),
             ["event", "params", name] | ["params", name] => one(name, &self.params, "a parameter of on.manual.params"),
-            ["event", field] if *field != "params" => one(field, &EVENT_FIELDS[..7], "a field of the event"),
+            ["event", field] if *field != "params" => one(field, &EVENT_FIELDS[..10], "a field of the event"),
             ["matrix", key] => one(key, &self.matrix, "a key of this step's matrix"),
             ["env", name] if self.env.is_some() => one(name, self.env.as_deref().unwrap_or_default(), "a variable of the file's env"),
             ["steps", step, rest @ ..] if self.steps.is_some() => self.step(step, rest),

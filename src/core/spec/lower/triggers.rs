@@ -9,11 +9,19 @@ pub fn lower(on: Option<&Cursor<'_>>, problems: &mut Problems<'_>) -> Triggers {
     let Some(on) = on else { return Triggers::default() };
     let push =
         on.key("push").map(|push| PushFilter { branches: push.texts_at("branches"), tags: push.texts_at("tags"), paths: push.texts_at("paths") });
-    let pull_request = on.key("pull_request").map(|pull| PullRequestFilter { branches: pull.texts_at("branches"), paths: pull.texts_at("paths") });
+    let pull_request = on.key("pull_request").map(|pull| PullRequestFilter {
+        branches: pull.texts_at("branches"),
+        paths: pull.texts_at("paths"),
+        types: pull.texts_at("types"),
+    });
+    let release = on.key("release").map(|release| release.texts_at("types"));
+    let merge_group = on.key("merge_group").map(|group| group.texts_at("branches"));
+    let deployment = on.key("deployment").map(|deployment| deployment.texts_at("environments"));
+    let repository_dispatch = on.key("repository_dispatch").map(|dispatch| dispatch.texts_at("types"));
     let schedule = on.texts_at("schedule").unwrap_or_default();
     let params = on.key("manual").map(|manual| manual.entries_at("params")).unwrap_or_default();
     let params = params.into_iter().map(|(name, param)| parameter(name, &param, problems)).collect();
-    Triggers { push, pull_request, schedule, params }
+    Triggers { push, pull_request, release, merge_group, deployment, repository_dispatch, schedule, params }
 }
 
 /// Of `on.manual.params`, or an input of an action.

@@ -62,6 +62,7 @@ fn started(pipeline: &str, subject: &str, names: &[&str]) -> RunFact {
         author: "Ada".to_owned(),
         changed: None,
         params: BTreeMap::new(),
+        context: Default::default(),
     };
     let plan = Plan { pipeline: pipeline.to_owned(), file: "shop.yaml".to_owned(), event: event.clone(), nodes: names.iter().map(node).collect() };
     let plan = serde_json::to_value(plan).expect("a plan has a JSON form");

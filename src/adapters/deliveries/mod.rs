@@ -1,0 +1,214 @@
+//! Webhook requests as they came, and what became of them: `STATE/deliveries.db`.
+//!
+//! ```text
+//!  store ─┐                            ┌─▶ BEGIN · all that waits · COMMIT (one sync for all of them) ─▶ answers
+//!  store ─┼─▶ queue, bounded ─▶ writer ┤
+//!  mark  ─┘    full: say so            └─▶ …            waiting, list, get ─▶ a connection of its own, never behind the writer
+//! ```
+//!
+//! A database beside the journal's: the journal is the truth about runs and is kept for ever, while this one is a mailbox that may be emptied, takes what strangers
+//! cause at their rate, and must not make a run's facts wait for it.
+//!
+//! **An id is never forgotten**, so that no delivery counts twice; a body is, some time after it was handled ([`Keep`]). What waits is never dropped.
+//!
+//! **A replay** puts a delivery back among those that wait, under its own id. What it asks for has ids that follow from its own, so what is there already is found
+//! and not made again, and what was lost is made. To run once more what has run is another wish: a rerun.
+
+mod reader;
+mod schema;
+mod writer;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::sync::Notify;
+
+use crate::model::delivery::{Delivery, Handled};
+use crate::model::id::DeliveryId;
+use crate::model::time::Timestamp;
+use writer::{Ask, Writer};
+
+/// How often it is looked whether another process has put something in.
+const GLANCE: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeliveriesError {
+    #[error("the deliveries in {path} can not be opened: {why}")]
+    Open { path: String, why: String },
+    #[error("the deliveries in {path} were written by a newer Tidegate (schema {found}, this one knows {known}): use that version")]
+    TooNew { path: String, found: i64, known: i64 },
+    /// For the moment: whoever sends shall send it again.
+    #[error("there is no room for another delivery: {0}")]
+    Full(&'static str),
+    #[error("the delivery could not be written: {0}")]
+    Write(String),
+    #[error("the deliveries could not be read: {0}")]
+    Read(String),
+}
+
+/// How long bodies are kept that have been handled. The oldest go first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    pub time: Duration,
+    /// Of all bodies together. When twice as much waits to be handled, nothing more is taken.
+    pub bytes: u64,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self { time: Duration::from_secs(30 * 24 * 60 * 60), bytes: 1 << 30 }
+    }
+}
+
+/// What became of a delivery that was brought. In any case it is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    New,
+    /// The same one was here before.
+    AlreadyThere,
+    /// Another one was here before, of the same id. This one is not stored.
+    Taken,
+}
+
+/// What became of the wish to replay one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replayed {
+    Waiting,
+    AlreadyWaiting,
+    Unknown,
+    /// Its body is not kept any more.
+    Dropped,
+}
+
+/// What is known of a delivery, without its body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// In the order of arrival, from 1.
+    pub number: u64,
+    pub id: DeliveryId,
+    pub event: String,
+    pub received: Timestamp,
+    pub bytes: u64,
+    /// Whether its body is still there.
+    pub kept: bool,
+    pub state: State,
+    /// How often it was tried to handle it.
+    pub attempts: u32,
+    /// Why that did not go well the last time.
+    pub missed: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    Waiting,
+    Handled { at: Timestamp, how: Handled },
+}
+
+/// Which ones are listed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    pub waiting: Option<bool>,
+    pub event: Option<String>,
+}
+
+/// Newest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// Only those that came before this number.
+    pub before: Option<u64>,
+    pub limit: usize,
+}
+
+/// Clones share it.
+#[derive(Debug, Clone)]
+pub struct Deliveries {
+    writer: Arc<Writer>,
+    reader: Arc<Mutex<Connection>>,
+    came: Arc<Notify>,
+}
+
+impl Deliveries {
+    /// Opens the store in a state folder, makes it if it is not there.
+    pub fn open(state: &Path, keep: Keep) -> Result<Self, DeliveriesError> {
+        let path = state.join("deliveries.db");
+        let writing = schema::open(&path)?;
+        let reading = schema::open(&path)?;
+        let failed = |error: &dyn std::fmt::Display| DeliveriesError::Open { path: path.display().to_string(), why: error.to_string() };
+        reading.pragma_update(None, "query_only", true).map_err(|error| failed(&error))?;
+        let writer = Writer::spawn(writing, keep).map_err(|error| failed(&error))?;
+        Ok(Self { writer: Arc::new(writer), reader: Arc::new(Mutex::new(reading)), came: Arc::new(Notify::new()) })
+    }
+
+    /// On disk when it returns. Does not wait where there is no room: whoever sends is told instead.
+    pub async fn store(&self, delivery: Delivery) -> Result<Stored, DeliveriesError> {
+        let stored = self.writer.now(|answer| Ask::Store { delivery, answer }).await?;
+        if stored == Ok(Stored::New) {
+            self.came.notify_waiters();
+        }
+        stored
+    }
+
+    /// Those that wait, in the order of arrival. Bodies are for [`Self::load`], one at a time.
+    pub async fn waiting(&self, limit: usize) -> Result<Vec<Known>, DeliveriesError> {
+        self.query(move |connection| reader::waiting(connection, limit)).await
+    }
+
+    /// The delivery as it came, if its body is still kept.
+    pub async fn load(&self, id: &DeliveryId) -> Result<Option<Delivery>, DeliveriesError> {
+        let id = id.clone();
+        self.query(move |connection| reader::load(connection, &id)).await
+    }
+
+    /// On disk when it returns.
+    pub async fn mark_handled(&self, id: &DeliveryId, at: Timestamp, how: Handled) -> Result<(), DeliveriesError> {
+        let id = id.clone();
+        self.writer.ask(|answer| Ask::Handled { id, at, how, answer }).await?
+    }
+
+    /// It could not be handled this time: it goes on waiting.
+    pub async fn mark_missed(&self, id: &DeliveryId, why: String) -> Result<(), DeliveriesError> {
+        let id = id.clone();
+        self.writer.ask(|answer| Ask::Missed { id, why, answer }).await?
+    }
+
+    pub async fn replay(&self, id: &DeliveryId) -> Result<Replayed, DeliveriesError> {
+        let id = id.clone();
+        let replayed = self.writer.ask(|answer| Ask::Replay { id, answer }).await?;
+        self.came.notify_waiters();
+        replayed
+    }
+
+    pub async fn list(&self, filter: Filter, page: Page) -> Result<Vec<Known>, DeliveriesError> {
+        self.query(move |connection| reader::list(connection, &filter, page)).await
+    }
+
+    /// With an id, or the beginning of one: all that begin so, two at most.
+    pub async fn find(&self, id: &str) -> Result<Vec<Known>, DeliveriesError> {
+        let id = id.to_owned();
+        self.query(move |connection| reader::find(connection, &id)).await
+    }
+
+    /// Returns soon after something was put in, here or by another process. It may return for nothing; it never stays away from what is there.
+    pub async fn came(&self) {
+        let _ = tokio::time::timeout(GLANCE, self.came.notified()).await;
+    }
+
+    /// Runs a query beside the async threads.
+    async fn query<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, DeliveriesError> + Send + 'static,
+    ) -> Result<T, DeliveriesError> {
+        let reader = Arc::clone(&self.reader);
+        let asked = tokio::task::spawn_blocking(move || {
+            // A query that panicked has changed nothing that the next one looks at.
+            let connection = reader.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            query(&connection)
+        });
+        asked.await.map_err(|error| DeliveriesError::Read(error.to_string()))?
+    }
+}
+
+#[cfg(test)]
+mod tests;

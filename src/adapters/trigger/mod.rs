@@ -1,0 +1,3 @@
+//! What forges tell → what it means for Tidegate. Nobody else knows their shapes.
+
+pub mod github;

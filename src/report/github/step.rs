@@ -1,0 +1,143 @@
+//! The check of one step.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::model::check::{Action, Annotation, Check, CheckState, Level};
+use crate::model::finding::{Finding, Severity};
+use crate::model::outcome::Outcome;
+use crate::report::run::text::{bytes, count, duration};
+use crate::report::run::view::{NodeView, Status, reason};
+
+use super::text::{code, fenced, plain};
+use super::words::{MOST_ROWS, TITLE, artifacts, blocked, result, sign, state, took};
+use super::{Name, Scene};
+
+/// Bytes of the end of a log.
+const MOST_LOG: usize = 60_000;
+/// Remarks at lines of files. GitHub takes 50 at a time.
+const MOST_ANNOTATIONS: usize = 500;
+
+pub(super) fn check(scene: &Scene<'_>, node: &NodeView) -> Check {
+    let state = state(&node.status);
+    let findings = scene.known.findings.get(&node.id).map(Vec::as_slice).unwrap_or_default();
+    let over = matches!(state, CheckState::Done(_));
+    Check {
+        external: scene.external(Some(&node.id)),
+        name: format!("{} / {}", super::pipeline::name(&scene.view.pipeline), plain(&node.name, TITLE)),
+        state,
+        started: node.started,
+        ended: node.ended.filter(|_| over),
+        title: title(node, findings),
+        summary: scene.house.templates.render(Name::Step, &data(scene, node, findings)),
+        text: log(scene, node),
+        // GitHub takes none back: they are said when all is known.
+        annotations: if over { findings.iter().filter_map(annotation).take(MOST_ANNOTATIONS).collect() } else { Vec::new() },
+        actions: match (&node.status, over) {
+            (Status::Deploying, _) => vec![Action::Promote, Action::RollBack],
+            (_, true) if scene.view.ended.is_some() => vec![Action::Rerun],
+            _ => Vec::new(),
+        },
+        details: scene.house.link(scene.run),
+    }
+}
+
+fn title(node: &NodeView, findings: &[Finding]) -> String {
+    let why = match &node.status {
+        Status::Ended(outcome) => reason(outcome).map(|why| format!(": {why}")).unwrap_or_default(),
+        _ => String::new(),
+    };
+    let found = if findings.is_empty() { String::new() } else { format!(", {}", count(findings.len(), "finding")) };
+    let word = result(&node.status);
+    let again = if node.attempt > 1 { format!(" (attempt {})", node.attempt) } else { String::new() };
+    let mut said = format!("{word}{again}{found}{why}");
+    if let Some(first) = said.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    plain(&said, TITLE)
+}
+
+fn data(scene: &Scene<'_>, node: &NodeView, findings: &[Finding]) -> Value {
+    let why = match &node.status {
+        Status::Ended(outcome) => reason(outcome).map(|why| code(&why)),
+        _ => None,
+    };
+    let rollout = node.rollout.as_ref().and_then(|id| scene.pictures.get(id)).map(super::pipeline::rollout_text);
+    let rows: Vec<Value> = worst_first(findings).into_iter().take(MOST_ROWS).map(row).collect();
+    let network = node.record.as_ref().map(|record| blocked(&record.egress)).unwrap_or_default();
+    json!({
+        "sign": sign(state(&node.status)),
+        "result": result(&node.status),
+        "took": took(node),
+        "why": why,
+        "details": details(node),
+        "rollout": rollout,
+        "found": count(findings.len(), "finding"),
+        "findings": rows,
+        "more": findings.len().saturating_sub(MOST_ROWS),
+        "artifacts": artifacts(node.artifacts.iter().map(|artifact| (artifact.name.clone(), artifact))),
+        "network": network.into_iter().map(|what| json!({ "what": what })).collect::<Vec<_>>(),
+    })
+}
+
+fn details(node: &NodeView) -> Vec<String> {
+    let Some(record) = &node.record else { return Vec::new() };
+    let mut parts = Vec::new();
+    if node.attempt > 1 {
+        parts.push(format!("attempt {}", node.attempt));
+    }
+    if let Some(image) = &record.image {
+        parts.push(format!("in {} ({})", code(&image.reference), code(&image.digest)));
+    }
+    if record.phases.cold_start_us() > 0 {
+        parts.push(format!("cold start {}", duration(Duration::from_micros(record.phases.cold_start_us()))));
+    }
+    if record.peak_memory_bytes > 0 {
+        parts.push(format!("at most {} of memory", bytes(record.peak_memory_bytes)));
+    }
+    if record.log_dropped_bytes > 0 {
+        parts.push(format!("{} of its log were over the limit and dropped", bytes(record.log_dropped_bytes)));
+    }
+    if !record.unheld.is_empty() {
+        let names: Vec<String> = record.unheld.iter().map(|name| code(name)).collect();
+        parts.push(format!("the machine could not hold: {}", names.join(", ")));
+    }
+    parts
+}
+
+fn log(scene: &Scene<'_>, node: &NodeView) -> String {
+    let wrong = matches!(&node.status, Status::Ended(Outcome::Failed { .. } | Outcome::TimedOut { .. } | Outcome::Infrastructure { .. }));
+    let tail = scene.known.tails.iter().find(|tail| wrong && tail.node == node.id && !tail.lines.is_empty());
+    let Some(tail) = tail else { return String::new() };
+    let hint = code(&format!("tidegate runs logs {} {}", scene.run, node.id));
+    format!("The end of its log ({hint} has all of it):\n\n{}", fenced(&tail.lines, MOST_LOG))
+}
+
+fn worst_first(findings: &[Finding]) -> Vec<&Finding> {
+    let mut all: Vec<&Finding> = findings.iter().collect();
+    all.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    all
+}
+
+fn row(finding: &Finding) -> Value {
+    let place = if finding.line == 0 { finding.path.clone() } else { format!("{}:{}", finding.path, finding.line) };
+    json!({ "severity": finding.severity.word(), "rule": code(&finding.rule), "place": code(&place), "message": code(&finding.message) })
+}
+
+/// Where there is a file of the repository to put it to.
+fn annotation(finding: &Finding) -> Option<Annotation> {
+    let path = plain(&finding.path, 1000);
+    let inside = !path.is_empty() && path == finding.path && !path.starts_with('/') && path.split('/').all(|part| !matches!(part, "" | "." | ".."));
+    inside.then(|| Annotation {
+        path,
+        line: finding.line.max(1),
+        level: match finding.severity {
+            Severity::Low => Level::Notice,
+            Severity::Medium => Level::Warning,
+            Severity::High | Severity::Critical => Level::Failure,
+        },
+        title: plain(&finding.rule, TITLE),
+        message: Some(plain(&finding.message, 2_000)).filter(|message| !message.is_empty()).unwrap_or_else(|| "(without a message)".to_owned()),
+    })
+}

@@ -1,0 +1,85 @@
+//! Begins a run that was asked for, and drives it to its end.
+
+use std::sync::Arc;
+
+use serde::Deserialize as _;
+
+use super::{Command, Dispatcher, Means, is_start};
+use crate::adapters::journal::Journal as _;
+use crate::core::plan::Plan;
+use crate::core::run::Run;
+use crate::model::fact::{Fact, Stream};
+use crate::model::id::RunId;
+use crate::model::request::{Again, RequestFact};
+use crate::runtime::drive_run::{self, DriveError, KeptNodes, Stop, Surroundings};
+use crate::runtime::hub::Told;
+use crate::runtime::observer::{Observer, Shown};
+use crate::runtime::recover::run_facts;
+
+/// Says what came of it, whatever that is.
+pub(super) async fn begin(means: Arc<Means>, dispatcher: Dispatcher, run: RunId, stop: Stop) {
+    let _ = match prepare(&means, &run).await {
+        Ok((around, plan, kept)) => {
+            let around = Surroundings { observer: observer(&means, &dispatcher, &run), ..around };
+            match drive_run::drive(&around, run.clone(), plan, kept, stop).await {
+                Ok(_) | Err(DriveError::Adopted) => {}
+                Err(error) => means.hub.tell(Told::Note(format!("run {run} could not be driven to its end: {error}"))),
+            }
+            dispatcher.commands.send(Command::Ended(run)).await
+        }
+        Err(why) => dispatcher.commands.send(Command::Failed(run, why)).await,
+    };
+}
+
+/// Tells everybody, and the queue that the run is there.
+fn observer(means: &Means, dispatcher: &Dispatcher, run: &RunId) -> Observer {
+    let (hub, commands, run) = (means.hub.observer(Some(run.clone())), dispatcher.commands.clone(), run.clone());
+    Observer::calling(move |shown| {
+        match &shown {
+            Shown::Fact(entry) if is_start(&entry.fact) => {
+                let (commands, run) = (commands.clone(), run.clone());
+                tokio::spawn(async move { commands.send(Command::Begun(run)).await });
+            }
+            _ => {}
+        }
+        hub.pass(shown);
+    })
+}
+
+async fn prepare(means: &Means, run: &RunId) -> Result<(Surroundings, Plan, KeptNodes), String> {
+    let entries = means.around.journal.read(&Stream::Request(run.clone())).await.map_err(|error| error.to_string())?;
+    let Some(Fact::Request(RequestFact::Asked { plan, again, .. })) = entries.first().map(|entry| &entry.fact) else {
+        return Err("its request is not in the journal".to_owned());
+    };
+    let plan = Plan::deserialize(plan).map_err(|error| format!("its plan is damaged: {error}"))?;
+    let kept = match again {
+        Some(again) => kept(means, again).await?,
+        None => Vec::new(),
+    };
+    let (store, mirrors, event) = (means.store.clone(), means.mirrors.clone(), plan.event.clone());
+    let snapshot = tokio::task::spawn_blocking(move || {
+        let source = mirrors.source(&event.repository).map_err(|error| error.to_string())?;
+        store.snapshot(source.root(), &event.commit).map_err(|error| error.to_string())
+    });
+    let snapshot = snapshot.await.map_err(|error| error.to_string())??;
+    let state = &means.around.state;
+    state.make_run(run).map_err(|error| error.to_string())?;
+    // For whoever goes on with the run when this process dies.
+    std::fs::write(state.tree(run), snapshot.path.as_os_str().as_encoded_bytes()).map_err(|error| error.to_string())?;
+    Ok((Surroundings { snapshot: snapshot.path, ..means.around.clone() }, plan, kept))
+}
+
+/// What the nodes that are not run again left.
+async fn kept(means: &Means, again: &Again) -> Result<KeptNodes, String> {
+    let entries = means.around.journal.read(&Stream::Run(again.run.clone())).await.map_err(|error| error.to_string())?;
+    let earlier = Run::replay(&run_facts(&entries)).map_err(|error| error.to_string())?;
+    let mut kept = Vec::new();
+    for node in &again.keep {
+        let left = earlier.kept(node).cloned().unwrap_or_default();
+        if left.layer.as_ref().is_some_and(|layer| !std::path::Path::new(layer).is_dir()) {
+            return Err(format!("what {node} left in run {} is not there any more: run all of it again", again.run));
+        }
+        kept.push((node.clone(), again.run.clone(), left));
+    }
+    Ok(kept)
+}

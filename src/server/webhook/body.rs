@@ -1,0 +1,150 @@
+//! Bodies: read within a time and a length, counted against what all of them may have together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::EXPECT;
+use axum::http::{HeaderMap, StatusCode};
+use http_body_util::BodyExt as _;
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
+
+use super::head::Head;
+use super::{Limits, RETRY_AFTER};
+use crate::server::problem::Problem;
+
+/// Bytes that room is given in.
+const UNIT: usize = 1 << 10;
+/// Bytes beyond the limit of a body that are read and thrown away, so that whoever sends them gets to read the answer.
+const SPARE: usize = 8 << 20;
+/// As long as that may take, where nothing is wanted of it any more.
+const SPARE_TIME: Duration = Duration::from_secs(5);
+
+/// Room for bytes in memory. It is taken as they come: who only says that many will come holds nothing.
+pub(super) struct Room {
+    all: Arc<Semaphore>,
+    held: Option<OwnedSemaphorePermit>,
+    bytes: usize,
+}
+
+impl Room {
+    pub fn all(bytes: usize) -> Arc<Semaphore> {
+        Arc::new(Semaphore::new((bytes / UNIT).min(Semaphore::MAX_PERMITS)))
+    }
+
+    fn none(all: &Arc<Semaphore>) -> Self {
+        Self { all: all.clone(), held: None, bytes: 0 }
+    }
+
+    fn grow(&mut self, bytes: usize) -> Option<()> {
+        let units = (self.bytes + bytes).div_ceil(UNIT) - self.bytes.div_ceil(UNIT);
+        let more = self.all.clone().try_acquire_many_owned(u32::try_from(units).ok()?).ok()?;
+        match &mut self.held {
+            Some(held) => held.merge(more),
+            None => self.held = Some(more),
+        }
+        self.bytes += bytes;
+        Some(())
+    }
+}
+
+/// A whole body, and the room that it takes.
+pub(super) struct Taken {
+    pub body: Vec<u8>,
+    pub room: Room,
+}
+
+pub(super) async fn take(mut body: Body, head: &Head, room: &Arc<Semaphore>, limits: Limits) -> Result<Taken, Problem> {
+    let deadline = Instant::now() + limits.body_time;
+    let slow = |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time");
+    // Reserving is not using: pages of memory are had when something is written there.
+    let mut taken = Taken { body: Vec::with_capacity(head.length), room: Room::none(room) };
+    // A form is there twice when it is decoded.
+    let copies = if head.form { 2 } else { 1 };
+    while let Some(frame) = timeout_at(deadline, body.frame()).await.map_err(slow)? {
+        let frame = frame.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "the body was cut short"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if taken.room.grow(data.len() * copies).is_none() {
+            drop(taken);
+            throw_away(body, limits.body, deadline).await;
+            let why = "too many bytes are under way: send it again";
+            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, why).retry_after(RETRY_AFTER));
+        }
+        taken.body.extend_from_slice(&data);
+    }
+    Ok(taken)
+}
+
+/// Of a request that is refused for its head: who still sends would not read the answer otherwise. Not where the client waits to be told to send.
+pub(super) async fn let_it_finish(body: Body, headers: &HeaderMap, limits: Limits) {
+    if !headers.contains_key(EXPECT) {
+        throw_away(body, limits.body + SPARE, Instant::now() + limits.body_time.min(SPARE_TIME)).await;
+    }
+}
+
+async fn throw_away(mut body: Body, most: usize, deadline: Instant) {
+    let mut seen = 0;
+    while seen <= most {
+        let Ok(Some(Ok(frame))) = timeout_at(deadline, body.frame()).await else { return };
+        seen += frame.data_ref().map_or(0, |data| data.len());
+    }
+}
+
+/// An object and nothing behind it. Read without keeping anything: what it means is for later.
+pub(super) fn is_json(body: &[u8]) -> Result<(), Problem> {
+    let bad = |why: String| Problem::new(StatusCode::BAD_REQUEST, why);
+    let text = std::str::from_utf8(body).map_err(|error| bad(format!("the body is not UTF-8, from byte {} on", error.valid_up_to())))?;
+    if !text.trim_start().starts_with('{') {
+        return Err(bad("the body is no JSON object".to_owned()));
+    }
+    // Its own limit of depth stops it (128); that of the values that nobody reads would be none.
+    serde_json::from_str::<Skimmed>(text).map_err(|error| bad(format!("the body is not JSON: {error}")))?;
+    Ok(())
+}
+
+/// Any JSON, level by level.
+struct Skimmed;
+
+impl<'de> Deserialize<'de> for Skimmed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Skim)
+    }
+}
+
+struct Skim;
+
+impl<'de> Visitor<'de> for Skim {
+    type Value = Skimmed;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JSON")
+    }
+    fn visit_unit<E>(self) -> Result<Skimmed, E> {
+        Ok(Skimmed)
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<Skimmed, E> {
+        Ok(Skimmed)
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<Skimmed, E> {
+        Ok(Skimmed)
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<Skimmed, E> {
+        Ok(Skimmed)
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<Skimmed, E> {
+        Ok(Skimmed)
+    }
+    fn visit_str<E>(self, _: &str) -> Result<Skimmed, E> {
+        Ok(Skimmed)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<Skimmed, A::Error> {
+        while all.next_element::<Skimmed>()?.is_some() {}
+        Ok(Skimmed)
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut all: A) -> Result<Skimmed, A::Error> {
+        while all.next_entry::<Skimmed, Skimmed>()?.is_some() {}
+        Ok(Skimmed)
+    }
+}

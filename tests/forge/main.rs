@@ -1,0 +1,6 @@
+//! What Tidegate says to GitHub: against a small GitHub that remembers, and against GitHub's own description of its API.
+
+#[path = "../support/github.rs"]
+mod github;
+
+mod fake;

@@ -1,0 +1,150 @@
+//! Mirrors, filled from real git over HTTP.
+
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+use tidegate::adapters::source::Revision;
+use tidegate::adapters::source::mirror::{MirrorError, Mirrors, Wanted};
+use tidegate::adapters::state::StateFolder;
+use tidegate::model::id::CommitId;
+use tidegate::model::secret::Secret;
+
+use crate::git_http::GitHttp;
+
+struct Scene {
+    place: TempDir,
+    mirrors: Mirrors,
+    git: GitHttp,
+}
+
+fn git(folder: &Path, arguments: &[&str]) -> String {
+    let output = Command::new("git")
+        .current_dir(folder)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .args(["-c", "user.name=Ada", "-c", "user.email=ada@example.com", "-c", "init.defaultBranch=main"])
+        .args(arguments)
+        .output()
+        .expect("git");
+    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let place = tempfile::tempdir().expect("a folder");
+        let work = place.path().join("work");
+        std::fs::create_dir_all(place.path().join("served/acme")).expect("made");
+        std::fs::create_dir(&work).expect("made");
+        git(&work, &["init", "-q"]);
+        git(place.path(), &["init", "-q", "--bare", "served/acme/shop.git"]);
+        git(&work, &["remote", "add", "origin", place.path().join("served/acme/shop.git").to_str().expect("UTF-8")]);
+        let state = StateFolder::open(place.path().join("state")).expect("a state folder");
+        let git = GitHttp::serve(&place.path().join("served")).await;
+        Self { mirrors: Mirrors::open(&state).expect("mirrors"), git, place }
+    }
+
+    fn commit(&self, text: &str, push: &str) -> CommitId {
+        let work = self.place.path().join("work");
+        std::fs::write(work.join("door.txt"), text).expect("written");
+        git(&work, &["add", "."]);
+        git(&work, &["commit", "-qm", text]);
+        git(&work, &["push", "-q", "--force", "origin", &format!("HEAD:{push}")]);
+        CommitId::new(git(&work, &["rev-parse", "HEAD"]))
+    }
+
+    async fn fetch(&self, wanted: Wanted, token: Option<&str>) -> Result<CommitId, MirrorError> {
+        let (mirrors, url, token) = (self.mirrors.clone(), self.git.url("acme/shop"), token.map(Secret::new));
+        tokio::task::spawn_blocking(move || Ok(mirrors.fetch("acme/shop", &url, &wanted, token.as_ref())?.1)).await.expect("it returns")
+    }
+}
+
+fn main_branch() -> Wanted {
+    Wanted { reference: Some("refs/heads/main".to_owned()), ..Wanted::default() }
+}
+
+fn at(commit: &CommitId) -> Wanted {
+    Wanted { commit: Some(commit.clone()), ..main_branch() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_is_brought_once_and_then_taken_without_asking() {
+    let scene = Scene::new().await;
+    let first = scene.commit("oak", "refs/heads/main");
+    assert_eq!(scene.fetch(main_branch(), None).await.expect("fetched"), first);
+    let second = scene.commit("ash", "refs/heads/main");
+    assert_eq!(scene.fetch(at(&second), None).await.expect("fetched"), second);
+    let asked = scene.git.requests();
+    assert_eq!(scene.fetch(at(&first), None).await.expect("here"), first);
+    assert_eq!(scene.git.requests(), asked, "nobody was asked");
+    let source = scene.mirrors.source("acme/shop").expect("a mirror");
+    assert_eq!(source.read("door.txt", &Revision::Commit(first), 99).expect("read"), b"oak");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_forced_away_is_still_fetched_by_its_name() {
+    let scene = Scene::new().await;
+    let old = scene.commit("oak", "refs/heads/main");
+    git(&scene.place.path().join("work"), &["checkout", "-q", "--orphan", "other"]);
+    let new = scene.commit("ash", "refs/heads/main");
+    assert_eq!(scene.fetch(main_branch(), None).await.expect("fetched"), new);
+    assert_eq!(scene.fetch(at(&old), None).await.expect("fetched by name"), old);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_there_is_gone_and_not_tried_for_ever() {
+    let scene = Scene::new().await;
+    scene.commit("oak", "refs/heads/main");
+    let wanted = Wanted { reference: Some("refs/heads/absent".to_owned()), ..Wanted::default() };
+    let error = scene.fetch(wanted, None).await.expect_err("no such branch");
+    assert_eq!(error.to_string(), "acme/shop has no refs/heads/absent (any more)");
+    assert!(!error.is_passing());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_private_repository_is_fetched_with_a_token_that_no_error_holds() {
+    let scene = Scene::new().await;
+    let commit = scene.commit("oak", "refs/heads/main");
+    scene.git.require("hunter2-token");
+    assert_eq!(scene.fetch(at(&commit), Some("hunter2-token")).await.expect("fetched"), commit);
+    let other = scene.commit("ash", "refs/heads/main");
+    let error = scene.fetch(at(&other), Some("wrong-token")).await.expect_err("refused");
+    assert!(error.to_string().contains("401") && !error.to_string().contains("wrong-token"), "{error}");
+    assert!(error.is_passing(), "tokens are changed");
+}
+
+/// The server of a repository sends us elsewhere, to have our token.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirection_to_another_host_is_not_followed() {
+    let scene = Scene::new().await;
+    let commit = scene.commit("oak", "refs/heads/main");
+    let thief = GitHttp::serve(&scene.place.path().join("served")).await;
+    scene.git.redirect(&format!("http://localhost:{}", thief.address.port()));
+    let error = scene.fetch(at(&commit), Some("hunter2-token")).await.expect_err("not followed");
+    assert!(error.to_string().contains("another host"), "{error}");
+    assert_eq!(thief.requests(), 0);
+}
+
+/// Names come from outside: none may be a refspec of its own, or write over what is ours.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reference_is_one_reference() {
+    let scene = Scene::new().await;
+    let commit = scene.commit("oak", "refs/heads/main");
+    for name in
+        ["refs/heads/*", "+refs/heads/main:refs/heads/stolen", "refs/heads/main:refs/tidegate/commits/x", "HEAD", "--upload-pack=id", "refs/../x"]
+    {
+        let error = scene.fetch(Wanted { reference: Some(name.to_owned()), ..Wanted::default() }, None).await.expect_err(name);
+        assert!(error.to_string().contains("(any more)"), "{error}");
+    }
+    assert_eq!(scene.fetch(Wanted { reference: Some("refs/heads/*".to_owned()), ..at(&commit) }, None).await.expect("by name"), commit);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_at_once_want_the_same_repository() {
+    let scene = Scene::new().await;
+    let commit = scene.commit("oak", "refs/heads/main");
+    let all = futures_util::future::join_all((0..8).map(|_| scene.fetch(at(&commit), None))).await;
+    assert!(all.into_iter().all(|one| one.expect("fetched") == commit));
+    assert_eq!(scene.git.requests(), 2, "one of them asked, the others waited");
+}
