@@ -6,7 +6,6 @@
 #[path = "invoke/direct.rs"]
 mod direct;
 #[path = "../tests/support/packages.rs"]
-#[expect(dead_code, reason = "the tests use all of it")]
 mod packages;
 #[path = "invoke/rie.rs"]
 mod rie;

@@ -1,6 +1,7 @@
 //! Floor 3: everything that touches the world. Siblings do not name one another, except along the arrows drawn in docs/architecture.md
 //! (`executor → sandbox`, `executor → workspace`, `executor → egress`, `gateway → sandbox`, `provider::local → gateway`); they name `model`, and nothing of `core`.
 
+pub mod access;
 pub mod admission;
 pub mod deliveries;
 pub mod egress;

@@ -53,9 +53,11 @@ pub enum Command {
     /// Show what would run and why; changes nothing
     Plan(PlanArguments),
     /// Print the JSON Schema of pipeline files, for editors
-    Schema,
+    Schema(SchemaArguments),
     /// Run a pipeline on a commit of this repository
     Run(RunArguments),
+    /// Ask a Tidegate server for a run, and wait for its end
+    Trigger(TriggerArguments),
     /// Look at past runs
     Runs(RunsArguments),
     /// Deploy a function by hand, with the same rollout as a pipeline's
@@ -64,6 +66,8 @@ pub enum Command {
     Rollout(RolloutArguments),
     /// Keep functions serving behind the gateway
     Serve(ServeArguments),
+    /// Look at what the forge has sent, and have it handled again
+    Deliveries(DeliveriesArguments),
     /// Scan files for secrets
     Scan(ScanArguments),
     /// Look at container images that are kept here, bring some, remove some
@@ -92,6 +96,13 @@ pub enum CheckFormat {
 }
 
 #[derive(Debug, Args)]
+pub struct SchemaArguments {
+    /// That of the policy file instead
+    #[arg(long)]
+    pub policy: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct PlanArguments {
     /// The pipeline file [default: the only one in .tidegate/]
     #[arg(value_name = "FILE")]
@@ -115,6 +126,12 @@ pub struct EventArguments {
     /// Only this step and what it needs
     #[arg(long = "step", value_name = "STEP")]
     pub steps: Vec<String>,
+    /// The event that a GitHub workflow runs for: the file that $GITHUB_EVENT_PATH names
+    #[arg(long = "event", value_name = "FILE", conflicts_with_all = ["on", "worktree"])]
+    pub file: Option<PathBuf>,
+    /// What that event is called
+    #[arg(long = "event-name", value_name = "NAME", env = "GITHUB_EVENT_NAME", hide_env = true)]
+    pub name: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -123,6 +140,20 @@ pub enum EventKindArgument {
     Push,
     PullRequest,
     Schedule,
+}
+
+/// Whom the end of it is told besides the person.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ReportArguments {
+    /// Tell the workflow that this runs in: annotations, a summary, outputs
+    #[arg(long, value_name = "FORM")]
+    pub report: Option<ReportArgument>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportArgument {
+    // Workflow commands, $GITHUB_STEP_SUMMARY and $GITHUB_OUTPUT
+    GithubActions,
 }
 
 #[derive(Debug, Args)]
@@ -142,6 +173,8 @@ pub struct RunArguments {
     /// Keep serving the deployed functions after the run until Ctrl-C
     #[arg(long)]
     pub keep_serving: bool,
+    #[command(flatten)]
+    pub report: ReportArguments,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -191,6 +224,33 @@ pub struct GatewayArguments {
     /// Where the gateway listens when this command hosts it; port 0 takes any free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     pub listen: std::net::SocketAddr,
+    // Open there already.
+    #[arg(skip)]
+    pub listener: crate::adapters::gateway::Handed,
+}
+
+#[derive(Debug, Args)]
+pub struct TriggerArguments {
+    /// The pipeline file, as the repository has it
+    #[arg(value_name = "FILE")]
+    pub file: String,
+    /// The server; what it is asked with is the token in $TIDEGATE_TOKEN
+    #[arg(long, value_name = "URL", env = "TIDEGATE_SERVER", hide_env = true)]
+    pub url: String,
+    /// The repository, as the server knows it: owner/name
+    #[arg(long = "of", value_name = "NAME", env = "GITHUB_REPOSITORY", hide_env = true)]
+    pub of: String,
+    /// A branch, a tag or a commit [default: the default branch]
+    #[arg(long = "ref", value_name = "REF", default_value = "", hide_default_value = true)]
+    pub reference: String,
+    /// A parameter of `on.manual.params`
+    #[arg(long = "param", value_name = "KEY=VALUE")]
+    pub params: Vec<String>,
+    /// Do not wait
+    #[arg(long)]
+    pub no_wait: bool,
+    #[command(flatten)]
+    pub report: ReportArguments,
 }
 
 #[derive(Debug, Args)]
@@ -265,6 +325,8 @@ pub struct DeployArguments {
     pub isolation: IsolationArguments,
     #[command(flatten)]
     pub gateway: GatewayArguments,
+    #[command(flatten)]
+    pub report: ReportArguments,
 }
 
 #[derive(Debug, Args)]
@@ -310,6 +372,44 @@ pub struct ServeArguments {
     pub listen: std::net::SocketAddr,
     #[command(flatten)]
     pub isolation: IsolationArguments,
+}
+
+#[derive(Debug, Args)]
+pub struct DeliveriesArguments {
+    #[command(subcommand)]
+    pub command: DeliveriesCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DeliveriesCommand {
+    /// List webhook deliveries, newest first
+    Ls {
+        /// At most so many
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        limit: usize,
+        /// Only those that wait, or that have been handled
+        #[arg(long, value_name = "STATE")]
+        state: Option<DeliveryState>,
+        /// Only those of this event, as the forge calls it
+        #[arg(long, value_name = "EVENT")]
+        event: Option<String>,
+    },
+    /// One delivery: what it wants, what became of it, and its body
+    Show {
+        /// An id, or the beginning of one
+        delivery: String,
+    },
+    /// Have a delivery handled again: what it has started is not started twice, what was lost is
+    Replay {
+        /// An id, or the beginning of one
+        delivery: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DeliveryState {
+    Waiting,
+    Handled,
 }
 
 #[derive(Debug, Args)]
@@ -384,6 +484,6 @@ pub struct CompletionsArguments {
 impl GatewayArguments {
     /// Of a command that hosts nothing.
     pub fn nowhere() -> Self {
-        Self { listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)) }
+        Self { listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)), listener: Default::default() }
     }
 }

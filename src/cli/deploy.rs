@@ -12,6 +12,7 @@ use super::pipeline;
 use super::screen::Screen;
 use super::serving;
 use super::session::{self, Session, fail};
+use super::workflow::Workflow;
 use crate::core::plan;
 use crate::model::deploy::RolloutPolicy;
 use crate::model::fact::RolloutOutcome;
@@ -20,13 +21,13 @@ use crate::report::diagnostics::render;
 use crate::runtime::drive_run::Rest;
 use crate::runtime::rollouts::Deployment;
 
-pub fn run(global: &Global, arguments: &DeployArguments) -> Exit {
-    let wanted = match wanted(global, arguments) {
+pub fn run(global: &Global, arguments: &DeployArguments, workflow: &mut Workflow) -> Exit {
+    let wanted = match wanted(global, arguments, workflow) {
         Ok(wanted) => wanted,
         Err(exit) => return exit,
     };
     match session::tokio() {
-        Ok(tokio) => tokio.block_on(perform(global, arguments, wanted)),
+        Ok(tokio) => tokio.block_on(perform(global, arguments, wanted, workflow)),
         Err(error) => fail(Exit::Infrastructure, error),
     }
 }
@@ -38,12 +39,13 @@ struct Wanted {
     artifact: PathBuf,
 }
 
-fn wanted(global: &Global, arguments: &DeployArguments) -> Result<Wanted, Exit> {
+fn wanted(global: &Global, arguments: &DeployArguments, workflow: &mut Workflow) -> Result<Wanted, Exit> {
     let usage = |why: String| fail(Exit::Usage, why);
     // What is deployed by hand is configured by the file as it lies there.
     let here = Here::discover(global, true).map_err(|error| usage(error.to_string()))?;
-    let loaded = here.load(global, arguments.file.as_ref()).ok_or(Exit::Usage)?;
-    let event = EventArguments { params: arguments.params.clone(), on: EventKindArgument::Manual, worktree: true, steps: Vec::new() };
+    let loaded = here.load(global, arguments.file.as_ref(), workflow).ok_or(Exit::Usage)?;
+    let event =
+        EventArguments { params: arguments.params.clone(), on: EventKindArgument::Manual, worktree: true, steps: Vec::new(), file: None, name: None };
     let event = here.event(&event).map_err(usage)?;
     let (function, policy) = plan::function(&loaded.pipeline, &event, &arguments.function).map_err(|errors| {
         eprint!("{}", render(&loaded.file, &loaded.text, &errors, pipeline::look(global)));
@@ -54,7 +56,7 @@ fn wanted(global: &Global, arguments: &DeployArguments) -> Result<Wanted, Exit> 
     Ok(Wanted { function, policy, artifact })
 }
 
-async fn perform(global: &Global, arguments: &DeployArguments, wanted: Wanted) -> Exit {
+async fn perform(global: &Global, arguments: &DeployArguments, wanted: Wanted, workflow: &mut Workflow) -> Exit {
     let session = match Session::open(global, &arguments.isolation, &arguments.gateway).await {
         Ok(session) => session,
         Err(error) => return fail(error.exit(), error),
@@ -81,6 +83,7 @@ async fn perform(global: &Global, arguments: &DeployArguments, wanted: Wanted) -
         println!("{}", screen.summary(&[]).trim_end());
         serving::say_where_logs_are(&session, screen.pictures());
     }
+    workflow.deployed(screen.pictures());
     let exit = match ended {
         Ok(outcome) => exit_of(&outcome),
         Err(why) => fail(Exit::Infrastructure, why),

@@ -17,15 +17,33 @@ pub enum Exit {
     Cancelled,
 }
 
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> ExitCode {
-        ExitCode::from(match exit {
+impl Exit {
+    pub fn code(self) -> u8 {
+        match self {
             Exit::Success => 0,
             Exit::Failed => 1,
             Exit::Usage => 2,
             Exit::RolledBack => 3,
             Exit::Infrastructure => 4,
             Exit::Cancelled => 130,
-        })
+        }
+    }
+
+    /// What a workflow is told that looks no further.
+    pub fn words(self) -> &'static str {
+        match self {
+            Exit::Success => "succeeded",
+            Exit::Failed => "failed",
+            Exit::Usage => "not run",
+            Exit::RolledBack => "rolled back",
+            Exit::Infrastructure => "infrastructure",
+            Exit::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit.code())
     }
 }

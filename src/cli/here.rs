@@ -5,10 +5,15 @@ use std::path::{Path, PathBuf};
 use super::args::{EventArguments, Global};
 use super::pipeline::{self, Loaded};
 use super::print::{eprint, eprintln};
+use super::workflow::Workflow;
 use crate::adapters::source::{Head, Revision, Source, SourceError};
+use crate::adapters::trigger::github;
 use crate::core::spec;
 use crate::model::event::Event;
+use crate::model::policy::is_policy;
+use crate::model::trigger::Wish;
 use crate::report::diagnostics::render;
+use crate::report::workflow::of_diagnostics;
 
 /// Where pipelines live when no file is named.
 const FOLDER: &str = ".tidegate";
@@ -44,7 +49,7 @@ impl Here {
     }
 
     /// The pipeline as it is in the commit (or the working tree), or `None` after its errors have been said.
-    pub fn load(&self, global: &Global, file: Option<&PathBuf>) -> Option<Loaded> {
+    pub fn load(&self, global: &Global, file: Option<&PathBuf>, workflow: &mut Workflow) -> Option<Loaded> {
         let path = self.choose(global, file).map_err(|message| eprintln!("error: {message}")).ok()?;
         let bytes = self.source.read(&path, &self.revision, spec::MAX_BYTES as u64).map_err(|error| eprintln!("error: {error}")).ok()?;
         let Ok(text) = String::from_utf8(bytes) else {
@@ -56,6 +61,7 @@ impl Here {
             Ok(pipeline) => Some(Loaded { file: path, text, pipeline }),
             Err(errors) => {
                 eprint!("{}", render(&path, &text, &errors, pipeline::look(global)));
+                workflow.told.annotations.extend(of_diagnostics(&path, &errors));
                 None
             }
         }
@@ -95,6 +101,9 @@ impl Here {
     }
 
     pub fn event(&self, arguments: &EventArguments) -> Result<Event, String> {
+        if let Some(file) = &arguments.file {
+            return self.event_of_workflow(file, arguments);
+        }
         Ok(Event {
             kind: pipeline::kind(arguments.on),
             repository: self.source.name(),
@@ -108,8 +117,55 @@ impl Here {
             context: Default::default(),
         })
     }
+
+    /// What a workflow's event file says, of the commit that the workflow has checked out.
+    fn event_of_workflow(&self, file: &Path, arguments: &EventArguments) -> Result<Event, String> {
+        let name = arguments.name.as_deref().filter(|name| !name.is_empty());
+        let name = name.ok_or("--event FILE says nothing of what it is called: give --event-name NAME, or GITHUB_EVENT_NAME")?;
+        let body = event_file(file)?;
+        let mut event = match github::in_workflow(name, body).map_err(|error| format!("{}: {error}", file.display()))? {
+            Wish::Happened(event) => *event,
+            Wish::Deleted { reference } => return Err(format!("{reference} is gone: there is nothing to run")),
+            Wish::Nothing { because } => return Err(format!("the workflow's event {name} starts no pipeline: {because}")),
+            _ => return Err(format!("the workflow's event {name} starts no pipeline")),
+        };
+        event.changed = self.changed_by(&event).map_err(|error| error.to_string())?;
+        event.params.extend(pipeline::params(arguments)?);
+        if event.repository.is_empty() {
+            event.repository = self.source.name();
+        }
+        if event.reference.is_empty() {
+            (event.reference, event.branch) = (self.head.reference.clone(), self.head.branch.clone());
+        }
+        Ok(Event { commit: self.head.commit.clone(), subject: self.head.subject.clone(), author: self.head.author.clone(), ..event })
+    }
+
+    /// Since what was there before. Where that is not known, as in a clone without history, everything may have.
+    fn changed_by(&self, event: &Event) -> Result<Option<Vec<String>>, SourceError> {
+        match (&event.context.before, &event.context.pull) {
+            (Some(before), _) => Ok(self.source.changed_since(Some(before), &self.head.commit)),
+            // A workflow of a pull request has the merge checked out, whose first parent is the base, if nobody has asked for another commit.
+            (None, Some(pull)) if pull.head.commit != self.head.commit => Ok(self.head.changed.clone()),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// As large as GitHub's may be.
+const EVENT_BYTES: u64 = 25 << 20;
+
+fn event_file(path: &Path) -> Result<Vec<u8>, String> {
+    use std::io::Read as _;
+    let unreadable = |why: &dyn std::fmt::Display| format!("--event {} can not be read: {why}", path.display());
+    let file = std::fs::File::open(path).map_err(|error| unreadable(&error))?;
+    if !file.metadata().is_ok_and(|data| data.is_file()) {
+        return Err(unreadable(&"it is not a file"));
+    }
+    let mut body = Vec::new();
+    file.take(EVENT_BYTES + 1).read_to_end(&mut body).map_err(|error| unreadable(&error))?;
+    if body.len() as u64 > EVENT_BYTES { Err(unreadable(&"it is larger than 25 MiB")) } else { Ok(body) }
 }
 
 fn is_yaml(name: &str) -> bool {
-    name.ends_with(".yaml") || name.ends_with(".yml")
+    (name.ends_with(".yaml") || name.ends_with(".yml")) && !is_policy(name)
 }

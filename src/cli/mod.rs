@@ -4,6 +4,7 @@ pub mod args;
 mod canvas;
 mod check;
 mod completions;
+mod deliveries;
 mod deploy;
 mod doctor;
 pub mod exit;
@@ -23,6 +24,8 @@ mod serving;
 mod session;
 mod settings;
 mod terminal;
+mod trigger;
+mod workflow;
 
 use std::process::ExitCode;
 
@@ -49,12 +52,14 @@ pub fn run() -> ExitCode {
     match arguments.command {
         Command::Check(arguments) => check::run(&global, &arguments),
         Command::Plan(arguments) => plan::run(&global, &arguments),
-        Command::Schema => schema::run(),
-        Command::Run(arguments) => run::run(&global, &arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
+        Command::Run(arguments) => workflow::around(&arguments.report, |workflow| run::run(&global, &arguments, workflow)),
+        Command::Trigger(arguments) => workflow::around(&arguments.report, |workflow| trigger::run(&global, &arguments, workflow)),
         Command::Runs(arguments) => runs::run(&global, &arguments),
-        Command::Deploy(arguments) => deploy::run(&global, &arguments),
+        Command::Deploy(arguments) => workflow::around(&arguments.report, |workflow| deploy::run(&global, &arguments, workflow)),
         Command::Rollout(arguments) => rollout::run(&global, &arguments),
         Command::Serve(arguments) => serve::run(&global, &arguments),
+        Command::Deliveries(arguments) => deliveries::run(&global, &arguments),
         Command::Scan(arguments) => scan::run(&global, &arguments),
         Command::Images(arguments) => images::run(&global, &arguments),
         Command::Doctor => doctor::run(&global),

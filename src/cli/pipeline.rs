@@ -29,7 +29,7 @@ pub fn look(global: &Global) -> Look {
     super::terminal::diagnostics_look(global)
 }
 
-/// Every `.tidegate/*.yaml`, sorted.
+/// Every `.tidegate/*.yaml`, sorted; the policy among them.
 pub fn all_files(global: &Global) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder(global).join(".tidegate")) else { return Vec::new() };
     let yaml = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
@@ -81,16 +81,17 @@ pub fn action(repository: &Path, name: &str) -> Option<String> {
 /// Loads one file; the text comes back with its errors so that they can be shown.
 pub fn load(global: &Global, path: &Path) -> Result<Loaded, (String, Vec<Diagnostic>)> {
     let file = path.display().to_string();
-    let text = read(path).map_err(|message| {
-        let diagnostic =
-            Diagnostic { level: Level::Error, code: "file".into(), message, route: String::new(), span: None, label: String::new(), hints: vec![] };
-        (String::new(), vec![diagnostic])
-    })?;
+    let text = read(path).map_err(|message| (String::new(), vec![unreadable(message)]))?;
     let repository = folder(global);
     match spec::load(&file, &text, &|name| action(&repository, name)) {
         Ok(pipeline) => Ok(Loaded { file, text, pipeline }),
         Err(errors) => Err((text, errors)),
     }
+}
+
+/// About a file as a whole.
+pub fn unreadable(message: String) -> Diagnostic {
+    Diagnostic { level: Level::Error, code: "file".into(), message, route: String::new(), span: None, label: String::new(), hints: vec![] }
 }
 
 pub fn kind(argument: EventKindArgument) -> EventKind {
@@ -104,8 +105,12 @@ pub fn kind(argument: EventKindArgument) -> EventKind {
 
 /// `--param KEY=VALUE`, each at most once.
 pub fn params(arguments: &EventArguments) -> Result<std::collections::BTreeMap<String, String>, String> {
+    params_of(&arguments.params)
+}
+
+pub fn params_of(given: &[String]) -> Result<std::collections::BTreeMap<String, String>, String> {
     let mut params = std::collections::BTreeMap::new();
-    for param in &arguments.params {
+    for param in given {
         let (key, value) = param.split_once('=').ok_or_else(|| format!("--param {param:?} has no `=`: write --param KEY=VALUE"))?;
         if params.insert(key.to_owned(), value.to_owned()).is_some() {
             return Err(format!("--param {key} is given twice"));

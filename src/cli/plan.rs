@@ -6,6 +6,7 @@ use super::here::Here;
 use super::pipeline::{self, Loaded};
 use super::print::{eprint, eprintln, print};
 use super::session::fail;
+use super::workflow::Workflow;
 use crate::core::{plan, spec};
 use crate::model::event::Event;
 use crate::report;
@@ -15,7 +16,7 @@ pub fn run(global: &Global, arguments: &PlanArguments) -> Exit {
         Ok(here) => here,
         Err(error) => return fail(Exit::Usage, error),
     };
-    let Some(loaded) = here.load(global, arguments.file.as_ref()) else { return Exit::Usage };
+    let Some(loaded) = here.load(global, arguments.file.as_ref(), &mut Workflow::default()) else { return Exit::Usage };
     let event = match here.event(&arguments.event) {
         Ok(event) => event,
         Err(message) => return fail(Exit::Usage, message),

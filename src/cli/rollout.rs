@@ -63,7 +63,7 @@ async fn open(global: &Global) -> Result<Session, (Exit, String)> {
         allow_unisolated: false,
         host_tools: Vec::new(),
     };
-    let gateway = GatewayArguments { listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)) };
+    let gateway = GatewayArguments::nowhere();
     Session::open(global, &isolation, &gateway).await.map_err(ours)
 }
 

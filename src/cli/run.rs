@@ -13,6 +13,7 @@ use super::pipeline::{self, Loaded};
 use super::screen::Screen;
 use super::serving;
 use super::session::{self, Session, fail};
+use super::workflow::Workflow;
 use crate::adapters::source::Revision;
 use crate::adapters::workspace::{Scratch, WorkspaceError};
 use crate::core::plan::{self, Plan, Selection};
@@ -23,7 +24,9 @@ use crate::model::id::RunId;
 use crate::model::outcome::{Outcome, RunOutcome};
 use crate::report::diagnostics::render;
 use crate::report::run::summary::LogTail;
+use crate::report::run::text::clean;
 use crate::report::run::view::{Status, View};
+use crate::report::workflow::of_diagnostics;
 use crate::runtime::drive_run::{self, Rest};
 use crate::runtime::{clock, ids};
 
@@ -32,13 +35,13 @@ const TAIL: usize = 20;
 /// Bytes of a log that are read for them.
 const TAIL_BYTES: u64 = 64 << 10;
 
-pub fn run(global: &Global, arguments: &RunArguments) -> Exit {
+pub fn run(global: &Global, arguments: &RunArguments, workflow: &mut Workflow) -> Exit {
     let here = match Here::discover(global, arguments.event.worktree) {
         Ok(here) => here,
         Err(error) => return fail(Exit::Usage, error),
     };
-    let Some(loaded) = here.load(global, arguments.file.as_ref()) else { return Exit::Usage };
-    let plan = match plan_of(global, arguments, &here, &loaded) {
+    let Some(loaded) = here.load(global, arguments.file.as_ref(), workflow) else { return Exit::Usage };
+    let plan = match plan_of(global, arguments, &here, &loaded, workflow) {
         Ok(plan) => plan,
         Err(exit) => return exit,
     };
@@ -50,32 +53,36 @@ pub fn run(global: &Global, arguments: &RunArguments) -> Exit {
         }
     }
     match session::tokio() {
-        Ok(tokio) => tokio.block_on(perform(global, arguments, &here, plan)),
+        Ok(tokio) => tokio.block_on(perform(global, arguments, &here, &loaded, plan, workflow)),
         Err(error) => fail(Exit::Infrastructure, error),
     }
 }
 
 /// The plan, unless the event does not start the pipeline or something in it has no engine yet.
-fn plan_of(global: &Global, arguments: &RunArguments, here: &Here, loaded: &Loaded) -> Result<Plan, Exit> {
+fn plan_of(global: &Global, arguments: &RunArguments, here: &Here, loaded: &Loaded, workflow: &mut Workflow) -> Result<Plan, Exit> {
     let look = pipeline::look(global);
     let event = here.event(&arguments.event).map_err(|message| fail(Exit::Usage, message))?;
     if let Selection::Not { because } = plan::select(&loaded.pipeline, &event) {
-        eprintln!("{}: a {} does not start this pipeline: {because}", loaded.file, event.kind.word());
+        let why = format!("{}: a {} does not start this pipeline: {because}", loaded.file, event.kind.word());
+        eprintln!("{}", clean(&why));
+        workflow.skipped(why);
         return Err(Exit::Success);
     }
     let mut missing = spec::unsupported(&loaded.pipeline);
     if !missing.is_empty() {
         missing.iter_mut().for_each(|diagnostic| diagnostic.level = Level::Error);
         eprint!("{}", render(&loaded.file, &loaded.text, &missing, look));
+        workflow.told.annotations.extend(of_diagnostics(&loaded.file, &missing));
         return Err(Exit::Usage);
     }
     plan::build(&loaded.pipeline, &event, &arguments.event.steps).map_err(|errors| {
         eprint!("{}", render(&loaded.file, &loaded.text, &errors, look));
+        workflow.told.annotations.extend(of_diagnostics(&loaded.file, &errors));
         Exit::Usage
     })
 }
 
-async fn perform(global: &Global, arguments: &RunArguments, here: &Here, plan: Plan) -> Exit {
+async fn perform(global: &Global, arguments: &RunArguments, here: &Here, loaded: &Loaded, plan: Plan, workflow: &mut Workflow) -> Exit {
     let session = match Session::open(global, &arguments.isolation, &arguments.gateway).await {
         Ok(session) => session,
         Err(error) => return fail(error.exit(), error),
@@ -93,9 +100,11 @@ async fn perform(global: &Global, arguments: &RunArguments, here: &Here, plan: P
         Ok(screen) => screen,
         Err(error) => return fail(Exit::Infrastructure, error),
     };
+    let tails = tails(&session, &id, screen.view());
     if !screen.is_json() {
-        println!("{}{}", if screen.is_live() { "" } else { "\n" }, screen.summary(&tails(&session, &id, screen.view())).trim_end());
+        println!("{}{}", if screen.is_live() { "" } else { "\n" }, screen.summary(&tails).trim_end());
     }
+    workflow.take(&screen, &tails, Some((&loaded.file, &loaded.pipeline)));
     let exit = match ended {
         Ok(outcome) => exit_of(outcome, &screen),
         Err(exit) => exit,
@@ -146,7 +155,7 @@ fn tree(session: &Session, here: &Here) -> Result<Tree, WorkspaceError> {
 }
 
 /// A rollout that went back is told apart from a step that failed: scripts want to know.
-fn exit_of(outcome: RunOutcome, screen: &Screen) -> Exit {
+pub fn exit_of(outcome: RunOutcome, screen: &Screen) -> Exit {
     let back = |outcome: Option<&RolloutOutcome>| matches!(outcome, Some(RolloutOutcome::RolledBack { .. } | RolloutOutcome::Aborted { .. }));
     match outcome {
         RunOutcome::Succeeded => Exit::Success,

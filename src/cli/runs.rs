@@ -196,7 +196,7 @@ async fn ls(past: &Past, limit: usize, global: &Global, out: &mut impl Write) ->
 }
 
 /// A moment for people, in UTC.
-fn date(at: Timestamp) -> String {
+pub(super) fn date(at: Timestamp) -> String {
     let moment = i64::try_from(at.as_micros()).ok().and_then(|micros| jiff::Timestamp::from_microsecond(micros).ok());
     moment.map_or_else(|| "?".to_owned(), |moment| moment.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
 }

@@ -1,6 +1,6 @@
 //! Shows facts as they come: a live picture on a terminal, lines in a pipe, JSON for programs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write as _;
 use std::time::Duration;
 
@@ -10,8 +10,9 @@ use super::args::Global;
 use super::canvas::Canvas;
 use super::print::eprintln;
 use super::terminal;
-use crate::model::fact::{Entry, Fact, Stream};
+use crate::model::fact::{Entry, Fact, RolloutFact, RunFact, Stream};
 use crate::model::id::{NodeId, RolloutId};
+use crate::model::time::Timestamp;
 use crate::report::run::plain::Plain;
 use crate::report::run::text::clean;
 use crate::report::run::{live, look};
@@ -37,6 +38,9 @@ pub struct Screen {
     view: run::view::View,
     pictures: BTreeMap<RolloutId, rollout::Picture>,
     unfinished: BTreeMap<NodeId, Vec<u8>>,
+    /// For who wants to tell of them afterwards.
+    facts: Vec<(Timestamp, RunFact)>,
+    rollout_facts: HashMap<RolloutId, Vec<(Timestamp, RolloutFact)>>,
 }
 
 impl Screen {
@@ -47,7 +51,16 @@ impl Screen {
             (false, true) => Mode::Live(Canvas::default()),
             (false, false) => Mode::Lines,
         };
-        Self { mode, look, plain: Plain::new(look), view: run::view::View::default(), pictures: BTreeMap::new(), unfinished: BTreeMap::new() }
+        Self {
+            mode,
+            look,
+            plain: Plain::new(look),
+            view: run::view::View::default(),
+            pictures: BTreeMap::new(),
+            unfinished: BTreeMap::new(),
+            facts: Vec::new(),
+            rollout_facts: HashMap::new(),
+        }
     }
 
     /// Shows what comes until `done` resolves, then what is left.
@@ -87,6 +100,7 @@ impl Screen {
         match (&entry.stream, &entry.fact) {
             (_, Fact::Run(fact)) => {
                 self.view.apply(entry.at, fact);
+                self.facts.push((entry.at, fact.clone()));
                 let line = self.plain.line(entry.at, fact);
                 if let (Mode::Lines, Some(line)) = (&self.mode, line) {
                     self.print(&line);
@@ -95,6 +109,7 @@ impl Screen {
             (Stream::Rollout(id), Fact::Rollout(fact)) => {
                 let picture = self.pictures.entry(id.clone()).or_default();
                 picture.take(entry.at, fact);
+                self.rollout_facts.entry(id.clone()).or_default().push((entry.at, fact.clone()));
                 if let (Mode::Lines, Some(line)) = (&self.mode, rollout::line(picture, entry.at, fact)) {
                     let line = self.plain.told(entry.at, picture.function(), &format!("  {line}"));
                     self.print(&line);
@@ -174,6 +189,14 @@ impl Screen {
 
     pub fn view(&self) -> &run::view::View {
         &self.view
+    }
+
+    pub fn facts(&self) -> &[(Timestamp, RunFact)] {
+        &self.facts
+    }
+
+    pub fn rollout_facts(&self) -> &HashMap<RolloutId, Vec<(Timestamp, RolloutFact)>> {
+        &self.rollout_facts
     }
 
     pub fn pictures(&self) -> impl Iterator<Item = &rollout::Picture> {

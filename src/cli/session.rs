@@ -100,6 +100,7 @@ impl Session {
             isolation: if executor.isolates() { Isolation::Full } else { Isolation::None },
             host_tools: isolation.host_tools.clone(),
             required: settings.require,
+            listener: gateway.listener.clone(),
             ..LocalOptions::new(gateway.listen)
         };
         let observer = Observer::default();

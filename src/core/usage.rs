@@ -3,6 +3,8 @@
 //! Memory counts for the time that the step's process ran, rounded up to a whole millisecond: what the step has set aside for itself (`resources.memory`), or
 //! where it says nothing the most that it had. An attempt counts like any other, also one that failed; one whose process never began does not.
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::invocation::InvocationRecord;
 use crate::model::settings::{Price, Prices};
 
@@ -10,7 +12,7 @@ use crate::model::settings::{Price, Prices};
 const GB_SECOND: u128 = (1 << 30) * 1000;
 
 /// Of one invocation, or of many together.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Whose process has begun.
     pub invocations: u64,
@@ -20,7 +22,21 @@ pub struct Usage {
     pub peak_memory_bytes: u64,
     pub read_bytes: u64,
     pub written_bytes: u64,
+    #[serde(with = "as_text")]
     byte_milliseconds: u128,
+}
+
+/// JSON's numbers end long before this one.
+mod as_text {
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(number: &u128, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(number)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u128, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
 }
 
 impl Usage {

@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of async, files, clocks, randomness, or of any floor above.
 
+pub mod access;
 pub mod artifact;
 pub mod build;
 pub mod check;
@@ -18,6 +19,7 @@ pub mod invocation;
 pub mod limits;
 pub mod number;
 pub mod outcome;
+pub mod policy;
 pub mod release;
 pub mod request;
 pub mod secret;

@@ -29,6 +29,10 @@ pub struct Server {
     pub listen: Option<SocketAddr>,
     /// As others reach it: what links begin with.
     pub url: Option<String>,
+    /// Logins of people who may everything.
+    pub admins: Vec<String>,
+    /// Where traces of runs are sent to (OTLP over HTTP).
+    pub traces: Option<String>,
 }
 
 /// What of GitHub is believed, and as who it is spoken to.
@@ -114,7 +118,7 @@ pub enum Pull {
 }
 
 /// What things cost. Whatever has no price costs nothing; without any there is no cost to speak of.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prices {
     /// Of 1 GiB of memory for one second.
     pub gb_second: Option<Price>,
@@ -132,7 +136,7 @@ impl Prices {
 }
 
 /// In units of 10⁻¹²: what clouds charge for a request is too small for less.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Price(pub u64);
 
 /// Invocations at once, over all processes that use one state folder. `None`: as many as there are.

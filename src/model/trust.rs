@@ -17,6 +17,13 @@ pub enum Permission {
 }
 
 impl Permission {
+    pub const ALL: [Self; 6] = [Self::None, Self::Read, Self::Triage, Self::Write, Self::Maintain, Self::Admin];
+
+    /// The permission of this name.
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|permission| permission.word() == word)
+    }
+
     pub fn word(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -38,6 +45,12 @@ pub enum Trust {
     Trusted,
     /// Somebody else wrote what it runs: no secrets, no deploys, closed network, smaller limits, nothing shared with the trusted.
     Untrusted,
+}
+
+impl Trust {
+    pub fn is_trusted(&self) -> bool {
+        *self == Self::Trusted
+    }
 }
 
 /// A word of a person about exactly one commit.

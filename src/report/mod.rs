@@ -8,3 +8,5 @@ pub mod plan;
 pub mod rollout;
 pub mod run;
 pub mod sarif;
+pub mod trace;
+pub mod workflow;

@@ -32,7 +32,8 @@ pub fn scopes(limits: Limits, plan: &Plan, node: &Node) -> Vec<Scope> {
     let repository = plan.event.repository.as_str();
     let named = |kind: &str, parts: &[&str], limit: Option<u32>| limit.map(|limit| Scope { name: format!("{kind}:{}", digest(parts)), limit });
     [
-        named("step", &[repository, &plan.file, &node.step], node.concurrency),
+        // Counted apart: who is not trusted does not hold up who is.
+        named(if plan.trust.is_trusted() { "step" } else { "untrusted-step" }, &[repository, &plan.file, &node.step], node.concurrency),
         named("pipeline", &[repository, &plan.file], limits.pipeline),
         named("repository", &[repository], limits.repository),
         limits.machine.map(|limit| Scope { name: "machine".to_owned(), limit }),

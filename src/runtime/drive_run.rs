@@ -11,13 +11,14 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::adapters::executor::{AnyExecutor, Executor as _, Watcher};
 use crate::adapters::journal::{AnyJournal, Journal as _, JournalError};
-use crate::adapters::mailbox::Letter;
+use crate::adapters::mailbox::{Letter, Mailbox};
 use crate::adapters::state::{StateError, StateFolder};
 use crate::core::plan::Plan;
 use crate::core::run::{Effect, IllegalInput, Input, Kept, NodeState, PlanError, Rules, Run};
@@ -155,11 +156,35 @@ async fn sleep_until(moment: Option<Timestamp>) {
     }
 }
 
-async fn asked_to_stop(stop: &mut Stop, already: bool) -> String {
-    if !already && let Ok(reason) = stop.wait_for(Option::is_some).await {
+/// How often letters are looked for.
+const LETTERS: Duration = Duration::from_millis(200);
+
+/// By whoever started it, or by a letter.
+async fn asked_to_stop(stop: &mut Stop, letters: &Mailbox, run: &RunId, already: bool) -> String {
+    if already {
+        return std::future::pending().await;
+    }
+    tokio::select! {
+        reason = wish_to_stop(stop) => reason,
+        reason = letter_to_stop(letters, run) => reason,
+    }
+}
+
+async fn wish_to_stop(stop: &mut Stop) -> String {
+    if let Ok(reason) = stop.wait_for(Option::is_some).await {
         return reason.clone().unwrap_or_default();
     }
     std::future::pending().await
+}
+
+/// Looks before it waits: a run that is never idle for long is stopped as well.
+async fn letter_to_stop(letters: &Mailbox, run: &RunId) -> String {
+    loop {
+        if let Some(reason) = letters.cancelled(run) {
+            return reason;
+        }
+        tokio::time::sleep(LETTERS).await;
+    }
 }
 
 /// Performs effects. Every one that starts something answers through the inbox, exactly once.
@@ -236,7 +261,7 @@ impl<'a> Hands<'a> {
                 tokio::select! {
                     Some(answer) = inbox.recv() => answer,
                     () = sleep_until(wake) => { wake = None; Input::Tick }
-                    reason = asked_to_stop(&mut stop, stopping) => { stopping = true; Input::Cancel { reason } }
+                    reason = asked_to_stop(&mut stop, self.around.rollouts.mailbox(), &self.run_id, stopping) => { stopping = true; Input::Cancel { reason } }
                 }
             };
             at = clock::now();

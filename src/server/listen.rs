@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
-use hyper::server::conn::http1;
 use hyper::service::Service as _;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+
+use crate::adapters::gateway::http;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -46,7 +46,11 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, mut cl
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
-        let Ok(permit) = room.clone().acquire_owned().await else { break };
+        let permit = tokio::select! {
+            permit = room.clone().acquire_owned() => permit,
+            _ = closing.wait_for(|closing| *closing) => break,
+        };
+        let Ok(permit) = permit else { break };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = closing.wait_for(|closing| *closing) => break,
@@ -71,27 +75,13 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, mut cl
     let _ = tokio::time::timeout(limits.grace, all).await;
 }
 
-async fn connection(stream: TcpStream, client: SocketAddr, router: Router, limits: Limits, mut closing: watch::Receiver<bool>) {
+async fn connection(stream: TcpStream, client: SocketAddr, router: Router, limits: Limits, closing: watch::Receiver<bool>) {
     let _ = stream.set_nodelay(true);
     let router = TowerToHyperService::new(router);
     let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(ConnectInfo(client));
         router.call(request)
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_time)
-        .max_headers(limits.headers)
-        .max_header_size(limits.header_bytes)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    // What goes wrong on a connection is its client's business: there is nobody to tell.
-    let told = tokio::select! {
-        _ = connection.as_mut() => false,
-        told = closing.wait_for(|closing| *closing) => told.is_ok(),
-    };
-    if told {
-        connection.as_mut().graceful_shutdown();
-        let _ = connection.await;
-    }
+    let Limits { headers, header_bytes, header_time, .. } = limits;
+    http::serve_within(http::Limits { headers, header_bytes, header_time }, stream, service, closing).await;
 }

@@ -1,12 +1,25 @@
-//! docs/security.md lists the attacks: what it names is a test here (those on services: in tests/images), and there are as many as it takes.
+//! docs/security.md lists the attacks: what it names is a test here (on services: in tests/images and tests/conformance; on webhooks: in tests/hooks), and there
+//! are as many as it takes.
 
 use std::collections::BTreeSet;
 
 const PAGE: &str = include_str!("../../docs/security.md");
-const SOURCES: [(&str, &str); 13] = [
+const SOURCES: [(&str, &str); 15] = [
+    ("beside", include_str!("beside.rs")),
     ("bombs", include_str!("bombs.rs")),
     ("calls", include_str!("calls.rs")),
     ("egress", concat!(include_str!("egress/mod.rs"), include_str!("egress/lives.rs"))),
+    (
+        "hooks",
+        concat!(
+            include_str!("../hooks/examples.rs"),
+            include_str!("../hooks/kill.rs"),
+            include_str!("../hooks/mutations.rs"),
+            include_str!("../hooks/overload.rs"),
+            include_str!("../hooks/refusals.rs"),
+            include_str!("../hooks/twice.rs")
+        ),
+    ),
     ("host", include_str!("host.rs")),
     ("kernel", include_str!("kernel.rs")),
     ("leftovers", include_str!("leftovers.rs")),
@@ -14,7 +27,15 @@ const SOURCES: [(&str, &str); 13] = [
     ("others", include_str!("others.rs")),
     ("outputs", include_str!("outputs.rs")),
     ("proc", include_str!("proc.rs")),
-    ("services", concat!(include_str!("../images/services.rs"), include_str!("../images/services/ends.rs"))),
+    (
+        "services",
+        concat!(
+            include_str!("../images/services.rs"),
+            include_str!("../images/services/ends.rs"),
+            include_str!("../conformance/services/apart.rs"),
+            include_str!("../conformance/services/ends.rs")
+        ),
+    ),
     ("survivors", include_str!("survivors.rs")),
     ("walls", include_str!("walls.rs")),
 ];

@@ -9,6 +9,7 @@ mod step;
 mod support;
 
 mod basics;
+mod beside;
 mod bombs;
 #[cfg(target_arch = "x86_64")]
 mod calls;

@@ -21,7 +21,7 @@ use crate::step::step;
 use crate::users::program;
 
 /// The one place that names executors. One that needs what this machine has not (a container engine) says so in `$TIDEGATE_TEST_SKIPS`, and is left out.
-fn every_executor() -> Vec<Scene> {
+pub fn every_executor() -> Vec<Scene> {
     sandbox::set_program(program());
     let sandboxed = |isolation| {
         move |state: &Path, store, required| AnyExecutor::Sandbox(SandboxExecutor::new(state, store, Vec::new(), isolation).requiring(required))
@@ -85,7 +85,7 @@ impl Ways {
 
 /// An executor with a state folder of its own.
 pub struct Scene {
-    name: &'static str,
+    pub name: &'static str,
     ways: Ways,
     pub state: TempDir,
     make: Box<Make>,
@@ -101,7 +101,7 @@ fn as_an_ordinary_user_every_executor_does_the_same() {
 }
 
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl LogSink for Log {
     fn write(&mut self, bytes: &[u8]) {
@@ -110,17 +110,17 @@ impl LogSink for Log {
 }
 
 impl Log {
-    fn watched(&self, cancel: watch::Receiver<bool>) -> Watcher {
+    pub fn watched(&self, cancel: watch::Receiver<bool>) -> Watcher {
         Watcher { log: Box::new(self.clone()), cancel }
     }
 
-    async fn says(&self, text: &str) {
+    pub async fn says(&self, text: &str) {
         while !self.text().contains(text) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
     }
 }
@@ -198,7 +198,7 @@ impl Scene {
     }
 
     /// The file with what the step says.
-    fn log(&self) -> PathBuf {
+    pub fn log(&self) -> PathBuf {
         self.state.path().join("log")
     }
 
@@ -541,7 +541,7 @@ async fn a_step_whose_supervisor_was_killed_is_nobodys_fault_and_says_that_it_ha
 }
 
 /// Who has the lock of the record of this state folder's only invocation.
-fn lock_holders(state: &Path) -> Vec<i32> {
+pub fn lock_holders(state: &Path) -> Vec<i32> {
     let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
     let records = state.join("invocations");
     let holds = |pid: &i32| {

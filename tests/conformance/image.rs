@@ -29,10 +29,11 @@ pub const NAME: &str = "conformance:1";
 /// An image of busybox and nothing else, by that name.
 pub fn import(state: &Path, store: &Store) {
     let images = Images::open(state, store.clone(), sandbox::outer_uid()).unwrap();
-    images.import(&archive()[..], Some(NAME)).unwrap();
+    images.import(&archive(None, &layer(), &serde_json::json!({"Env": ["PATH=/bin"], "User": "1000:1000"}))[..], Some(NAME)).unwrap();
 }
 
-fn archive() -> Vec<u8> {
+/// busybox by all of its names.
+pub fn layer() -> Vec<u8> {
     let programs = std::process::Command::new(BUSYBOX).arg("--list").output().unwrap().stdout;
     let mut layer = tar::Builder::new(Vec::new());
     add(&mut layer, "bin/busybox", &std::fs::read(BUSYBOX).unwrap());
@@ -43,15 +44,23 @@ fn archive() -> Vec<u8> {
         layer.append_link(&mut header, format!("bin/{name}"), "busybox").unwrap();
     }
     add(&mut layer, "bin/nohup", b"#!/bin/sh\ntrap '' HUP\nexec \"$@\"\n");
-    let layer = layer.into_inner().unwrap();
-    let digest = Sha256::digest(&layer).iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"));
+    layer.into_inner().unwrap()
+}
+
+/// As `docker save` writes an image of one layer. `config`: what is said of its processes.
+pub fn archive(tag: Option<&str>, layer: &[u8], config: &serde_json::Value) -> Vec<u8> {
+    let digest = Sha256::digest(layer).iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"));
     let architecture = if std::env::consts::ARCH == "aarch64" { "arm64" } else { "amd64" };
     let config = serde_json::json!({"architecture": architecture, "os": "linux", "rootfs": {"type": "layers", "diff_ids": [digest]},
-        "config": {"Env": ["PATH=/bin"], "User": "1000:1000"}});
+        "config": config});
     let mut whole = tar::Builder::new(Vec::new());
-    add(&mut whole, "manifest.json", serde_json::json!([{"Config": "config", "RepoTags": null, "Layers": ["layer"]}]).to_string().as_bytes());
-    add(&mut whole, "config", config.to_string().as_bytes());
-    add(&mut whole, "layer", &layer);
+    add(
+        &mut whole,
+        "manifest.json",
+        serde_json::json!([{"Config": "config.json", "RepoTags": tag.map(|tag| [tag]), "Layers": ["layer.tar"]}]).to_string().as_bytes(),
+    );
+    add(&mut whole, "config.json", config.to_string().as_bytes());
+    add(&mut whole, "layer.tar", layer);
     whole.into_inner().unwrap()
 }
 

@@ -14,3 +14,4 @@ mod executor;
 mod image;
 mod journal;
 mod provider;
+mod services;

@@ -14,12 +14,17 @@ async fn it_remembers_what_it_was_told_and_refuses_what_github_refuses() {
     let github = Github::start();
     github.repository("acme/shop");
     let post = |path: &str, body: serde_json::Value| client().post(format!("{}{path}", github.url)).bearer_auth(github.token()).json(&body).send();
-    let made =
-        post("/repos/acme/shop/check-runs", json!({ "name": "a", "head_sha": "b", "status": "completed", "conclusion": "success" })).await.unwrap();
+    let session = github.session();
+    let check = |body: serde_json::Value| {
+        let address = format!("{}/repos/acme/shop/check-runs", github.url);
+        client().post(address).bearer_auth(&session).json(&body).send()
+    };
+    let made = check(json!({ "name": "a", "head_sha": "b", "status": "completed", "conclusion": "success" })).await.unwrap();
     assert_eq!(made.status(), 201);
     assert_eq!(github.check("acme/shop", "a").conclusion.as_deref(), Some("success"));
-    let without = post("/repos/acme/shop/check-runs", json!({ "name": "a", "head_sha": "b", "status": "completed" })).await.unwrap();
-    assert_eq!(without.status(), 422);
+    assert_eq!(check(json!({ "name": "a", "head_sha": "b", "status": "completed" })).await.unwrap().status(), 422);
+    let with_a_token = post("/repos/acme/shop/check-runs", json!({ "name": "a", "head_sha": "b" })).await.unwrap();
+    assert_eq!(with_a_token.status(), 403, "only Apps make checks");
     let long = post("/repos/acme/shop/statuses/b", json!({ "state": "success", "description": "x".repeat(141) })).await.unwrap();
     assert_eq!(long.status(), 422);
     assert_eq!(post("/repos/acme/other/check-runs", json!({})).await.unwrap().status(), 404);

@@ -3,4 +3,11 @@
 #[path = "../support/github.rs"]
 mod github;
 
+mod client;
+mod deploys;
+mod described;
 mod fake;
+mod faults;
+mod house;
+mod kill;
+mod stories;

@@ -19,6 +19,7 @@ mod step;
 mod steps;
 #[path = "../support/mod.rs"]
 mod support;
+mod unfit;
 #[path = "../support/users.rs"]
 mod users;
 

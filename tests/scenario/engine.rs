@@ -16,21 +16,38 @@ use crate::support::{Seen, World};
 
 /// Steps at once.
 const STEPS: usize = 4;
+/// What each says, a tenth of a second after the other: so long that the first has not ended when the last has begun.
+const LINES: usize = 80;
 
+/// Each has a service beside it, of the image that `serving` makes.
 fn pipeline() -> String {
     let image = engines::IMAGE;
     let steps: String = (1..=STEPS)
         .map(|step| {
             format!(
-                "  step{step}:\n    image: {image}\n    outputs: {{ it: it }}\n    run: |\n      echo begun\n      n=0\n      while [ $n -lt 40 ]; do sleep 0.1; n=$((n+1)); echo line $n; done\n      echo kept > it\n"
+                "  step{step}:\n    image: {image}\n    outputs: {{ it: it }}\n    services: {{ web: {{ image: {SERVING}, ready: 80 }} }}\n    run: |\n      echo begun\n      n=0\n      while [ $n -lt {LINES} ]; do sleep 0.1; n=$((n+1)); wget -qO /dev/null http://web/; echo line $n; done\n      echo kept > it\n"
             )
         })
         .collect();
     format!("name: load\non: {{ manual: {{}} }}\nsteps:\n{steps}")
 }
 
+const SERVING: &str = "tidegate-test-serving:1";
+
+/// An image that serves something by itself.
+fn serving(engine: &Engine) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tar = folder.path().join("image.tar").to_string_lossy().into_owned();
+    let made = engines::lines(engine, &["create", engines::IMAGE, "true"]);
+    engines::lines(engine, &["export", "--output", &tar, &made[0]]);
+    engines::lines(engine, &["rm", &made[0]]);
+    let name = if engine.name.starts_with("Podman") { format!("docker.io/library/{SERVING}") } else { SERVING.to_owned() };
+    let command = r#"CMD ["/bin/sh", "-c", "cd /tmp; echo served > index.html; exec httpd -f -p 80"]"#;
+    engines::lines(engine, &["import", "--change", command, &tar, &name]);
+}
+
 fn truth() -> String {
-    let lines: String = (1..=40).map(|n| format!("line {n}\n")).collect();
+    let lines: String = (1..=LINES).map(|n| format!("line {n}\n")).collect();
     format!("begun\n{lines}")
 }
 
@@ -77,8 +94,11 @@ fn objects(world: &World, engine: &Engine) -> Vec<String> {
 fn a_load_whose_tidegate_and_supervisors_are_killed_ends_well_and_leaves_nothing() {
     for variable in engines::VARIABLES {
         let Some(engine) = engines::engine_or_skip(variable, &format!("engine::a_load_…_ends_well ({variable})")) else { continue };
+        serving(&engine);
         let world = world();
         let (mut tidegate, run) = under_way(&world, &engine);
+        // A container, its service's, and the workspace's volume.
+        assert_eq!(objects(&world, &engine).len(), 3 * STEPS);
         // The supervisor of half of them, then tidegate, then the supervisors of all that have one.
         owners_of(&world).into_iter().step_by(2).for_each(kill);
         tidegate.kill().expect("kill -9");
@@ -92,6 +112,27 @@ fn a_load_whose_tidegate_and_supervisors_are_killed_ends_well_and_leaves_nothing
             assert_eq!(log_of(&world, &run, &format!("{name}.1.log")), truth());
         }
         assert_eq!(now.outcome(), Some(RunOutcome::Succeeded));
+        assert_eq!(objects(&world, &engine), [""; 0]);
+        assert_eq!(world.processes(), [""; 0]);
+    }
+}
+
+/// Nobody goes on: all that is left is a record, and what is in the engine.
+#[test]
+fn what_nobody_goes_on_with_is_removed_by_the_next_start() {
+    for variable in engines::VARIABLES {
+        let Some(engine) = engines::engine_or_skip(variable, &format!("engine::what_nobody_goes_on_with_… ({variable})")) else { continue };
+        serving(&engine);
+        let world = world();
+        let (mut tidegate, run) = under_way(&world, &engine);
+        tidegate.kill().expect("kill -9");
+        tidegate.wait().expect("its end");
+        owners_of(&world).into_iter().for_each(kill);
+        // And the records with it, as when a disk was lost.
+        std::fs::remove_dir_all(world.state().join("invocations")).expect("the records");
+        assert_eq!(objects(&world, &engine).len(), 3 * STEPS);
+        let (_, now) = go_on(&world, &engine, &run);
+        assert_ne!(now.outcome(), Some(RunOutcome::Succeeded));
         assert_eq!(objects(&world, &engine), [""; 0]);
         assert_eq!(world.processes(), [""; 0]);
     }
@@ -113,7 +154,8 @@ fn an_engine_that_gets(signal: Signal, test: &str) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut own = OwnDocker::start(folder.path());
     let image = folder.path().join("image.tar");
-    engines::lines(&shared, &["save", "--output", &image.to_string_lossy(), engines::IMAGE]);
+    serving(&shared);
+    engines::lines(&shared, &["save", "--output", &image.to_string_lossy(), engines::IMAGE, SERVING]);
     assert!(own.docker(&["load", "--input", &image.to_string_lossy()]));
 
     let world = world();
@@ -200,8 +242,33 @@ fn auto_takes_an_engine_where_nothing_else_isolates_and_the_record_says_why() {
     assert_eq!(chosen("inside"), "auto: container, as nothing is isolated here without an engine");
     assert_eq!(chosen("plain"), "auto: sandbox, the step has no image");
     assert_eq!(objects(&world, &engine), [""; 0]);
+    services_and_builds_without_isolation(&engine, &arguments);
     let doctor = world.command(&["doctor"]).env("DOCKER_HOST", format!("unix://{socket}")).output().expect("doctor");
     assert!(
         String::from_utf8_lossy(&doctor.stdout).split_whitespace().collect::<Vec<_>>().join(" ").contains("--executor auto runs them in the sandbox")
     );
+}
+
+/// What an engine can do for a step, and what nobody can here.
+fn services_and_builds_without_isolation(engine: &Engine, arguments: &[&str]) {
+    serving(engine);
+    let world = |step: &str| {
+        let world = World::with(&[(".tidegate/one.yaml", &format!("name: one\non: {{ manual: {{}} }}\nsteps:\n  one: {{ {step} }}\n"))]);
+        world.commit("One");
+        world
+    };
+    let (image, services) = (engines::IMAGE, format!("services: {{ web: {{ image: {SERVING}, ready: 80 }} }}"));
+    let beside = world(&format!("image: {image}, run: 'wget -qO- http://web/', {services}"));
+    let seen = without_isolation(&beside, arguments).expect(0);
+    assert!(seen.all().contains("served"), "{}", seen.all());
+    assert_eq!(objects(&beside, engine), [""; 0]);
+    let allowed = [arguments, &["--allow-unisolated"]].concat();
+    without_isolation(&world(&format!("run: 'true', {services}")), &allowed)
+        .expect(4)
+        .says("it has services and no `image`, and this machine can not isolate steps")
+        .says("Or give the step an `image: …`: it and its services then run in Docker");
+    let builds = world(&format!("image: {image}, run: 'true', build: {{ archive: a.tar }}, outputs: {{ a: a.tar }}"));
+    for arguments in [arguments, &allowed] {
+        without_isolation(&builds, arguments).expect(4).says("which an engine does not give away, and this machine can not isolate steps");
+    }
 }

@@ -41,15 +41,20 @@ pub fn engine_or_skip(variable: &str, test: &str) -> Option<Engine> {
     let found = engine(variable);
     if found.is_none() {
         let why = std::env::var(format!("{variable}_MISSING")).unwrap_or_else(|_| format!("{variable} names no engine's socket"));
-        match std::env::var_os("TIDEGATE_TEST_SKIPS") {
-            None => eprintln!("skipped: {test}: {why}"),
-            Some(list) => {
-                let mut list = std::fs::OpenOptions::new().append(true).open(list).expect("the list of skipped tests");
-                writeln!(list, "{test}\t{why}").expect("a line in it");
-            }
-        }
+        skip(test, &why);
     }
     found
+}
+
+/// A line in the list of what was skipped.
+pub fn skip(test: &str, why: &str) {
+    match std::env::var_os("TIDEGATE_TEST_SKIPS") {
+        None => eprintln!("skipped: {test}: {why}"),
+        Some(list) => {
+            let mut list = std::fs::OpenOptions::new().append(true).open(list).expect("the list of skipped tests");
+            writeln!(list, "{test}\t{why}").expect("a line in it");
+        }
+    }
 }
 
 /// The usual client, which knows nothing of Tidegate.

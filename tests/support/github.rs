@@ -102,6 +102,13 @@ impl Github {
         keys::PLAIN
     }
 
+    /// A token of the installation 1, as the App gets them.
+    pub fn session(&self) -> String {
+        let token = format!("ghs_{:036}", self.world().next());
+        self.world().tokens.insert(token.clone(), (1, world::now() + 3600));
+        token
+    }
+
     pub fn world(&self) -> MutexGuard<'_, World> {
         self.shared.world.lock().expect("no test has panicked in it")
     }

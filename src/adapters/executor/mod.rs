@@ -1,5 +1,6 @@
 //! What runs invocations.
 
+mod auto;
 mod container;
 mod mixed;
 mod open;
@@ -11,6 +12,7 @@ mod way;
 use std::io;
 use std::path::Path;
 
+pub use auto::Auto;
 pub use container::{ContainerExecutor, Engine, EngineError, Pull, find_engine};
 pub use mixed::Mixed;
 pub use open::{AnyExecutor, Choice, Configuration, Refusal, open};

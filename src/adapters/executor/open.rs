@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
+use super::auto::{Auto, Engines};
 use super::container::{self, ContainerExecutor, Engine, EngineError, Pull};
 use super::sandbox::{Attended, SandboxExecutor, Whence};
 use super::{Executor, Mixed, Standing, Watcher, Way};
@@ -66,6 +67,8 @@ const NOT_AGAIN: &str = "to run a step of a container again is not supported yet
 pub enum AnyExecutor {
     Sandbox(SandboxExecutor),
     Container(ContainerExecutor),
+    /// What `auto` is where steps can be isolated.
+    Auto(Box<Auto>),
     /// What `auto` is where nothing but an engine isolates.
     Mixed(Box<Mixed>),
 }
@@ -75,6 +78,7 @@ impl Executor for AnyExecutor {
         match self {
             Self::Sandbox(executor) => executor.invoke(spec, log, watcher).await,
             Self::Container(executor) => executor.invoke(spec, log, watcher).await,
+            Self::Auto(executor) => executor.invoke(spec, log, watcher).await,
             Self::Mixed(executor) => executor.invoke(spec, log, watcher).await,
         }
     }
@@ -82,6 +86,7 @@ impl Executor for AnyExecutor {
         match self {
             Self::Sandbox(executor) => executor.resume(run, node, attempt, log, watcher).await,
             Self::Container(executor) => executor.resume(run, node, attempt, log, watcher).await,
+            Self::Auto(executor) => executor.resume(run, node, attempt, log, watcher).await,
             Self::Mixed(executor) => executor.resume(run, node, attempt, log, watcher).await,
         }
     }
@@ -89,6 +94,7 @@ impl Executor for AnyExecutor {
         match self {
             Self::Sandbox(executor) => executor.standing(run, node, attempt),
             Self::Container(executor) => executor.standing(run, node, attempt),
+            Self::Auto(executor) => executor.standing(run, node, attempt),
             Self::Mixed(executor) => executor.standing(run, node, attempt),
         }
     }
@@ -96,6 +102,7 @@ impl Executor for AnyExecutor {
         match self {
             Self::Sandbox(executor) => executor.forget(run, node, attempt),
             Self::Container(executor) => executor.forget(run, node, attempt),
+            Self::Auto(executor) => executor.forget(run, node, attempt),
             Self::Mixed(executor) => executor.forget(run, node, attempt),
         }
     }
@@ -103,6 +110,7 @@ impl Executor for AnyExecutor {
         match self {
             Self::Sandbox(executor) => executor.recorded(),
             Self::Container(executor) => executor.recorded(),
+            Self::Auto(executor) => executor.recorded(),
             Self::Mixed(executor) => executor.recorded(),
         }
     }
@@ -110,6 +118,7 @@ impl Executor for AnyExecutor {
         match self {
             Self::Sandbox(executor) => executor.sweep(runs),
             Self::Container(executor) => executor.sweep(runs),
+            Self::Auto(executor) => executor.sweep(runs),
             Self::Mixed(executor) => executor.sweep(runs),
         }
     }
@@ -120,6 +129,7 @@ impl AnyExecutor {
     pub async fn invoke_aside(&self, name: &RunId, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
         match self {
             Self::Sandbox(executor) => executor.invoke_aside(name, spec, log, watcher).await,
+            Self::Auto(executor) => executor.sandbox.invoke_aside(name, spec, log, watcher).await,
             Self::Container(executor) => executor.refuse(NOT_AGAIN),
             Self::Mixed(mixed) => match &mixed.bare {
                 Ok(bare) if spec.image.is_none() => bare.invoke_aside(name, spec, log, watcher).await,
@@ -132,6 +142,7 @@ impl AnyExecutor {
     pub async fn attend(&self, spec: &InvocationSpec, from: Whence, term: &str, terminal: BorrowedFd<'_>) -> Result<Attended, String> {
         match self {
             Self::Sandbox(executor) => executor.attend(spec, from, term, terminal).await,
+            Self::Auto(executor) => executor.sandbox.attend(spec, from, term, terminal).await,
             Self::Container(_) | Self::Mixed(_) => Err("not supported yet: a shell in a container of an engine".to_owned()),
         }
     }
@@ -140,7 +151,7 @@ impl AnyExecutor {
     pub fn isolates(&self) -> bool {
         match self {
             Self::Sandbox(executor) => executor.isolation() == Isolation::Full,
-            Self::Container(_) => true,
+            Self::Auto(_) | Self::Container(_) => true,
             Self::Mixed(mixed) => mixed.bare.is_err(),
         }
     }
@@ -150,6 +161,7 @@ impl AnyExecutor {
         match self {
             Self::Sandbox(_) => Ok(0),
             Self::Container(executor) => executor.tidy().await,
+            Self::Auto(executor) => executor.tidy().await,
             Self::Mixed(mixed) => mixed.container.tidy().await,
         }
     }
@@ -160,8 +172,7 @@ pub async fn open(choice: Choice, configuration: Configuration) -> Result<AnyExe
     match choice {
         Choice::Container => {
             let engine = engine(&configuration).await?;
-            let lacks = |name: &&String| if *name == "cgroup" { !engine.holds("cgroup-memory") } else { !engine.holds(name) };
-            if let Some(missing) = configuration.require.iter().find(lacks) {
+            if let Some(missing) = lacking(&engine, &configuration.require) {
                 let why = format!("steps in containers of {} do not have `{missing}`", engine.name);
                 return Err(Refusal::Unprotected { why, remedy: "run steps in the sandbox: leave --executor container out".to_owned() });
             }
@@ -181,9 +192,10 @@ pub async fn open(choice: Choice, configuration: Configuration) -> Result<AnyExe
                 Verdict::Present { .. } => Isolation::Full,
                 Verdict::Missing { why, remedy } if !configuration.require.is_empty() => return Err(Refusal::Unprotected { why, remedy }),
                 Verdict::Missing { why, remedy } => {
+                    let lacks = format!("this machine can not isolate steps: {why}\n  {remedy}");
                     let refusal = (!configuration.allow_unisolated).then_some(Refusal::NoIsolation { why, remedy });
                     match (choice, engine(&configuration).await) {
-                        (Choice::Auto, Ok(engine)) => return mixed(configuration, engine, host_tools, refusal),
+                        (Choice::Auto, Ok(engine)) => return mixed(configuration, engine, host_tools, refusal, lacks),
                         _ if let Some(refusal) = refusal => return Err(refusal),
                         _ => Isolation::None,
                     }
@@ -194,24 +206,49 @@ pub async fn open(choice: Choice, configuration: Configuration) -> Result<AnyExe
             {
                 return Err(Refusal::Unprotected { why, remedy });
             }
-            let executor = SandboxExecutor::new(&configuration.state, configuration.store, host_tools, isolation).requiring(configuration.require);
-            Ok(AnyExecutor::Sandbox(executor.chosen(choice).pulling(configuration.pull, configuration.keep_images)))
+            let Configuration { state, store, pull, keep_images, require, engine: named, .. } = configuration;
+            let executor = SandboxExecutor::new(&state, store.clone(), host_tools, isolation).requiring(require.clone());
+            let sandbox = executor.chosen(choice).pulling(pull, keep_images);
+            Ok(match (choice, isolation) {
+                (Choice::Auto, Isolation::Full) => {
+                    let engines = Engines { state, store, named, pull: Pull::from(pull), require };
+                    AnyExecutor::Auto(Box::new(Auto { sandbox, engines }))
+                }
+                _ => AnyExecutor::Sandbox(sandbox),
+            })
         }
     }
 }
 
 async fn engine(configuration: &Configuration) -> Result<Engine, EngineError> {
-    let socket = container::find_engine(configuration.engine.as_deref(), |name| std::env::var_os(name))?;
+    engine_at(configuration.engine.as_deref()).await
+}
+
+/// The engine of this name, or else the one that there is.
+pub(super) async fn engine_at(named: Option<&str>) -> Result<Engine, EngineError> {
+    let socket = container::find_engine(named, |name| std::env::var_os(name))?;
     Engine::at(&socket).await
 }
 
-/// `refusal`: why nothing may run without isolation.
-fn mixed(configuration: Configuration, engine: Engine, host_tools: Vec<PathBuf>, refusal: Option<Refusal>) -> Result<AnyExecutor, Refusal> {
+/// What is required and an engine's containers do not have.
+pub(super) fn lacking<'a>(engine: &Engine, required: &'a [String]) -> Option<&'a String> {
+    let lacks = |name: &&String| if *name == "cgroup" { !engine.holds("cgroup-memory") } else { !engine.holds(name) };
+    required.iter().find(lacks)
+}
+
+/// `refusal`: why nothing may run without isolation. `lacks`: what this machine does not have for it.
+fn mixed(
+    configuration: Configuration,
+    engine: Engine,
+    host_tools: Vec<PathBuf>,
+    refusal: Option<Refusal>,
+    lacks: String,
+) -> Result<AnyExecutor, Refusal> {
     let Configuration { state, store, pull, keep_images, .. } = configuration;
     let bare = match refusal {
         Some(why) => Err(format!("it has no `image`, and {why}\n  Or give the step an `image: …`: {} is here to run it", engine.name)),
         None => Ok(SandboxExecutor::new(&state, store.clone(), host_tools, Isolation::None).chosen(Choice::Auto).pulling(pull, keep_images)),
     };
     let container = ContainerExecutor::new(&state, store, engine, Pull::from(pull)).map_err(|error| Refusal::Identity(error.to_string()))?;
-    Ok(AnyExecutor::Mixed(Box::new(Mixed { container: container.by(Way::of(Choice::Auto, true, Isolation::None)), bare })))
+    Ok(AnyExecutor::Mixed(Box::new(Mixed { container: container.by(Way::of(Choice::Auto, true, Isolation::None)), bare, lacks })))
 }

@@ -4,13 +4,13 @@
 use super::Choice;
 use crate::adapters::sandbox::Isolation;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Way {
     Sandbox(Why),
     Engine(Why),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Why {
     /// `--executor` says so.
     AskedFor,
@@ -19,6 +19,8 @@ pub enum Why {
     ImageCanStand,
     /// Without isolation there is no root to stand on.
     NoIsolation,
+    /// It is known of the image, or of a service's, that the sandbox can not stand on it: why.
+    CanNotStand(String),
 }
 
 impl Way {
@@ -45,6 +47,7 @@ impl std::fmt::Display for Way {
             Why::NoImage => write!(f, "auto: {way}, the step has no image"),
             Why::ImageCanStand => write!(f, "auto: {way}, which can stand on the image's layers; no engine is needed"),
             Why::NoIsolation => write!(f, "auto: {way}, as nothing is isolated here without an engine"),
+            Why::CanNotStand(reason) => write!(f, "auto: {way}, as {reason}"),
         }
     }
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use hyper::header::{HOST, HeaderMap, HeaderValue, USER_AGENT};
 use hyper::{Method, Version};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::counts::{Counts, Ended, Totals};
@@ -64,17 +64,36 @@ pub struct FunctionState {
 
 impl Gateway {
     pub async fn start(options: GatewayOptions) -> Result<Self, GatewayError> {
+        Self::start_with(options, |_| ()).await
+    }
+
+    /// Nobody is served before `fill` has said what there is: those who waited would be told that it is nowhere.
+    pub async fn start_with(options: GatewayOptions, fill: impl FnOnce(&Self)) -> Result<Self, GatewayError> {
         let failed = |error: std::io::Error| GatewayError::Listen { address: options.listen, why: error.to_string() };
-        let listener = TcpListener::bind(options.listen).await.map_err(failed)?;
+        let listener = match options.listener.take() {
+            Some(open) => open.set_nonblocking(true).and_then(|()| TcpListener::from_std(open)),
+            None => TcpListener::bind(options.listen).await,
+        };
+        let listener = listener.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let idle = options.idle;
         let shared = Arc::new(Shared { options, starts: Semaphore::new(processors * 2), number: AtomicU64::new(1), running: watch::Sender::new(0) });
         let state = Arc::new(State { functions: RwLock::default(), shared });
         let closing = watch::Sender::new(false);
-        let serving = tokio::spawn(server::run(listener, address, state.clone(), closing.subscribe()));
+        let (filled, ready) = oneshot::channel();
+        let serving = tokio::spawn({
+            let (state, closing) = (state.clone(), closing.subscribe());
+            async move {
+                let _ = ready.await;
+                server::run(listener, address, state, closing).await;
+            }
+        });
         let reaping = tokio::spawn(reap(state.clone(), idle));
-        Ok(Self { state, address, closing, serving, reaping })
+        let gateway = Self { state, address, closing, serving, reaping };
+        fill(&gateway);
+        let _ = filled.send(());
+        Ok(gateway)
     }
 
     pub fn address(&self) -> SocketAddr {

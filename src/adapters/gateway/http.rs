@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::{Body as _, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderValue};
-use hyper::service::HttpService;
-use hyper::{Response, StatusCode};
+use hyper::body::{Body, Incoming};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::service::{Service, service_fn};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
-use super::options::{HEADER_BYTES, HEADER_TIMEOUT, HEADERS};
+use super::options::{FIRST_REQUEST, HEADER_BYTES, HEADER_TIMEOUT, HEADERS};
 
 pub type Reply = Response<Full<Bytes>>;
 
@@ -50,18 +50,57 @@ pub async fn read_body(mut body: Incoming, limit: usize, within: Duration) -> Re
     tokio::time::timeout(within, reading).await.unwrap_or(Err(BodyError::TooSlow))
 }
 
+/// What one connection may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Of one request.
+    pub headers: usize,
+    /// All headers of one request, with its first line.
+    pub header_bytes: usize,
+    /// For a head to be whole, and for the next one to begin.
+    pub header_time: Duration,
+}
+
+const OURS: Limits = Limits { headers: HEADERS, header_bytes: HEADER_BYTES, header_time: HEADER_TIMEOUT };
+
 /// Serves one connection until it ends, or until `closing` says so and the request under way has been answered.
-pub async fn serve<I, S>(io: I, service: S, mut closing: watch::Receiver<bool>)
+pub async fn serve<I, S, B>(io: I, service: S, closing: watch::Receiver<bool>)
 where
     I: AsyncRead + AsyncWrite + Unpin,
-    S: HttpService<Incoming, ResBody = Full<Bytes>>,
+    S: Service<Request<Incoming>, Response = Response<B>>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: Body + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    serve_within(OURS, io, service, closing).await;
+}
+
+/// The same within other limits.
+pub async fn serve_within<I, S, B>(limits: Limits, io: I, service: S, mut closing: watch::Receiver<bool>)
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+    S: Service<Request<Incoming>, Response = Response<B>>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: Body + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let (asked, ending) = (Notify::new(), closing.clone());
+    let service = service_fn(|request| {
+        asked.notify_one();
+        let (answering, ending) = (service.call(request), &ending);
+        async move {
+            let mut answer = answering.await?;
+            if *ending.borrow() {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, S::Error>(answer)
+        }
+    });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_headers(HEADERS)
-        .max_header_size(HEADER_BYTES)
+        .header_read_timeout(limits.header_time)
+        .max_headers(limits.headers)
+        .max_header_size(limits.header_bytes)
         .serve_connection(TokioIo::new(io), service);
     let mut connection = std::pin::pin!(connection);
     // What goes wrong on a connection is its client's business: there is nobody to tell.
@@ -69,10 +108,17 @@ where
         _ = connection.as_mut() => false,
         told = closing.wait_for(|closing| *closing) => told.is_ok(),
     };
-    if told {
-        connection.as_mut().graceful_shutdown();
-        let _ = connection.await;
+    if !told {
+        return;
     }
+    // A connection that has been accepted and has not been read from would be closed with its request on the way: nobody would answer that.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = asked.notified() => {}
+        () = tokio::time::sleep(FIRST_REQUEST) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ = connection.await;
 }
 
 pub fn json(status: StatusCode, value: &serde_json::Value) -> Reply {

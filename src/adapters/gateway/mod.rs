@@ -32,4 +32,4 @@ pub use environment::{RUNTIMES, good_name, why_not};
 pub use fleet::{Deployed, Gateway, GatewayError};
 pub use instance::InitFailure;
 pub use launch::{NoIsolation, choose_isolation};
-pub use options::{GatewayOptions, Isolation};
+pub use options::{GatewayOptions, Handed, Isolation};

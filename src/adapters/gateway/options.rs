@@ -1,16 +1,35 @@
 //! What a gateway is told, and the limits that it holds.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub use crate::adapters::sandbox::Isolation;
+
+/// A listener that was opened by somebody else, for the first who takes it: whoever kept another one would hold the port open.
+#[derive(Debug, Clone, Default)]
+pub struct Handed(Arc<Mutex<Option<TcpListener>>>);
+
+impl Handed {
+    pub fn take(&self) -> Option<TcpListener> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl From<Option<TcpListener>> for Handed {
+    fn from(listener: Option<TcpListener>) -> Self {
+        Self(Arc::new(Mutex::new(listener)))
+    }
+}
 
 /// How a gateway hosts functions.
 #[derive(Debug, Clone)]
 pub struct GatewayOptions {
     /// Where clients reach it.
     pub listen: SocketAddr,
+    /// Open there already: instead of opening `listen`.
+    pub listener: Handed,
     /// How far instances are kept apart.
     pub isolation: Isolation,
     /// Protections without which no instance starts.
@@ -29,6 +48,7 @@ impl GatewayOptions {
     pub fn new(listen: SocketAddr, logs: PathBuf) -> Self {
         Self {
             listen,
+            listener: Handed::default(),
             isolation: Isolation::Full,
             required: Vec::new(),
             host_tools: Vec::new(),
@@ -60,6 +80,8 @@ pub const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// A start has the machine for itself (and few others) for so long.
 pub const START_TURN: Duration = Duration::from_secs(1);
+/// For the first request of a connection that was accepted before the server closes.
+pub const FIRST_REQUEST: Duration = Duration::from_secs(3);
 /// For requests under way to end when the gateway closes.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(20);
 /// For the processes of instances to be gone then.

@@ -68,7 +68,8 @@ pub(super) fn read(reference: &str, bytes: &[u8], limits: Limits) -> Result<(Vec
         return Err(ImageError::Architecture { reference: reference.to_owned(), has, needs: platform::shown(needs) });
     }
     if file.rootfs.diff_ids.len() > limits.layers {
-        return Err(malformed(format!("it has {} layers, and {} are the most", file.rootfs.diff_ids.len(), limits.layers)));
+        let why = format!("it has {} layers, and {} are the most", file.rootfs.diff_ids.len(), limits.layers);
+        return Err(ImageError::Unfit { reference: reference.to_owned(), why });
     }
     if !file.rootfs.diff_ids.iter().all(|digest| is_sha256(digest)) {
         return Err(malformed("its configuration names a layer by something else than a sha256 digest".to_owned()));

@@ -34,6 +34,9 @@ pub enum ImageError {
     Digest { what: String, expected: String, found: String },
     #[error("{reference} can not be used: {why}")]
     Malformed { reference: String, why: String },
+    /// Known before anything of it is here.
+    #[error("the sandbox can not stand on {reference}: {why}; a container engine may (`--executor container`)")]
+    Unfit { reference: String, why: String },
     #[error("the layer {digest} is refused: {why}")]
     Layer { digest: String, why: String },
     #[error("{reference} is not on this machine, and `--pull never` forbids to get it: pull it with `tidegate images pull {reference}`")]

@@ -90,6 +90,11 @@ impl Images {
         if layers.len() != manifest.layers.len() {
             return Err(registry.malformed(format!("its manifest has {} layers, its configuration {}", manifest.layers.len(), layers.len())));
         }
+        let most = self.limits.transfer_bytes;
+        if let Some(large) = manifest.layers.iter().map(|layer| u64::try_from(layer.size).unwrap_or(0)).find(|size| *size > most) {
+            let why = format!("one of its layers has {large} bytes, and {most} are the most");
+            return Err(ImageError::Unfit { reference: name.to_string(), why });
+        }
         for (number, (hex, descriptor)) in layers.iter().zip(&manifest.layers).enumerate() {
             let what = format!("layer {} of {} ({})", number + 1, layers.len(), &hex[..12]);
             self.layer_of(registry, hex, descriptor, &what, progress).await?;

@@ -6,6 +6,8 @@
 mod sqlite;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::model::fact::{Entry, Fact, Stream};
 use crate::model::time::Timestamp;
@@ -29,6 +31,21 @@ pub enum JournalError {
     Conflict { stream: Stream },
     #[error("a fact of {stream:?} is {found} bytes long, more than the {limit} that the journal keeps of one: make the pipeline smaller")]
     TooLarge { stream: Stream, found: usize, limit: usize },
+}
+
+/// What streams are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Run,
+    Rollout,
+    Request,
+}
+
+/// A place in a list that begins with the newest: the stream behind which it goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    pub opened: Timestamp,
+    pub id: String,
 }
 
 /// A stream without an end.
@@ -56,12 +73,51 @@ pub trait Journal {
     async fn requests(&self, limit: usize) -> Result<Vec<(Entry, Entry)>, JournalError>;
     /// What has no end yet, oldest first, alive or not.
     async fn unfinished(&self) -> Result<Vec<Unfinished>, JournalError>;
+    /// What stands behind the entry with this number (0: from the first), at most `limit` of them, and fewer where they are large. Empty if there is nothing yet.
+    async fn read_after(&self, stream: &Stream, after: u64, limit: usize) -> Result<Vec<Entry>, JournalError>;
+    /// `None` for a stream that nothing was ever appended to.
+    async fn last(&self, stream: &Stream) -> Result<Option<Entry>, JournalError>;
+    /// As `runs` and its like, from a place on.
+    async fn page(&self, kind: Kind, before: Option<&Place>, limit: usize) -> Result<Vec<(Entry, Entry)>, JournalError>;
+    /// The streams whose id begins so, newest first, at most `limit`.
+    async fn beginning(&self, kind: Kind, with: &str, limit: usize) -> Result<Vec<Stream>, JournalError>;
+    /// What was appended behind this mark, whatever it is about, with the mark to go on from. `None`: nothing, but the mark of the end.
+    async fn tail(&self, mark: Option<u64>, limit: usize) -> Result<(u64, Vec<Entry>), JournalError>;
 }
 
 /// The journal that was opened. Clones share it.
 #[derive(Debug, Clone)]
 pub enum AnyJournal {
     Sqlite(SqliteJournal),
+}
+
+/// Told how long each append took.
+#[derive(Clone)]
+pub struct Watch(Arc<dyn Fn(Duration) + Send + Sync>);
+
+impl Watch {
+    pub fn new(told: impl Fn(Duration) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(told))
+    }
+    fn tell(&self, took: Duration) {
+        (self.0)(took);
+    }
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watch")
+    }
+}
+
+impl AnyJournal {
+    /// The same journal; this one and what is cloned from it tell how long appends take.
+    #[must_use]
+    pub fn watched(self, watch: Watch) -> Self {
+        match self {
+            Self::Sqlite(journal) => Self::Sqlite(journal.watched(watch)),
+        }
+    }
 }
 
 /// Opens the journal at `path`, makes it if it is not there, and brings an older one up to date. `owner` is who appends from here.
@@ -98,6 +154,31 @@ impl Journal for AnyJournal {
     async fn unfinished(&self) -> Result<Vec<Unfinished>, JournalError> {
         match self {
             Self::Sqlite(journal) => journal.unfinished().await,
+        }
+    }
+    async fn read_after(&self, stream: &Stream, after: u64, limit: usize) -> Result<Vec<Entry>, JournalError> {
+        match self {
+            Self::Sqlite(journal) => journal.read_after(stream, after, limit).await,
+        }
+    }
+    async fn last(&self, stream: &Stream) -> Result<Option<Entry>, JournalError> {
+        match self {
+            Self::Sqlite(journal) => journal.last(stream).await,
+        }
+    }
+    async fn page(&self, kind: Kind, before: Option<&Place>, limit: usize) -> Result<Vec<(Entry, Entry)>, JournalError> {
+        match self {
+            Self::Sqlite(journal) => journal.page(kind, before, limit).await,
+        }
+    }
+    async fn beginning(&self, kind: Kind, with: &str, limit: usize) -> Result<Vec<Stream>, JournalError> {
+        match self {
+            Self::Sqlite(journal) => journal.beginning(kind, with, limit).await,
+        }
+    }
+    async fn tail(&self, mark: Option<u64>, limit: usize) -> Result<(u64, Vec<Entry>), JournalError> {
+        match self {
+            Self::Sqlite(journal) => journal.tail(mark, limit).await,
         }
     }
 }

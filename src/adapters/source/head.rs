@@ -63,10 +63,38 @@ impl Source {
         })
     }
 
+    /// The first line of a commit's message, and who wrote it.
+    pub fn about(&self, commit: &CommitId) -> Option<(String, String)> {
+        let commit = self.repository.find_commit(git2::Oid::from_str(commit.as_str()).ok()?).ok()?;
+        let subject = clean(&String::from_utf8_lossy(commit.summary_bytes().unwrap_or_default()));
+        let author = clean(&String::from_utf8_lossy(commit.author().name_bytes()));
+        Some((subject, author))
+    }
+
+    /// The newest commit that is behind both.
+    pub fn merge_base(&self, one: &CommitId, other: &CommitId) -> Option<CommitId> {
+        let (one, other) = (git2::Oid::from_str(one.as_str()).ok()?, git2::Oid::from_str(other.as_str()).ok()?);
+        Some(CommitId::new(self.repository.merge_base(one, other).ok()?.to_string()))
+    }
+
+    /// Paths that are different from an earlier commit, or from the first parent; `None` if that is not known, or too much.
+    pub fn changed_since(&self, earlier: Option<&CommitId>, commit: &CommitId) -> Option<Vec<String>> {
+        let find = |id: &CommitId| self.repository.find_commit(git2::Oid::from_str(id.as_str()).ok()?).ok();
+        let commit = find(commit)?;
+        match earlier {
+            Some(earlier) => self.differing(&find(earlier)?, &commit).ok()?,
+            None => self.changed(&commit).ok()?,
+        }
+    }
+
     fn changed(&self, commit: &git2::Commit<'_>) -> Result<Option<Vec<String>>, SourceError> {
         // A shallow clone knows of a parent that it does not have.
         let Ok(parent) = commit.parent(0) else { return Ok(None) };
-        let diff = self.repository.diff_tree_to_tree(Some(&parent.tree()?), Some(&commit.tree()?), None)?;
+        self.differing(&parent, commit)
+    }
+
+    fn differing(&self, earlier: &git2::Commit<'_>, commit: &git2::Commit<'_>) -> Result<Option<Vec<String>>, SourceError> {
+        let diff = self.repository.diff_tree_to_tree(Some(&earlier.tree()?), Some(&commit.tree()?), None)?;
         if diff.deltas().len() > CHANGED_LIMIT {
             return Ok(None);
         }

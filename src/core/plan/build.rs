@@ -17,7 +17,9 @@ use crate::model::diagnostic::{Diagnostic, Level};
 use crate::model::event::Event;
 use crate::model::function::{EnvValue, Function};
 use crate::model::id::NodeId;
+use crate::model::policy::Gate;
 use crate::model::request::Group;
+use crate::model::trust::Trust;
 
 pub const MAX_NODES: usize = 10_000;
 /// Of a concurrency group's name, filled in.
@@ -52,7 +54,7 @@ pub fn build(pipeline: &Pipeline, event: &Event, only_steps: &[String]) -> Resul
     if !errors.is_empty() {
         return Err(errors);
     }
-    Ok(Plan { pipeline: pipeline.name.clone(), file: pipeline.file.clone(), event, nodes })
+    Ok(Plan { pipeline: pipeline.name.clone(), file: pipeline.file.clone(), event, trust: Trust::Trusted, nodes })
 }
 
 /// The group that a run for this event is of.
@@ -177,6 +179,7 @@ impl<'a> Planner<'a> {
             retry: step.retry.clone(),
             idempotent: step.idempotent,
             concurrency: step.concurrency,
+            environment: step.environment.clone().map(|environment| Gate { environment, protection: None }),
         })
     }
 

@@ -13,7 +13,9 @@ use crate::model::function::Function;
 use crate::model::id::NodeId;
 use crate::model::invocation::OutputDeclaration;
 use crate::model::limits::{Network, Resources, Retry};
+use crate::model::policy::Gate;
 use crate::model::service::{Ready, Service};
+use crate::model::trust::Trust;
 
 /// A directed acyclic graph of nodes, in an order in which every node stands behind all that it needs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +24,9 @@ pub struct Plan {
     /// Where the pipeline was read from, relative to the repository.
     pub file: String,
     pub event: Event,
+    /// What `core::trust` has made of it: an untrusted plan has been restricted.
+    #[serde(default, skip_serializing_if = "Trust::is_trusted")]
+    pub trust: Trust,
     pub nodes: Vec<Node>,
 }
 
@@ -48,6 +53,9 @@ pub struct Node {
     pub idempotent: bool,
     /// Invocations of this step at once.
     pub concurrency: Option<u32>,
+    /// What it deploys to, and what holds it up there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<Gate>,
 }
 
 /// When a node whose needs have all ended runs.

@@ -13,7 +13,7 @@ static SIZE: Shape = Scalar(&f::SIZE);
 static SHARE: Shape = Scalar(&f::SHARE);
 static COUNT: Shape = Scalar(&f::COUNT);
 static PATH: Shape = Scalar(&f::PATH);
-static GLOBS: Shape = Either { expected: "a pattern or a list of patterns", of: &[&List(&Scalar(&f::GLOB)), &Scalar(&f::GLOB)] };
+pub static GLOBS: Shape = Either { expected: "a pattern or a list of patterns", of: &[&List(&Scalar(&f::GLOB)), &Scalar(&f::GLOB)] };
 static NAMES: Shape = Either { expected: "a step's name or a list of names", of: &[&List(&NAME), &NAME] };
 
 pub static SECRET: [Key; 1] = [key("secret", &NAME, "The name of a secret.").required()];
@@ -22,7 +22,7 @@ pub static ENV: Shape = Named { names: &f::VARIABLE, of: &Either { expected: "te
 static NETWORK: Shape =
     Either { expected: "none, open, learn, or a list of hosts", of: &[&List(&Scalar(&f::EGRESS)), &Choice(&["none", "open", "learn"])] };
 
-static RESOURCES: [Key; 4] = [
+pub static RESOURCES: [Key; 4] = [
     key("cpu", &Scalar(&f::CPU), "Processors; fractions are allowed."),
     key("memory", &SIZE, "Memory of all processes together."),
     key("pids", &COUNT, "Processes and threads at once."),
@@ -128,7 +128,7 @@ pub static STEP: [Key; 22] = [
     key("inputs", &List(&Scalar(&f::GLOB)), "What it may see of the commit.").later(),
     key("cache", &Named { names: &f::NAME, of: &Scalar(&f::ANY_PATH) }, "Folders kept between invocations.").later(),
     key("services", &Named { names: &f::NAME, of: &Keys(&SERVICE) }, "Containers that run beside it."),
-    key("environment", &NAME, "Its approvals, lock and secrets.").later(),
+    key("environment", &NAME, "What it deploys to: its approvals, branches and lock.").later(),
 ];
 
 static ERRORS: [Key; 2] = [

@@ -165,6 +165,8 @@ pub struct Step {
     /// Each key with its values, in the order of the file. Empty without a matrix.
     pub matrix: Vec<(String, Vec<String>)>,
     pub concurrency: Option<u32>,
+    /// What it deploys to.
+    pub environment: Option<String>,
     pub network: Network,
     pub resources: Resources,
 }

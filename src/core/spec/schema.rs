@@ -16,6 +16,16 @@ pub fn json_schema() -> Json {
     schema
 }
 
+/// Of the policy file.
+pub fn policy_schema() -> Json {
+    let mut schema = shape(&super::policy::SHAPE);
+    if let Json::Object(map) = &mut schema {
+        map.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));
+        map.insert("title".into(), json!("Tidegate policy"));
+    }
+    schema
+}
+
 fn keys(keys: &[Key]) -> Json {
     let mut properties = Map::new();
     for key in keys {

@@ -35,9 +35,11 @@ static SOURCE: Shape = Keys(&[
     key("env", &Scalar(&f::VARIABLE), "The variable of Tidegate's environment that holds it."),
 ]);
 static SOURCES: Shape = Either { expected: "{ file: PATH }, { env: NAME } or a list of them", of: &[&List(&SOURCE), &SOURCE] };
-static SERVER: [Key; 2] = [
+static SERVER: [Key; 4] = [
     key("listen", &Scalar(&f::LISTEN), "Where webhooks and the API are listened for."),
     key("url", &Scalar(&f::UPSTREAM), "As others reach it: what links begin with."),
+    key("admins", &List(&Scalar(&f::TEXT)), "Logins of people who may everything."),
+    key("traces", &Scalar(&f::UPSTREAM), "Where traces of runs are sent to (OTLP over HTTP)."),
 ];
 static APP: [Key; 2] =
     [key("id", &Scalar(&f::NUMBER), "The App's number.").required(), key("key", &SOURCE, "Its private key, as GitHub gave it (PEM).").required()];
@@ -82,7 +84,9 @@ pub fn load(text: &str) -> Result<Settings, Vec<Diagnostic>> {
     let server = root.key("server");
     let server = Server {
         listen: server.as_ref().and_then(|server| server.text_at("listen")?.parse().ok()),
-        url: server.and_then(|server| server.text_at("url")).map(|url| url.trim_end_matches('/').to_owned()),
+        url: server.as_ref().and_then(|server| server.text_at("url")).map(|url| url.trim_end_matches('/').to_owned()),
+        admins: server.as_ref().and_then(|server| server.texts_at("admins")).unwrap_or_default(),
+        traces: server.and_then(|server| server.text_at("traces")).map(|url| url.trim_end_matches('/').to_owned()),
     };
     Ok(Settings {
         server,
@@ -168,10 +172,11 @@ mod tests {
 
     #[test]
     fn how_the_server_is_reached_and_what_of_github_is_believed() {
-        let text = "server: { listen: \"127.0.0.1:7171\", url: https://ci.example.com/ }\ngithub:\n  webhook_secrets: [{ env: OLD }, { file: /etc/new }]\n  app: { id: 12, key: { file: /etc/key.pem } }\n  oauth: { client: Iv1.x, secret: { env: OAUTH } }\n  templates: /etc/tidegate/templates\n  code_scanning: true\n";
+        let text = "server: { listen: \"127.0.0.1:7171\", url: https://ci.example.com/, admins: [ada], traces: \"http://127.0.0.1:4318/\" }\ngithub:\n  webhook_secrets: [{ env: OLD }, { file: /etc/new }]\n  app: { id: 12, key: { file: /etc/key.pem } }\n  oauth: { client: Iv1.x, secret: { env: OAUTH } }\n  templates: /etc/tidegate/templates\n  code_scanning: true\n";
         let settings = load(text).unwrap();
         assert_eq!(settings.server.url.as_deref(), Some("https://ci.example.com"));
         assert_eq!(settings.server.listen.map(|at| at.port()), Some(7171));
+        assert_eq!((settings.server.admins, settings.server.traces.as_deref()), (vec!["ada".to_owned()], Some("http://127.0.0.1:4318")));
         let github = settings.github.unwrap();
         assert_eq!(github.webhook_secrets, [SecretSource::Env("OLD".to_owned()), SecretSource::File("/etc/new".into())]);
         assert_eq!(github.login, Some(GithubLogin::App { id: 12, key: SecretSource::File("/etc/key.pem".into()) }));

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::address::special;
 use super::host::Host;
 
 /// Where an entry that names no port leads to: TLS. Anything else is written down.
@@ -36,6 +37,29 @@ impl Rule {
             To::Network(_) => false,
         };
         fits && self.port == port
+    }
+
+    /// What both lead to, as one entry; `None` if there is nothing, or nothing that one entry can say.
+    ///
+    /// A wide network does not mean the special one in it, nor this machine's own address: a part of it that does would be more than both.
+    pub fn within(&self, cap: &Self) -> Option<Self> {
+        let narrower = |own: &str, below: &str| own.strip_suffix(below).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'));
+        let to = match (&self.to, &cap.to) {
+            _ if self.port != cap.port => return None,
+            (own, other) if own == other => own,
+            (To::Name(own) | To::Below(own), To::Below(other)) if narrower(own, other) => &self.to,
+            (To::Below(own), To::Name(other) | To::Below(other)) if narrower(other, own) => &cap.to,
+            (To::Network(own), To::Network(other)) if own.contains(other) => &cap.to,
+            (To::Network(own), To::Network(other)) if other.contains(own) => {
+                let meant = |address| special(address).is_none_or(|(around, _)| around.contains(other));
+                if own.prefix_len() == own.max_prefix_len() || !meant(own.network()) || !meant(own.broadcast()) {
+                    return None;
+                }
+                &self.to
+            }
+            _ => return None,
+        };
+        Some(Self { to: to.clone(), port: self.port })
     }
 
     /// The network that it lists, if an address in it is meant.

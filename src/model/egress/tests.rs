@@ -210,3 +210,31 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn two_entries_have_in_common_what_both_lead_to_and_never_more() {
+    let rule = |text: &str| text.parse::<Rule>().unwrap_or_else(|why| panic!("{text}: {why}"));
+    for (wanted, cap, both) in [
+        ("a.example.com", "a.example.com", Some("a.example.com:443")),
+        ("a.example.com:80", "a.example.com", None),
+        ("a.example.com", "*.example.com", Some("a.example.com:443")),
+        ("*.example.com", "a.example.com", Some("a.example.com:443")),
+        ("*.b.example.com", "*.example.com", Some("*.b.example.com:443")),
+        ("*.example.com", "*.b.example.com", Some("*.b.example.com:443")),
+        ("example.com", "*.example.com", None),
+        ("evilexample.com", "*.example.com", None),
+        ("10.0.0.0/8", "10.1.0.0/16", Some("10.1.0.0/16:443")),
+        ("10.1.2.0/24", "10.1.0.0/16", Some("10.1.2.0/24:443")),
+        ("10.1.0.0/16", "10.2.0.0/16", None),
+        ("8.8.8.0/24", "0.0.0.0/0", Some("8.8.8.0/24:443")),
+        // The internet is not what is special in it, and might have this machine's own address in it.
+        ("10.1.0.0/16", "0.0.0.0/0", None),
+        ("169.254.169.254:80", "0.0.0.0/0:80", None),
+        ("169.254.169.254:80", "169.254.0.0/16:80", None),
+        ("8.8.8.8", "0.0.0.0/0", None),
+        ("0.0.0.0/0", "8.8.8.8", Some("8.8.8.8:443")),
+        ("a.example.com", "0.0.0.0/0", None),
+    ] {
+        assert_eq!(rule(wanted).within(&rule(cap)).map(|both| both.to_string()).as_deref(), both, "{wanted} within {cap}");
+    }
+}

@@ -111,4 +111,4 @@ impl Scene<'_> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -36,7 +36,8 @@ pub(super) fn check(scene: &Scene<'_>, node: &NodeView) -> Check {
         annotations: if over { findings.iter().filter_map(annotation).take(MOST_ANNOTATIONS).collect() } else { Vec::new() },
         actions: match (&node.status, over) {
             (Status::Deploying, _) => vec![Action::Promote, Action::RollBack],
-            (_, true) if scene.view.ended.is_some() => vec![Action::Rerun],
+            // At once, and not when the run has ended: that would be one more request for each step.
+            (_, true) => vec![Action::Rerun],
             _ => Vec::new(),
         },
         details: scene.house.link(scene.run),

@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(fenced(&lines, 1000), "```````text\n```\n</details> @admin\n`````` end\n```````");
         assert_eq!(fenced(&[], 1000), "");
         let long: Vec<String> = (0..100).map(|n| format!("line {n}")).collect();
-        assert_eq!(fenced(&long, 60), "```text\n…\nline 96\nline 97\nline 98\nline 99\n```");
+        assert_eq!(fenced(&long, 60), "```text\n…\nline 95\nline 96\nline 97\nline 98\nline 99\n```");
         assert_eq!(fenced(&["`".repeat(5000)], 1000), "", "one that would need a fence longer than there is room for is left out");
     }
 

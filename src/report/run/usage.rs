@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use serde::Deserialize as _;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::core::plan::{Plan, Work};
@@ -16,7 +16,7 @@ use super::look::{BOLD, FAINT, Look};
 use super::text::{bytes, clean, fit, pad, width};
 
 /// One attempt whose process had begun.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     pub node: NodeId,
     pub attempt: u32,
@@ -50,7 +50,7 @@ pub fn attempts<'a>(facts: impl IntoIterator<Item = &'a RunFact>) -> Vec<Attempt
 }
 
 /// What a repository's runs took together.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repository {
     pub name: String,
     pub runs: u64,

@@ -55,12 +55,20 @@ pub enum Which {
     Pull { repository: String, number: u64, but: Option<CommitId> },
 }
 
+/// What of all that waits or runs is cancelled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Meant {
+    Which(Which),
+}
+
 #[derive(Debug)]
 enum Command {
     Ask(Box<RequestFact>, oneshot::Sender<Result<bool, JournalError>>),
+    Reject(Box<RequestFact>, String, oneshot::Sender<Result<bool, JournalError>>),
     Approve(RunId, Approval, oneshot::Sender<Result<(), ControlError>>),
     Cancel(RunId, String, oneshot::Sender<Result<(), ControlError>>),
     Void(Which, String, oneshot::Sender<Vec<RunId>>),
+    CancelAll(Meant, String, oneshot::Sender<Vec<RunId>>),
     /// Nothing more will come of a run.
     Ended(RunId),
     /// Its `Started` is on disk.
@@ -100,6 +108,7 @@ impl Dispatcher {
             queue,
             requests: HashMap::new(),
             running: HashMap::new(),
+            begun: HashMap::new(),
             begun_before: HashMap::new(),
             orders,
             numbers,
@@ -113,6 +122,14 @@ impl Dispatcher {
         let (answer, answered) = oneshot::channel();
         let gone = |_| JournalError::Write("the queue has stopped".to_owned());
         self.commands.send(Command::Ask(Box::new(asked), answer)).await.map_err(|_| gone(()))?;
+        answered.await.map_err(|_| gone(()))?
+    }
+
+    /// Asked for, and known not to begin: so that somebody hears why. Durable when it returns; `false`: it was said before.
+    pub async fn reject(&self, asked: RequestFact, why: String) -> Result<bool, JournalError> {
+        let (answer, answered) = oneshot::channel();
+        let gone = |_| JournalError::Write("the queue has stopped".to_owned());
+        self.commands.send(Command::Reject(Box::new(asked), why, answer)).await.map_err(|_| gone(()))?;
         answered.await.map_err(|_| gone(()))?
     }
 
@@ -130,6 +147,13 @@ impl Dispatcher {
     pub async fn void(&self, which: Which, because: String) -> Vec<RunId> {
         let (answer, answered) = oneshot::channel();
         let _ = self.commands.send(Command::Void(which, because, answer)).await;
+        answered.await.unwrap_or_default()
+    }
+
+    /// Everything that waits for it or runs. Answers what that was.
+    pub async fn cancel_all(&self, meant: Meant, by: String) -> Vec<RunId> {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.commands.send(Command::CancelAll(meant, by, answer)).await;
         answered.await.unwrap_or_default()
     }
 
@@ -160,6 +184,8 @@ pub struct Deciding {
     requests: HashMap<RunId, Standing>,
     /// What runs in this process, and how it is told to stop.
     running: HashMap<RunId, watch::Sender<Option<String>>>,
+    /// What is known of those among them that were asked for here.
+    begun: HashMap<RunId, Standing>,
     begun_before: HashMap<RunId, Asking>,
     orders: mpsc::Receiver<Command>,
     numbers: watch::Sender<Numbers>,
@@ -216,16 +242,19 @@ impl Deciding {
             let Some(command) = self.orders.recv().await else { return };
             match command {
                 Command::Ask(asked, answer) => drop(answer.send(self.ask(*asked).await)),
+                Command::Reject(asked, why, answer) => drop(answer.send(self.reject(*asked, why).await)),
                 Command::Approve(run, approval, answer) => drop(answer.send(self.approve(&run, approval).await)),
                 Command::Cancel(run, by, answer) => drop(answer.send(self.cancel(&run, by).await)),
                 Command::Void(which, because, answer) => drop(answer.send(self.void(&which, &because).await)),
-                Command::Begun(run) => self.close(&run, RequestFact::Begun).await,
+                Command::CancelAll(Meant::Which(which), by, answer) => drop(answer.send(self.cancel_all(&which, &by).await)),
+                Command::Begun(run) => self.begun(&run).await,
                 Command::Failed(run, why) => {
                     self.close(&run, RequestFact::Dropped { why: Dropped::Failed { why } }).await;
                     self.queue.remove(&run);
                 }
                 Command::Ended(run) => {
                     self.running.remove(&run);
+                    self.begun.remove(&run);
                     self.queue.remove(&run);
                 }
                 Command::Stop(answer) => {
@@ -253,6 +282,18 @@ impl Deciding {
         }
         self.enter(run, standing).await;
         Ok(true)
+    }
+
+    async fn reject(&mut self, asked: RequestFact, why: String) -> Result<bool, JournalError> {
+        let RequestFact::Asked { run, .. } = &asked else { return Ok(false) };
+        let stream = Stream::Request(run.clone());
+        let mut recorder = Recorder::new(self.means.around.journal.clone(), stream, 0, self.means.hub.observer(None));
+        let facts = vec![Fact::Request(asked), Fact::Request(RequestFact::Dropped { why: Dropped::Failed { why } })];
+        match recorder.record(clock::now(), facts).await {
+            Ok(()) => Ok(true),
+            Err(JournalError::Conflict { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Into the queue, with all that follows for others.
@@ -324,6 +365,21 @@ impl Deciding {
             self.queue.remove(run);
         }
         void
+    }
+
+    async fn begun(&mut self, run: &RunId) {
+        let standing = self.requests.get(run).cloned();
+        self.close(run, RequestFact::Begun).await;
+        self.begun.extend(standing.map(|standing| (run.clone(), standing)));
+    }
+
+    async fn cancel_all(&mut self, which: &Which, by: &str) -> Vec<RunId> {
+        let known = self.requests.iter().chain(&self.begun);
+        let meant: Vec<RunId> = known.filter(|(_, standing)| standing.is_meant(which)).map(|(run, _)| run.clone()).collect();
+        for run in &meant {
+            let _ = self.cancel(run, by.to_owned()).await;
+        }
+        meant
     }
 
     /// The last word about a request. One that can not be written is said again by the next start, which finds it as it was.

@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::http::header::EXPECT;
 use axum::http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
@@ -77,10 +78,12 @@ pub(super) async fn take(mut body: Body, head: &Head, room: &Arc<Semaphore>, lim
     Ok(taken)
 }
 
-/// Of a request that is refused for its head: who still sends would not read the answer otherwise. Not where the client waits to be told to send.
+/// Of a request that is refused for its head: who still sends would not read the answer otherwise. Not where the client waits to be told to send, and not
+/// where far more would come than is waited for.
 pub(super) async fn let_it_finish(body: Body, headers: &HeaderMap, limits: Limits) {
-    if !headers.contains_key(EXPECT) {
-        throw_away(body, limits.body + SPARE, Instant::now() + limits.body_time.min(SPARE_TIME)).await;
+    let most = limits.body + SPARE;
+    if !headers.contains_key(EXPECT) && body.size_hint().lower() <= most as u64 {
+        throw_away(body, most, Instant::now() + limits.body_time.min(SPARE_TIME)).await;
     }
 }
 

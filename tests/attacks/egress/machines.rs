@@ -15,6 +15,7 @@ use tidegate::model::egress::Egress;
 use tidegate::model::invocation::{InvocationResult, InvocationSpec};
 use tidegate::model::limits::Network;
 use tidegate::model::outcome::Outcome;
+use tidegate::model::service::Service;
 
 use crate::engines::{self, docker};
 use crate::step::step;
@@ -43,11 +44,37 @@ impl Machine {
 
     /// Runs a script in Python, and answers what it said with the record.
     pub async fn step(&self, node: &str, network: Network, script: &str) -> (String, InvocationResult) {
+        self.step_beside(node, network, script, Vec::new()).await
+    }
+
+    /// The same beside services of `IMAGE_OF_SERVICES`.
+    pub async fn step_beside(&self, node: &str, network: Network, script: &str, services: Vec<Service>) -> (String, InvocationResult) {
+        let (_keep, cancel) = tokio::sync::watch::channel(false);
+        self.invoke(node, network, script, services, cancel).await
+    }
+
+    /// One that is there while something happens, and is stopped then.
+    pub async fn step_while(&self, node: &str, script: &str, services: Vec<Service>, meanwhile: impl Future<Output = ()>) -> InvocationResult {
+        let (cancel, cancelled) = tokio::sync::watch::channel(false);
+        let asking = async {
+            meanwhile.await;
+            cancel.send(true).unwrap();
+        };
+        tokio::join!(self.invoke(node, Network::None, script, services, cancelled), asking).0.1
+    }
+
+    async fn invoke(
+        &self,
+        node: &str,
+        network: Network,
+        script: &str,
+        services: Vec<Service>,
+        cancel: tokio::sync::watch::Receiver<bool>,
+    ) -> (String, InvocationResult) {
         let log = self.state.path().join(format!("{node}.log"));
         let script = format!("exec python3 - <<'PYTHON'\n{}\n{script}\nPYTHON\n", include_str!("step.py"));
         let image = self.image.map(str::to_owned);
-        let spec = InvocationSpec { image, network, timeout: Duration::from_secs(120), ..step(node, &script) };
-        let (_keep, cancel) = tokio::sync::watch::channel(false);
+        let spec = InvocationSpec { image, network, services, timeout: Duration::from_secs(120), ..step(node, &script) };
         let result = self.executor.invoke(spec, &log, Watcher { log: Box::new(Silent), cancel }).await;
         (String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned(), result)
     }
@@ -67,12 +94,18 @@ impl Machine {
 /// An image with Python, a shell, and what both need, of this machine's own.
 const IMAGE: &str = "tidegate-test-python:1";
 
+/// The same, which does by itself what its variable `SCRIPT` says.
+pub const IMAGE_OF_SERVICES: &str = "tidegate-test-python-service:1";
+const PROGRAM: [&str; 3] = ["/usr/bin/python3", "-c", "import os; exec(os.environ['SCRIPT'])"];
+
 pub fn every_machine() -> Vec<Machine> {
     sandbox::set_program(program());
     let sandboxed = |state: &Path, store| AnyExecutor::Sandbox(SandboxExecutor::new(state, store, Vec::new(), Isolation::Full));
     let layer = layer();
     let with_image = |state: &Path, store: Store| {
-        Images::open(state, store.clone(), sandbox::outer_uid()).unwrap().import(&archive(&layer)[..], Some(IMAGE)).unwrap();
+        let images = Images::open(state, store.clone(), sandbox::outer_uid()).unwrap();
+        images.import(&archive(&layer)[..], Some(IMAGE)).unwrap();
+        images.import(&archive(&layer)[..], Some(IMAGE_OF_SERVICES)).unwrap();
         sandboxed(state, store)
     };
     let mut all = vec![Machine::new("sandbox", None, sandboxed), Machine::new("image in sandbox", Some(IMAGE), with_image)];
@@ -82,7 +115,10 @@ pub fn every_machine() -> Vec<Machine> {
         if !docker(&engine, &["image", "inspect", &name]).status.success() {
             let file = tempfile::NamedTempFile::new().unwrap();
             std::fs::write(&file, &layer).unwrap();
-            engines::lines(&engine, &["import", &file.path().to_string_lossy(), &name]);
+            let command = format!("CMD {}", serde_json::json!(PROGRAM));
+            for name in [&name, &name.replace(IMAGE, IMAGE_OF_SERVICES)] {
+                engines::lines(&engine, &["import", "--change", &command, &file.path().to_string_lossy(), name]);
+            }
         }
         let make = |state: &Path, store| AnyExecutor::Container(ContainerExecutor::new(state, store, engine, Pull::Never).unwrap());
         all.push(Machine::new(if podman { "Podman" } else { "Docker" }, Some(IMAGE), make));
@@ -133,7 +169,7 @@ fn gather(folder: &Path, files: &mut BTreeSet<PathBuf>) {
 fn archive(layer: &[u8]) -> Vec<u8> {
     let digest = Sha256::digest(layer).iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"));
     let architecture = if std::env::consts::ARCH == "aarch64" { "arm64" } else { "amd64" };
-    let config = serde_json::json!({"architecture": architecture, "os": "linux", "rootfs": {"type": "layers", "diff_ids": [digest]}, "config": {}});
+    let config = serde_json::json!({"architecture": architecture, "os": "linux", "rootfs": {"type": "layers", "diff_ids": [digest]}, "config": {"Cmd": PROGRAM}});
     let mut whole = tar::Builder::new(Vec::new());
     let manifest = serde_json::json!([{"Config": "config", "RepoTags": null, "Layers": ["layer"]}]);
     add(&mut whole, Path::new("manifest.json"), manifest.to_string().as_bytes());

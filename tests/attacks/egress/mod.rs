@@ -3,7 +3,7 @@
 
 mod internet;
 mod lives;
-mod machines;
+pub mod machines;
 
 use std::collections::BTreeMap;
 use std::process::Command;

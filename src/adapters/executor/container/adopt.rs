@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::super::supervisor::request::{Home, Request};
 use super::super::supervisor::{Work, infrastructure};
 use super::image::Image;
+use super::services::Stood;
 use super::{Setup, words};
 use crate::adapters::image::Found;
 use crate::model::outcome::Outcome;
@@ -25,14 +26,16 @@ pub(super) struct Begun {
     pub(super) init: bool,
     /// Whether the workspace is an overlay; otherwise it is a copy.
     pub(super) overlay: bool,
+    #[serde(default)]
+    pub(super) services: Vec<Stood>,
     /// Milliseconds since 1970.
     deadline: u64,
 }
 
 impl Begun {
-    pub(super) fn now(image: &Image, init: bool, overlay: bool, timeout: Duration) -> Self {
-        let deadline = u64::try_from((now() + timeout).as_millis()).unwrap_or(u64::MAX);
-        Self { image: image.clone(), init, overlay, deadline }
+    pub(super) fn now(image: &Image, init: bool, overlay: bool, services: Vec<Stood>, left: Duration) -> Self {
+        let deadline = u64::try_from((now() + left).as_millis()).unwrap_or(u64::MAX);
+        Self { image: image.clone(), init, overlay, services, deadline }
     }
 
     /// How long it may still take.
@@ -50,7 +53,9 @@ pub(super) fn write_plan(work: &Work<'_>, setup: &Setup, begun: Begun) {
     let mut request = Request::clone(work.request);
     request.spec.env.clear();
     request.spec.script.clear();
-    request.home = Home::Container(Box::new(Setup { credentials: Found::default(), begun: Some(begun), ..setup.clone() }));
+    request.spec.services.iter_mut().for_each(|service| service.env.clear());
+    let setup = Setup { credentials: Found::default(), service_credentials: Vec::new(), begun: Some(begun), ..setup.clone() };
+    request.home = Home::Container(Box::new(setup));
     request.said = 0;
     if let Ok(plan) = serde_json::to_vec(&request) {
         let _ = work.place.write_plan(&plan);

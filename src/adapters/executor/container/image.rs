@@ -53,6 +53,9 @@ pub(super) struct Image {
     /// What it brings into the environment. Nobody's secret: whoever has the image has it.
     #[serde(skip)]
     pub(super) env: BTreeMap<String, String>,
+    /// What it runs by itself, the first word of it. `None`: nothing.
+    #[serde(skip)]
+    pub(super) program: Option<String>,
 }
 
 /// `said` is called with a line now and then while it is pulled.
@@ -189,11 +192,13 @@ fn of(reference: &str, found: &ImageInspect) -> Image {
     let id = found.id.clone().unwrap_or_default();
     let digest = found.repo_digests.iter().flatten().find_map(|digest| Some(digest.split_once('@')?.1.to_owned()));
     let env = found.config.iter().flat_map(|config| config.env.iter().flatten());
+    let program = found.config.iter().flat_map(|config| config.entrypoint.iter().chain(&config.cmd).flatten());
     Image {
         // What was never in a registry has no manifest: its own digest names it as well.
         used: ImageRecord { reference: full(reference), digest: digest.unwrap_or_else(|| id.clone()) },
         architecture: found.architecture.clone().unwrap_or_default(),
         env: env.filter_map(|pair| pair.split_once('=')).map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        program: program.map(String::to_owned).next(),
         id: if id.is_empty() { whole(reference) } else { id },
     }
 }

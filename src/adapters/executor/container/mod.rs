@@ -11,10 +11,13 @@ mod image;
 mod names;
 mod perform;
 mod reaper;
+mod remove;
 mod room;
+mod services;
 mod shape;
 mod signals;
 mod surroundings;
+mod voice;
 mod watch;
 mod words;
 
@@ -22,6 +25,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
 use super::supervisor::desk::{Asked, Desk};
@@ -35,7 +39,7 @@ use crate::model::invocation::{InvocationResult, InvocationSpec};
 use crate::model::outcome::{Exit, Outcome};
 
 use adopt::Begun;
-use names::Identity;
+use names::{Identity, Labelled};
 
 pub use engine::{Engine, EngineError, find as find_engine};
 pub use image::Pull;
@@ -54,6 +58,9 @@ pub(super) struct Setup {
     read_only: bool,
     /// For the registry of its image, where that has to be asked.
     credentials: Found,
+    /// For those of its services' images, in their order.
+    #[serde(default)]
+    service_credentials: Vec<Found>,
     /// What is known of a container that another supervisor has begun.
     #[serde(default)]
     begun: Option<Begun>,
@@ -76,7 +83,8 @@ pub struct ContainerExecutor {
 impl ContainerExecutor {
     /// `state`: the state folder, which `store` is in.
     pub fn new(state: &Path, store: Store, engine: Engine, pull: Pull) -> io::Result<Self> {
-        let setup = Setup { engine, identity: Identity::of(state)?, pull, read_only: false, credentials: Found::default(), begun: None };
+        let (identity, credentials) = (Identity::of(state)?, Found::default());
+        let setup = Setup { engine, identity, pull, read_only: false, credentials, service_credentials: Vec::new(), begun: None };
         let way = Way::of(Choice::Container, true, Isolation::Full);
         Ok(Self { desk: Desk::new(state, store, NAME), way, setup })
     }
@@ -129,45 +137,57 @@ impl ContainerExecutor {
             && let Ok(docker) = self.setup.engine.connect()
         {
             // What can not be removed now is found by the next sweep.
-            let _ = perform::remove(&docker, &self.setup.identity.name(run, node, attempt)).await;
+            let whose = Labelled { run: run.clone(), node: node.clone(), attempt };
+            let _ = reaper::clear(&docker, &self.setup.identity, &whose).await;
         }
     }
 }
 
-impl Executor for ContainerExecutor {
-    async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
-        if !spec.services.is_empty() {
-            let reason = "services are not supported yet by --executor container: leave the option out, and they run in the sandbox";
-            let outcome = Outcome::Failed { exit: Exit::None, reason: reason.to_owned() };
-            return InvocationResult { outcome, ..self.desk.lost(false, "") };
-        }
+impl ContainerExecutor {
+    /// `said`: bytes that are in its log already; `took`: how much of its time is over.
+    pub(super) async fn invoke_by(
+        &self,
+        way: Way,
+        spec: InvocationSpec,
+        log: &Path,
+        watcher: Watcher,
+        said: u64,
+        took: Duration,
+    ) -> InvocationResult {
         let Some(image) = &spec.image else {
             let reason = "it has no `image`, and --executor container runs steps in images only: add `image: …` to it, or leave the option out";
             let outcome = Outcome::Failed { exit: Exit::None, reason: reason.to_owned() };
             return self.desk.without(outcome, false);
         };
         if spec.build.is_some() {
-            let reason = "`build` makes an image of what a step changed in its root, which an engine does not give away: run it in Tidegate's own sandbox (`--executor auto` or `sandbox`)";
+            let reason = "`build` makes an image of what a step changed in its root, which an engine does not give away: run it in Tidegate's own sandbox (`--executor auto` or `sandbox`, where steps can be isolated: `tidegate doctor`)";
             return self.desk.without(Outcome::Failed { exit: Exit::None, reason: reason.to_owned() }, false);
         }
         let mut watcher = watcher;
-        let credentials = tokio::select! {
-            found = self.credentials(image) => found,
+        let beside = join_all(spec.services.iter().map(|service| self.credentials(&service.image)));
+        let (credentials, service_credentials) = tokio::select! {
+            found = async { tokio::join!(self.credentials(image), beside) } => found,
             Ok(_) = watcher.cancel.wait_for(|cancelled| *cancelled) => {
                 return self.desk.without(Outcome::Cancelled { reason: "it was asked to stop".to_owned() }, false);
             }
         };
-        let home = Home::Container(Box::new(Setup { credentials, ..self.setup.clone() }));
+        let home = Home::Container(Box::new(Setup { credentials, service_credentials, ..self.setup.clone() }));
         let (run, node, attempt) = (spec.run.clone(), spec.node.clone(), spec.attempt);
         let place = self.desk.place(&run, &node, attempt);
         let lock = match self.desk.admit(&place) {
             Ok(lock) => lock,
             Err(refused) => return *refused,
         };
-        let asked = Asked { spec, home, way: self.way, said: 0, took: Duration::ZERO, for_followers: false, warm: false };
+        let asked = Asked { spec, home, way, said, took, for_followers: false, warm: false };
         let result = self.desk.invoke(place, lock, asked, log, watcher).await;
         self.clear(&run, &node, attempt, &result).await;
         result
+    }
+}
+
+impl Executor for ContainerExecutor {
+    async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
+        self.invoke_by(self.way.clone(), spec, log, watcher, 0, Duration::ZERO).await
     }
     async fn resume(&self, run: &RunId, node: &NodeId, attempt: u32, log: &Path, watcher: Watcher) -> InvocationResult {
         let result = self.desk.resume(run, node, attempt, log, watcher).await;

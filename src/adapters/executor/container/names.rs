@@ -20,13 +20,14 @@ const NODE: &str = "dev.tidegate.node";
 const ATTEMPT: &str = "dev.tidegate.attempt";
 const INVOCATION: &str = "dev.tidegate.invocation";
 const BOOT: &str = "dev.tidegate.boot";
+const SERVICE: &str = "dev.tidegate.service";
 
 /// Which state folder this is: nobody else's objects are touched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Identity(String);
 
 /// An invocation as its objects' labels tell it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Labelled {
     pub(super) run: RunId,
     pub(super) node: NodeId,
@@ -55,6 +56,11 @@ impl Identity {
         format!("tidegate-{}-{}", &self.0[..8], hex(&digest[..16]))
     }
 
+    /// That of a service's beside it: services are in one another's way by their names, and in nobody else's.
+    pub(super) fn name_of_service(invocation: &str, service: &str) -> String {
+        format!("{invocation}.{service}")
+    }
+
     pub(super) fn labels(&self, spec: &InvocationSpec) -> HashMap<String, String> {
         [
             (STATE, self.0.clone()),
@@ -68,6 +74,12 @@ impl Identity {
         .into()
     }
 
+    pub(super) fn labels_of_service(&self, spec: &InvocationSpec, service: &str) -> HashMap<String, String> {
+        let mut labels = self.labels(spec);
+        labels.insert(SERVICE.to_owned(), service.to_owned());
+        labels
+    }
+
     /// What an engine is asked for.
     pub(super) fn filter(&self) -> HashMap<String, Vec<String>> {
         HashMap::from([("label".to_owned(), vec![format!("{STATE}={}", self.0)])])
@@ -77,8 +89,9 @@ impl Identity {
     pub(super) fn whose(&self, name: &str, labels: &HashMap<String, String>) -> Option<Labelled> {
         let said = |label: &str| labels.get(label).cloned();
         let found = Labelled { run: RunId::new(said(RUN)?), node: NodeId::new(said(NODE)?), attempt: said(ATTEMPT)?.parse().ok()? };
-        let ours = said(STATE)? == self.0 && name.trim_start_matches('/') == self.name(&found.run, &found.node, found.attempt);
-        ours.then_some(found)
+        let own = self.name(&found.run, &found.node, found.attempt);
+        let own = said(SERVICE).map_or_else(|| own.clone(), |service| Self::name_of_service(&own, &service));
+        (said(STATE)? == self.0 && name.trim_start_matches('/') == own).then_some(found)
     }
 }
 
@@ -105,6 +118,10 @@ mod tests {
         let name = ours.name(&run, &node, 2);
         assert_eq!(ours.whose(&format!("/{name}"), &labels), Some(Labelled { run: run.clone(), node: node.clone(), attempt: 2 }));
         assert_eq!(ours.whose("eager_turing", &labels), None);
+        let beside: HashMap<String, String> = labels.clone().into_iter().chain([(SERVICE.to_owned(), "db".to_owned())]).collect();
+        assert_eq!(ours.whose(&format!("{name}.db"), &beside), ours.whose(&name, &labels));
+        assert_eq!(ours.whose(&name, &beside), None, "a service is not the step");
+        assert_eq!(ours.whose(&format!("{name}.db"), &labels), None);
         assert_eq!(ours.whose(&ours.name(&run, &node, 1), &labels), None);
         assert_eq!(theirs.whose(&name, &labels), None);
         assert_eq!(theirs.whose(&theirs.name(&run, &node, 2), &labels), None);

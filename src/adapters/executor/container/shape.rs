@@ -15,6 +15,8 @@ use crate::adapters::sandbox::{Limits, program_file};
 use crate::model::invocation::InvocationSpec;
 use crate::model::limits::Network;
 
+pub(super) const HOSTS: &str = "/etc/hosts";
+
 /// What decides about it besides the step.
 pub(super) struct Shape<'a> {
     pub(super) spec: &'a InvocationSpec,
@@ -55,8 +57,7 @@ impl Shape<'_> {
             working_dir: Some(WORKSPACE.to_owned()),
             hostname: Some("tidegate".to_owned()),
             labels: Some(self.labels.clone()),
-            // One that the image brings would run beside the step.
-            healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() }),
+            healthcheck: Some(no_health_check()),
             tty: Some(false),
             open_stdin: Some(false),
             attach_stdout: Some(true),
@@ -67,35 +68,17 @@ impl Shape<'_> {
     }
 
     fn host(&self) -> HostConfig {
-        let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        // With services, all of them have its network, and that is nobody else's.
+        let open = self.spec.network == Network::Open && self.spec.services.is_empty();
+        // Nobody else is in there whom a low port could deceive.
+        let low_ports = ("net.ipv4.ip_unprivileged_port_start".to_owned(), "0".to_owned());
         HostConfig {
-            network_mode: Some(if self.spec.network == Network::Open { "bridge" } else { "none" }.to_owned()),
-            cap_drop: Some(vec!["ALL".to_owned()]),
-            security_opt: Some(vec!["no-new-privileges".to_owned()]),
-            privileged: Some(false),
+            network_mode: Some(if open { "bridge" } else { "none" }.to_owned()),
+            sysctls: (!self.spec.services.is_empty()).then(|| HashMap::from([low_ports])),
             readonly_rootfs: Some(self.read_only),
-            init: self.init.then_some(true),
-            ipc_mode: Some("private".to_owned()),
-            auto_remove: Some(false),
-            restart_policy: Some(RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None }),
-            memory: self.limits.memory_bytes.map(signed),
-            // As much as memory: no swap besides.
-            memory_swap: self.limits.memory_bytes.map(signed),
-            nano_cpus: self.limits.cpu_millis.map(|millis| i64::from(millis) * 1_000_000),
-            pids_limit: self.limits.pids.map(i64::from),
-            ulimits: Some(ulimits(self.limits.file_bytes)),
             mounts: Some(self.mounts()),
-            tmpfs: Some(HashMap::from([("/tmp".to_owned(), format!("rw,nosuid,nodev,exec,mode=1777,size={TMP}"))])),
-            log_config: Some(self.log()),
-            ..HostConfig::default()
+            ..walls(self.limits, self.init, self.spec.limits.log)
         }
-    }
-
-    /// The engine keeps what was said, for whoever takes over from a supervisor that was killed: twice what we keep, and no more.
-    fn log(&self) -> HostConfigLogConfig {
-        let size = self.spec.limits.log.clamp(1 << 20, 1 << 30) / (1 << 10);
-        let config = [("max-size", format!("{size}k")), ("max-file", "2".to_owned())].map(|(key, value)| (key.to_owned(), value));
-        HostConfigLogConfig { typ: Some("json-file".to_owned()), config: Some(config.into()) }
     }
 
     fn mounts(&self) -> Vec<Mount> {
@@ -105,6 +88,7 @@ impl Shape<'_> {
             bind(&self.surroundings.script, &inner.join("script"), true),
             bind(&self.surroundings.answers, &inner.join("answers"), false),
         ];
+        mounts.extend(self.surroundings.hosts.as_ref().map(|hosts| bind(hosts, Path::new(HOSTS), true)));
         mounts.extend(self.surroundings.gate.as_ref().map(|gate| bind(gate, &inner.join("gate"), true)));
         mounts.extend(program_file().map(|program| bind(&program, &inner.join("bin/tidegate"), true)));
         mounts
@@ -125,7 +109,43 @@ impl Shape<'_> {
     }
 }
 
-fn bind(source: &Path, target: &Path, read_only: bool) -> Mount {
+/// What every container of ours has around it, the step's and its services'.
+pub(super) fn walls(limits: &Limits, init: bool, log: u64) -> HostConfig {
+    let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    HostConfig {
+        cap_drop: Some(vec!["ALL".to_owned()]),
+        security_opt: Some(vec!["no-new-privileges".to_owned()]),
+        privileged: Some(false),
+        init: init.then_some(true),
+        ipc_mode: Some("private".to_owned()),
+        auto_remove: Some(false),
+        restart_policy: Some(RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None }),
+        memory: limits.memory_bytes.map(signed),
+        // As much as memory: no swap besides.
+        memory_swap: limits.memory_bytes.map(signed),
+        nano_cpus: limits.cpu_millis.map(|millis| i64::from(millis) * 1_000_000),
+        pids_limit: limits.pids.map(i64::from),
+        ulimits: Some(ulimits(limits.file_bytes)),
+        tmpfs: Some(HashMap::from([("/tmp".to_owned(), format!("rw,nosuid,nodev,exec,mode=1777,size={TMP}"))])),
+        shm_size: i64::try_from(TMP).ok(),
+        log_config: Some(engines_copy(log)),
+        ..HostConfig::default()
+    }
+}
+
+/// The engine keeps what was said, for whoever takes over from a supervisor that was killed: twice what we keep, and no more.
+fn engines_copy(limit: u64) -> HostConfigLogConfig {
+    let size = limit.clamp(1 << 20, 1 << 30) / (1 << 10);
+    let config = [("max-size", format!("{size}k")), ("max-file", "2".to_owned())].map(|(key, value)| (key.to_owned(), value));
+    HostConfigLogConfig { typ: Some("json-file".to_owned()), config: Some(config.into()) }
+}
+
+/// One that the image brings would run beside the program.
+pub(super) fn no_health_check() -> HealthConfig {
+    HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() }
+}
+
+pub(super) fn bind(source: &Path, target: &Path, read_only: bool) -> Mount {
     Mount {
         typ: Some(MountType::BIND),
         source: Some(source.to_string_lossy().into_owned()),

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use super::super::supervisor::around::{INNER, Places, told};
+use super::super::supervisor::beside;
 use super::image::Image;
 use crate::adapters::egress;
 use crate::adapters::sandbox::{self, INNER_HOME, TOOL_PATH, program_file};
@@ -21,12 +22,16 @@ const OPTIONS: usize = 4000;
 /// What engines put into every environment, which no step has asked for.
 const ENGINES_OWN: [&str; 3] = ["HOSTNAME", "TERM", "container"];
 
+const GATE: &str = "gate";
+
 pub(super) struct Surroundings {
     pub(super) places: Places,
     pub(super) script: PathBuf,
     pub(super) answers: PathBuf,
     /// A FIFO: as long as nobody has written to it, the step does not begin. `None`: it waits for nothing.
     pub(super) gate: Option<PathBuf>,
+    /// The names of its services, where it has some.
+    pub(super) hosts: Option<PathBuf>,
     /// The workspace as options of an overlay that the engine mounts; without them it is a folder that all layers were copied to.
     pub(super) overlay: Option<String>,
     scratch: Scratch,
@@ -43,7 +48,11 @@ impl Surroundings {
         for name in ["values", "summary", "findings"] {
             store.make_file(&answers.join(name))?;
         }
-        let gate = Policy::of(&spec.network).map(|_| make_gate(&scratch.path().join("gate"))).transpose()?;
+        let gate = waits(spec).then(|| make_gate(&scratch.path().join(GATE))).transpose()?;
+        let hosts = (!spec.services.is_empty()).then(|| scratch.path().join("hosts"));
+        if let Some(hosts) = &hosts {
+            fs::write(hosts, beside::hosts(&spec.services)).map_err(at(hosts))?;
+        }
         // An overlay wants something below.
         let mut lower = spec.layers.clone();
         if lower.is_empty() {
@@ -51,7 +60,7 @@ impl Surroundings {
         }
         let places = Places { upper: tree.join("upper"), values: answers.join("values"), collecting: scratch.path().join("collecting"), lower };
         let overlay = overlay(&places.lower, &upper, &work);
-        Ok(Self { places, script, answers, gate, overlay, scratch })
+        Ok(Self { places, script, answers, gate, hosts, overlay, scratch })
     }
 
     /// What another supervisor has made, for a container that has it already.
@@ -64,7 +73,8 @@ impl Surroundings {
             collecting: scratch.path().join("collecting"),
             lower: if overlaid { spec.layers.clone() } else { Vec::new() },
         };
-        Self { places, script: scratch.path().join("script"), answers, gate: None, overlay: overlaid.then(String::new), scratch }
+        let (script, gate) = (scratch.path().join("script"), waits(spec).then(|| scratch.path().join(GATE)));
+        Self { places, script, answers, gate, hosts: None, overlay: overlaid.then(String::new), scratch }
     }
 
     /// For an engine that can not mount an overlay for us.
@@ -93,6 +103,11 @@ impl Surroundings {
     }
 }
 
+/// Whether there is something that can only be made when its container runs: a way out, or who shares its network.
+fn waits(spec: &InvocationSpec) -> bool {
+    Policy::of(&spec.network).is_some() || !spec.services.is_empty()
+}
+
 fn at(path: &Path) -> impl Fn(std::io::Error) -> WorkspaceError {
     move |error| WorkspaceError::File { path: path.to_owned(), why: error.to_string() }
 }
@@ -100,7 +115,7 @@ fn at(path: &Path) -> impl Fn(std::io::Error) -> WorkspaceError {
 /// Everybody may read it, and it is shown read-only.
 fn make_gate(path: &Path) -> Result<PathBuf, WorkspaceError> {
     mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).map_err(|error| at(path)(error.into()))?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o444)).map_err(at(path))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).map_err(at(path))?;
     Ok(path.to_owned())
 }
 
@@ -139,7 +154,8 @@ pub(super) fn environment(spec: &InvocationSpec, image: &Image) -> BTreeMap<Stri
     .map(|(name, value)| (name.to_owned(), value))
     .into();
     env.extend(image.env.iter().filter(|(name, _)| *name != "PATH").map(|(name, value)| (name.clone(), value.clone())));
-    env.extend(Policy::of(&spec.network).map(|_| egress::environment(std::iter::empty())).into_iter().flatten());
+    let near = || spec.services.iter().map(|service| service.name.as_str());
+    env.extend(Policy::of(&spec.network).map(|_| egress::environment(near())).into_iter().flatten());
     env.extend(spec.env.clone());
     // What a step says about itself can not replace what is true.
     env.extend(told(spec, &Path::new(INNER).join("answers")));

@@ -48,6 +48,12 @@ pub(super) fn is_status(error: &Error, status: u16) -> bool {
     matches!(error, Error::DockerResponseServerError { status_code, .. } if *status_code == status)
 }
 
+/// Whether this is what an engine's own first process says of a program that it can not start.
+pub(super) fn said_by_init(text: &str) -> bool {
+    let text = text.to_lowercase();
+    text.starts_with("[fatal tini") || text.contains("failed to exec pid1") || text.starts_with("catatonit")
+}
+
 /// The first line, without what would move a terminal's cursor.
 fn told(text: &str) -> String {
     let line = text.trim().lines().next().unwrap_or_default();

@@ -25,33 +25,45 @@ pub(super) struct Obtained {
     pub(super) took: Duration,
 }
 
+/// There is no image to be had, or nobody waits for it any more.
+#[derive(Debug)]
+pub(super) struct NotObtained {
+    pub(super) outcome: Outcome,
+    /// Why the sandbox can not stand on it, where that was known before anything of it was here.
+    pub(super) unfit: Option<String>,
+    pub(super) said: u64,
+    pub(super) took: Duration,
+}
+
 impl SandboxExecutor {
-    /// `Err`: the outcome, where there is no image to be had, or nobody waits for it any more. The time that it takes is the step's.
-    pub(super) async fn obtain(&self, spec: &InvocationSpec, log: &Path, watcher: &mut Watcher) -> Result<Obtained, (Outcome, u64)> {
+    /// The time that it takes is the step's.
+    pub(super) async fn obtain(&self, spec: &InvocationSpec, log: &Path, watcher: &mut Watcher) -> Result<Obtained, NotObtained> {
         if spec.image.is_none() && spec.services.is_empty() {
             return Ok(Obtained::default());
         }
+        let without = |outcome| NotObtained { outcome, unfit: None, said: 0, took: Duration::ZERO };
         if self.setup.isolation == Isolation::None {
-            return Err((
-                infrastructure(
-                    "a step with an image or with services needs isolation or an engine: leave `--allow-unisolated` out, see `tidegate doctor`",
-                ),
-                0,
-            ));
+            let why = "a step with an image or with services needs isolation or an engine: leave `--allow-unisolated` out, see `tidegate doctor`";
+            return Err(without(infrastructure(why)));
         }
-        let images = self.images().map_err(|error| (infrastructure(error), 0))?;
+        let images = self.images().map_err(|error| without(infrastructure(error)))?;
         let begun = Instant::now();
         let mut preface = Preface { path: log, file: None, sink: &mut *watcher.log, said: 0 };
         let obtained = {
             tokio::select! {
-                obtained = self.obtain_all(images, spec, |line| preface.say(&line)) => obtained.map_err(infrastructure),
-                Ok(_) = watcher.cancel.wait_for(|cancelled| *cancelled) => Err(Outcome::Cancelled { reason: "it was asked to stop".to_owned() }),
-                () = tokio::time::sleep(spec.timeout) => Err(Outcome::TimedOut { after_ms: u64::try_from(spec.timeout.as_millis()).unwrap_or(u64::MAX) }),
+                obtained = self.obtain_all(images, spec, |line| preface.say(&line)) => obtained.map_err(|error| {
+                    let unfit = if let ImageError::Unfit { reference, why } = &error { Some(format!("the sandbox can not stand on {reference}: {why}")) } else { None };
+                    (infrastructure(error), unfit)
+                }),
+                Ok(_) = watcher.cancel.wait_for(|cancelled| *cancelled) => Err((Outcome::Cancelled { reason: "it was asked to stop".to_owned() }, None)),
+                () = tokio::time::sleep(spec.timeout) => Err((Outcome::TimedOut { after_ms: u64::try_from(spec.timeout.as_millis()).unwrap_or(u64::MAX) }, None)),
             }
         };
-        let said = preface.said;
-        let obtained = obtained.map_err(|outcome| (outcome, said))?;
-        Ok(Obtained { said, took: begun.elapsed(), ..obtained })
+        let (said, took) = (preface.said, begun.elapsed());
+        match obtained {
+            Ok(obtained) => Ok(Obtained { said, took, ..obtained }),
+            Err((outcome, unfit)) => Err(NotObtained { outcome, unfit, said, took }),
+        }
     }
 
     async fn obtain_all(&self, images: &Images, spec: &InvocationSpec, mut progress: impl FnMut(String) + Send) -> Result<Obtained, ImageError> {

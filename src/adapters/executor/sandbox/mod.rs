@@ -8,9 +8,11 @@ mod supervisor;
 mod surroundings;
 mod watch;
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,8 +27,9 @@ use crate::adapters::workspace::Store;
 use crate::model::id::{NodeId, RunId};
 use crate::model::invocation::{InvocationResult, InvocationSpec};
 use crate::model::limits::Network;
+use crate::model::outcome::Outcome;
 
-use image::Obtained;
+use image::{NotObtained, Obtained};
 
 pub use attended::{Attended, Whence};
 pub(super) use supervisor::perform;
@@ -50,6 +53,31 @@ impl Setup {
             Isolation::Full => "sandbox",
             Isolation::None => "unisolated",
         }
+    }
+}
+
+/// One that has not begun, and will not in the sandbox. As long as it is there, nobody else begins it.
+pub(super) struct Unfit {
+    pub(super) place: Place,
+    lock: File,
+    pub(super) spec: InvocationSpec,
+    pub(super) watcher: Watcher,
+    outcome: Outcome,
+    /// `None`: for a reason that is no matter of sandboxes.
+    pub(super) why: Option<String>,
+    /// Bytes that are in its log already, and how much of its time is over.
+    pub(super) said: u64,
+    pub(super) took: Duration,
+}
+
+impl Unfit {
+    /// For somebody who makes a record of his own.
+    pub(super) fn pass_on(self) -> (InvocationSpec, Watcher, u64, Duration) {
+        let Self { place, lock, spec, watcher, said, took, .. } = self;
+        // Where it can not be removed, the next one says so.
+        let _ = place.remove();
+        drop(lock);
+        (spec, watcher, said, took)
     }
 }
 
@@ -110,26 +138,50 @@ impl SandboxExecutor {
     /// Runs what has run before once more, outside of its run: its record is kept under another name, and it ends when nobody follows it any more.
     pub async fn invoke_aside(&self, name: &RunId, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
         let place = self.desk.place(name, &spec.node, spec.attempt);
-        let result = self.invoke_at(place.clone(), spec, log, watcher, true).await;
+        let result = match self.invoke_at(place.clone(), spec, log, watcher, true).await {
+            Ok(result) => result,
+            Err(unfit) => self.keep_without(&unfit),
+        };
         // What can not be removed now is swept later.
         let _ = place.remove();
         result
     }
 
-    async fn invoke_at(&self, place: Place, spec: InvocationSpec, log: &Path, mut watcher: Watcher, for_followers: bool) -> InvocationResult {
+    /// Where its image lets it. `Err`: it does not, and nothing has begun.
+    pub(super) async fn invoke_where_it_fits(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> Result<InvocationResult, Box<Unfit>> {
+        let place = self.desk.place(&spec.run, &spec.node, spec.attempt);
+        self.invoke_at(place, spec, log, watcher, false).await
+    }
+
+    /// What comes of one that nobody else takes.
+    pub(super) fn keep_without(&self, unfit: &Unfit) -> InvocationResult {
+        let Unfit { place, spec, outcome, said, .. } = unfit;
+        let mut result = self.desk.without(outcome.clone(), false);
+        let way = Way::of(self.choice, spec.image.is_some(), self.setup.isolation);
+        (result.record.chosen, result.record.log_bytes) = (Some(way.to_string()), *said);
+        // Best effort: whoever asks again is told that it did not begin.
+        let _ = place.keep(&result);
+        result
+    }
+
+    async fn invoke_at(
+        &self,
+        place: Place,
+        spec: InvocationSpec,
+        log: &Path,
+        mut watcher: Watcher,
+        for_followers: bool,
+    ) -> Result<InvocationResult, Box<Unfit>> {
         let lock = match self.desk.admit(&place) {
             Ok(lock) => lock,
-            Err(refused) => return *refused,
+            Err(refused) => return Ok(*refused),
         };
         let way = Way::of(self.choice, spec.image.is_some(), self.setup.isolation);
         let Obtained { image, services, said, took } = match self.obtain(&spec, log, &mut watcher).await {
             Ok(obtained) => obtained,
-            Err((outcome, said)) => {
-                let mut result = self.desk.without(outcome, false);
-                (result.record.chosen, result.record.log_bytes) = (Some(way.to_string()), said);
-                // Best effort: whoever asks again is told that it did not begin.
-                let _ = place.keep(&result);
-                return result;
+            Err(NotObtained { outcome, unfit, said, took }) => {
+                let unfit = Unfit { place, lock, spec, watcher, outcome, why: unfit, said, took };
+                return if unfit.why.is_some() { Err(Box::new(unfit)) } else { Ok(self.keep_without(&unfit)) };
             }
         };
         let (image, lease) = image.unzip();
@@ -141,14 +193,17 @@ impl SandboxExecutor {
         let home = Home::Sandbox(Box::new(Setup { image, services, ..self.setup.clone() }));
         let result = self.desk.invoke(place, lock, Asked { spec, home, way, said, took, for_followers, warm }, log, watcher).await;
         drop((lease, leases));
-        result
+        Ok(result)
     }
 }
 
 impl Executor for SandboxExecutor {
     async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
         let place = self.desk.place(&spec.run, &spec.node, spec.attempt);
-        self.invoke_at(place, spec, log, watcher, false).await
+        match self.invoke_at(place, spec, log, watcher, false).await {
+            Ok(result) => result,
+            Err(unfit) => self.keep_without(&unfit),
+        }
     }
     async fn resume(&self, run: &RunId, node: &NodeId, attempt: u32, log: &Path, watcher: Watcher) -> InvocationResult {
         self.desk.resume(run, node, attempt, log, watcher).await

@@ -79,11 +79,6 @@ impl Log {
         written
     }
 
-    /// Bytes that were said, kept or not.
-    pub(in super::super) fn total(&self) -> u64 {
-        self.kept + self.dropped
-    }
-
     /// The end of what was said, kept or not.
     pub(in super::super) fn tail(&self) -> &[u8] {
         &self.tail

@@ -10,6 +10,7 @@
 //! `desk.rs` is tidegate's side, everything else the supervisor's. How a step is run is the matter of `sandbox/` and `container/`.
 
 pub(super) mod around;
+pub(super) mod beside;
 pub(super) mod collect;
 pub(super) mod desk;
 pub(super) mod disk;

@@ -24,6 +24,12 @@ pub(super) fn commit(commit: &CommitId) -> Result<&str, ForgeError> {
     if good { Ok(text) } else { Err(ForgeError::never(format!("{:?} is no commit: expected 40 hex digits", clean(text)))) }
 }
 
+/// What accounts are called; those of Apps end with `[bot]`.
+pub(super) fn is_login(text: &str) -> bool {
+    let name = text.strip_suffix("[bot]").unwrap_or(text);
+    !name.is_empty() && name.len() <= 100 && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+}
+
 /// Any text as one part of a path, or as a value behind `?`.
 pub(super) fn encoded(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")

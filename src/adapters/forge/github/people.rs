@@ -32,6 +32,10 @@ struct Head {
 impl Github {
     /// What somebody may do in a repository, teams and organisation counted. What is not known is nothing.
     pub async fn permission(&self, place: &Place, login: &str) -> Result<Permission, ForgeError> {
+        // Nobody is called so, and a path with it could ask about something else.
+        if !names::is_login(login) {
+            return Ok(Permission::None);
+        }
         let path = format!("{}/collaborators/{}/permission", names::repository(place)?, names::encoded(login));
         let allowed: Allowed = self.call(place, Request::get(path)).await?;
         Ok(known(&allowed.role_name).or_else(|| known(&allowed.permission)).unwrap_or(Permission::None))

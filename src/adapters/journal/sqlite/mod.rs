@@ -14,11 +14,11 @@ mod writer;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::{Journal, JournalError, MAX_FACT_BYTES, Unfinished};
+use super::{Journal, JournalError, Kind, MAX_FACT_BYTES, Place, Unfinished, Watch};
 use crate::model::fact::{Entry, Fact, Stream};
 use crate::model::id::{RolloutId, RunId};
 use crate::model::time::Timestamp;
@@ -31,6 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct SqliteJournal {
     writer: Arc<Writer>,
     reader: Arc<Mutex<Connection>>,
+    watch: Option<Watch>,
 }
 
 impl SqliteJournal {
@@ -40,7 +41,11 @@ impl SqliteJournal {
         let reading = connect(path)?;
         reading.pragma_update(None, "query_only", true).map_err(|error| open_error(path, &error))?;
         let writer = Writer::spawn(writing, owner.to_owned()).map_err(|error| open_error(path, &error))?;
-        Ok(Self { writer: Arc::new(writer), reader: Arc::new(Mutex::new(reading)) })
+        Ok(Self { writer: Arc::new(writer), reader: Arc::new(Mutex::new(reading)), watch: None })
+    }
+
+    pub(super) fn watched(self, watch: Watch) -> Self {
+        Self { watch: Some(watch), ..self }
     }
 
     /// Runs a query beside the async threads.
@@ -64,7 +69,12 @@ impl Journal for SqliteJournal {
         let bodies = facts.iter().map(|fact| body(stream, fact)).collect::<Result<Vec<_>, _>>()?;
         let first = i64::try_from(first).map_err(|_| JournalError::Conflict { stream: stream.clone() })?;
         let at = i64::try_from(at.as_micros()).map_err(|_| JournalError::Write("a time is past the year 290000".to_owned()))?;
-        self.writer.append(Append { stream: stream.clone(), first, at, bodies, ends }).await
+        let since = Instant::now();
+        let written = self.writer.append(Append { stream: stream.clone(), first, at, bodies, ends }).await;
+        if let Some(watch) = &self.watch {
+            watch.tell(since.elapsed());
+        }
+        written
     }
 
     async fn read(&self, stream: &Stream) -> Result<Vec<Entry>, JournalError> {
@@ -73,19 +83,51 @@ impl Journal for SqliteJournal {
     }
 
     async fn runs(&self, limit: usize) -> Result<Vec<(Entry, Entry)>, JournalError> {
-        self.query(move |connection| reader::newest(connection, "run", limit)).await
+        self.query(move |connection| reader::page(connection, "run", None, limit)).await
     }
 
     async fn rollouts(&self, limit: usize) -> Result<Vec<(Entry, Entry)>, JournalError> {
-        self.query(move |connection| reader::newest(connection, "rollout", limit)).await
+        self.query(move |connection| reader::page(connection, "rollout", None, limit)).await
     }
 
     async fn requests(&self, limit: usize) -> Result<Vec<(Entry, Entry)>, JournalError> {
-        self.query(move |connection| reader::newest(connection, "request", limit)).await
+        self.query(move |connection| reader::page(connection, "request", None, limit)).await
     }
 
     async fn unfinished(&self) -> Result<Vec<Unfinished>, JournalError> {
         self.query(reader::unfinished).await
+    }
+
+    async fn read_after(&self, stream: &Stream, after: u64, limit: usize) -> Result<Vec<Entry>, JournalError> {
+        let stream = stream.clone();
+        self.query(move |connection| reader::after(connection, &stream, after, limit)).await
+    }
+
+    async fn last(&self, stream: &Stream) -> Result<Option<Entry>, JournalError> {
+        let stream = stream.clone();
+        self.query(move |connection| reader::last(connection, &stream)).await
+    }
+
+    async fn page(&self, kind: Kind, before: Option<&Place>, limit: usize) -> Result<Vec<(Entry, Entry)>, JournalError> {
+        let before = before.cloned();
+        self.query(move |connection| reader::page(connection, word(kind), before.as_ref(), limit)).await
+    }
+
+    async fn beginning(&self, kind: Kind, with: &str, limit: usize) -> Result<Vec<Stream>, JournalError> {
+        let with = with.to_owned();
+        self.query(move |connection| reader::beginning(connection, word(kind), &with, limit)).await
+    }
+
+    async fn tail(&self, mark: Option<u64>, limit: usize) -> Result<(u64, Vec<Entry>), JournalError> {
+        self.query(move |connection| reader::tail(connection, mark, limit)).await
+    }
+}
+
+fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Run => "run",
+        Kind::Rollout => "rollout",
+        Kind::Request => "request",
     }
 }
 

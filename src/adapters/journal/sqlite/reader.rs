@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Row};
 
-use super::super::{JournalError, Unfinished};
+use super::super::{JournalError, Place, Unfinished};
 use super::{key, stream_of};
 use crate::model::fact::{Entry, Stream};
 use crate::model::time::Timestamp;
@@ -24,20 +24,86 @@ pub(super) fn stream(connection: &Connection, stream: &Stream) -> Result<Vec<Ent
     Ok(entries)
 }
 
-pub(super) fn newest(connection: &Connection, kind: &str, limit: usize) -> Result<Vec<(Entry, Entry)>, JournalError> {
+/// Bytes of facts that are read at once; the one that is beyond it is the last.
+const PAGE_BYTES: usize = 4 << 20;
+
+pub(super) fn after(connection: &Connection, stream: &Stream, after: u64, limit: usize) -> Result<Vec<Entry>, JournalError> {
+    let (kind, id) = key(stream);
+    let sql = "SELECT number, at, fact FROM facts WHERE kind = ?1 AND stream = ?2 AND number > ?3 ORDER BY number LIMIT ?4";
+    let mut statement = connection.prepare(sql).map_err(unreadable)?;
+    let mut rows = statement.query((kind, id, signed(after), limit_of(limit))).map_err(unreadable)?;
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut bytes = 0;
+    while bytes < PAGE_BYTES
+        && let Some(row) = rows.next().map_err(unreadable)?
+    {
+        let entry = entry(stream, row, 0)?;
+        let expected = after.saturating_add(entries.len() as u64 + 1);
+        if entry.number != expected {
+            return Err(JournalError::Read(format!("{stream:?} is damaged: fact {expected} is missing")));
+        }
+        bytes += row.get_ref(2).map_err(unreadable)?.as_bytes().map_err(unreadable)?.len();
+        entries.push(entry);
+    }
+    Ok(entries)
+}
+
+pub(super) fn last(connection: &Connection, stream: &Stream) -> Result<Option<Entry>, JournalError> {
+    let (kind, id) = key(stream);
+    let sql = "SELECT number, at, fact FROM facts WHERE kind = ?1 AND stream = ?2 ORDER BY number DESC LIMIT 1";
+    let mut statement = connection.prepare(sql).map_err(unreadable)?;
+    let mut rows = statement.query((kind, id)).map_err(unreadable)?;
+    rows.next().map_err(unreadable)?.map(|row| entry(stream, row, 0)).transpose()
+}
+
+/// Newest first, from the start or from a place on.
+pub(super) fn page(connection: &Connection, kind: &str, before: Option<&Place>, limit: usize) -> Result<Vec<(Entry, Entry)>, JournalError> {
     let sql = "SELECT s.stream, a.number, a.at, a.fact, z.number, z.at, z.fact FROM streams s
                JOIN facts a ON a.kind = s.kind AND a.stream = s.stream AND a.number = 1
                JOIN facts z ON z.kind = s.kind AND z.stream = s.stream AND z.number = s.last
-               WHERE s.kind = ?1 ORDER BY s.opened DESC, s.stream DESC LIMIT ?2";
+               WHERE s.kind = ?1 AND (s.opened, s.stream) < (?2, ?3) ORDER BY s.opened DESC, s.stream DESC LIMIT ?4";
     let mut statement = connection.prepare(sql).map_err(unreadable)?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut rows = statement.query((kind, limit)).map_err(unreadable)?;
+    let (opened, id) = before.map_or((i64::MAX, ""), |place| (signed(place.opened.as_micros()), place.id.as_str()));
+    let mut rows = statement.query((kind, opened, id, limit_of(limit))).map_err(unreadable)?;
     let mut found = Vec::new();
     while let Some(row) = rows.next().map_err(unreadable)? {
         let stream = stream_of(kind, row.get(0).map_err(unreadable)?)?;
         found.push((entry(&stream, row, 1)?, entry(&stream, row, 4)?));
     }
     Ok(found)
+}
+
+pub(super) fn beginning(connection: &Connection, kind: &str, with: &str, limit: usize) -> Result<Vec<Stream>, JournalError> {
+    let sql = "SELECT stream FROM streams WHERE kind = ?1 AND substr(stream, 1, length(?2)) = ?2 ORDER BY opened DESC, stream DESC LIMIT ?3";
+    let mut statement = connection.prepare(sql).map_err(unreadable)?;
+    let mut rows = statement.query((kind, with, limit_of(limit))).map_err(unreadable)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(unreadable)? {
+        found.push(stream_of(kind, row.get(0).map_err(unreadable)?)?);
+    }
+    Ok(found)
+}
+
+/// By the number of the row: facts are only ever added, and by one writer at a time, so a later one has a higher number.
+pub(super) fn tail(connection: &Connection, mark: Option<u64>, limit: usize) -> Result<(u64, Vec<Entry>), JournalError> {
+    let Some(mark) = mark else {
+        let last: Option<i64> = connection.query_row("SELECT max(rowid) FROM facts", (), |row| row.get(0)).map_err(unreadable)?;
+        return Ok((u64::try_from(last.unwrap_or(0)).unwrap_or(0), Vec::new()));
+    };
+    let sql = "SELECT rowid, kind, stream, number, at, fact FROM facts WHERE rowid > ?1 ORDER BY rowid LIMIT ?2";
+    let mut statement = connection.prepare(sql).map_err(unreadable)?;
+    let mut rows = statement.query((signed(mark), limit_of(limit))).map_err(unreadable)?;
+    let (mut found, mut mark, mut bytes) = (Vec::new(), mark, 0);
+    while bytes < PAGE_BYTES
+        && let Some(row) = rows.next().map_err(unreadable)?
+    {
+        let kind: String = row.get(1).map_err(unreadable)?;
+        let stream = stream_of(&kind, row.get(2).map_err(unreadable)?)?;
+        bytes += row.get_ref(5).map_err(unreadable)?.as_bytes().map_err(unreadable)?.len();
+        found.push(entry(&stream, row, 3)?);
+        mark = unsigned(row, 0)?;
+    }
+    Ok((mark, found))
 }
 
 pub(super) fn unfinished(connection: &Connection) -> Result<Vec<Unfinished>, JournalError> {
@@ -60,6 +126,14 @@ fn entry(stream: &Stream, row: &Row<'_>, column: usize) -> Result<Entry, Journal
     let body = row.get_ref(column + 2).map_err(unreadable)?.as_str().map_err(unreadable)?;
     let fact = serde_json::from_str(body).map_err(|error| JournalError::Read(format!("fact {number} of {stream:?} is not understood: {error}")))?;
     Ok(Entry { stream: stream.clone(), number, at, fact })
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn limit_of(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
 fn unsigned(row: &Row<'_>, column: usize) -> Result<u64, JournalError> {

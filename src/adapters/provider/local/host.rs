@@ -33,6 +33,7 @@ impl Host {
         let records = store.functions()?;
         let gateway = GatewayOptions {
             listen: options.listen,
+            listener: options.listener.clone(),
             isolation: options.isolation,
             required: options.required.clone(),
             host_tools: options.host_tools.clone(),
@@ -40,11 +41,13 @@ impl Host {
             idle: options.idle,
             init_timeout: options.init_timeout,
         };
-        let gateway = Gateway::start(gateway).await?;
-        for record in records {
-            record.releases.iter().for_each(|release| gateway.put_release(store.deployed(release)));
-            gateway.set_split(&record.name, &record.traffic.split);
-        }
+        let fill = |gateway: &Gateway| {
+            for record in &records {
+                record.releases.iter().for_each(|release| gateway.put_release(store.deployed(release)));
+                gateway.set_split(&record.name, &record.traffic.split);
+            }
+        };
+        let gateway = Gateway::start_with(gateway, fill).await?;
         Ok(Self { store: Arc::new(store), gateway, changing: tokio::sync::Mutex::default(), _lock: lock })
     }
 

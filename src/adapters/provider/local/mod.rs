@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{Provider, ProviderError, TrafficState};
-use crate::adapters::gateway::{Gateway, GatewayError, Isolation};
+use crate::adapters::gateway::{Gateway, GatewayError, Handed, Isolation};
 use crate::model::fact::Batch;
 use crate::model::function::Function;
 use crate::model::id::Digest;
@@ -37,6 +37,8 @@ pub use wire::{FunctionStatus, Health};
 #[derive(Debug, Clone)]
 pub struct LocalOptions {
     pub listen: SocketAddr,
+    /// Open there already: instead of opening `listen`.
+    pub listener: Handed,
     pub isolation: Isolation,
     /// Protections without which no instance starts.
     pub required: Vec<String>,
@@ -51,6 +53,7 @@ impl LocalOptions {
     pub fn new(listen: SocketAddr) -> Self {
         Self {
             listen,
+            listener: Handed::default(),
             isolation: Isolation::Full,
             required: Vec::new(),
             host_tools: Vec::new(),
@@ -167,12 +170,18 @@ impl Local {
         }
     }
 
-    /// Ends hosting, if this process does it: no new requests, those under way are answered, no instance is left.
-    pub async fn close(self) {
-        let Self::Here(mut here) = self else { return };
+    /// Ends hosting, if this process does it: no new requests, those under way are answered, no instance is left. The lock is held until it is dropped.
+    pub async fn end(&self) {
+        let Self::Here(here) = self else { return };
         here.closing.send_replace(true);
-        let _ = (&mut here.controlling).await;
+        // The task lets go of its end when the last call has been answered.
+        here.closing.closed().await;
         here.host.close().await;
+    }
+
+    /// The same, and somebody else may host.
+    pub async fn close(self) {
+        self.end().await;
     }
 }
 

@@ -17,8 +17,10 @@ mod pull;
 mod push;
 mod scene;
 mod signature;
+mod workflow;
 
 pub use signature::{Unsigned, verify};
+pub use workflow::in_workflow;
 
 use crate::model::delivery::Delivery;
 use crate::model::trigger::{Trigger, Wish};

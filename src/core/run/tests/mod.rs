@@ -63,6 +63,7 @@ fn node(name: &str, needs: &[&str]) -> Node {
         retry: Retry { attempts: 1, on: Vec::new(), delay: Duration::ZERO, after_start: false },
         idempotent: false,
         concurrency: None,
+        environment: None,
     }
 }
 
@@ -110,7 +111,7 @@ fn plan(nodes: Vec<Node>) -> Plan {
         params: BTreeMap::new(),
         context: Default::default(),
     };
-    Plan { pipeline: "shop".to_owned(), file: ".tidegate/shop.yaml".to_owned(), event, nodes }
+    Plan { pipeline: "shop".to_owned(), file: ".tidegate/shop.yaml".to_owned(), event, trust: Default::default(), nodes }
 }
 
 fn start(nodes: Vec<Node>, parallel: usize) -> (Run, Turn<RunFact, Effect>) {

@@ -12,6 +12,16 @@ pub fn name(text: &str) -> Result<(), String> {
     if text.len() > 64 { Err("it is longer than 64 characters".into()) } else { Ok(()) }
 }
 
+/// Of a person at a forge. No program's: a bot approves nothing.
+pub fn login(text: &str) -> Result<(), String> {
+    match text.chars().find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-')) {
+        _ if !text.starts_with(|first: char| first.is_ascii_alphanumeric()) => Err("it must start with a letter or digit".into()),
+        Some(bad) => Err(format!("{bad:?} can not be part of it")),
+        None if text.len() > 64 => Err("it is longer than 64 characters".into()),
+        None => Ok(()),
+    }
+}
+
 /// Of an environment variable.
 pub fn variable(text: &str) -> Result<(), String> {
     let first = text.chars().next().ok_or("it is empty")?;

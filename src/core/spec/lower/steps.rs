@@ -106,6 +106,7 @@ pub fn lower(name: String, cursor: &Cursor<'_>, shared: &Shared<'_>, problems: &
         timeout: cursor.parse("timeout", duration::parse).unwrap_or(shared.defaults.timeout),
         idempotent,
         concurrency: cursor.parse("concurrency", parse_count),
+        environment: cursor.text_at("environment"),
         network: network(cursor, problems).unwrap_or_else(|| shared.defaults.network.clone()),
         resources: resources(cursor).unwrap_or_else(|| shared.defaults.resources.clone()),
         name,

@@ -51,6 +51,7 @@ fn started(pipeline: &str, subject: &str, names: &[&str]) -> RunFact {
         retry: Retry::default(),
         idempotent: false,
         concurrency: None,
+        environment: None,
     };
     let event = Event {
         kind: EventKind::Manual,
@@ -64,7 +65,13 @@ fn started(pipeline: &str, subject: &str, names: &[&str]) -> RunFact {
         params: BTreeMap::new(),
         context: Default::default(),
     };
-    let plan = Plan { pipeline: pipeline.to_owned(), file: "shop.yaml".to_owned(), event: event.clone(), nodes: names.iter().map(node).collect() };
+    let plan = Plan {
+        pipeline: pipeline.to_owned(),
+        file: "shop.yaml".to_owned(),
+        event: event.clone(),
+        trust: Default::default(),
+        nodes: names.iter().map(node).collect(),
+    };
     let plan = serde_json::to_value(plan).expect("a plan has a JSON form");
     RunFact::Started { run: RunId::new("01990a"), pipeline: pipeline.to_owned(), event, plan }
 }

@@ -11,7 +11,6 @@ mod one;
 mod ready;
 mod room;
 
-use std::net::Ipv4Addr;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -128,9 +127,4 @@ fn wait<'a>(descriptors: impl Iterator<Item = BorrowedFd<'a>>, patience: Duratio
     let mut polled: Vec<PollFd<'_>> = descriptors.map(|one| PollFd::from_borrowed_fd(one, PollFlags::IN)).collect();
     let _ = poll(&mut polled, Timespec::try_from(patience).ok().as_ref());
     polled.iter().map(|one| !one.revents().is_empty()).collect()
-}
-
-/// Each has one of its own, so that two of them can listen on the same port when they listen there.
-fn address(number: usize) -> Ipv4Addr {
-    Ipv4Addr::new(127, 0, 1, u8::try_from(number + 1).unwrap_or(u8::MAX))
 }

@@ -4,27 +4,25 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::super::super::supervisor::beside::{Early, address, not_ready, nothing_to_run};
 use super::super::super::supervisor::log::Log;
 use super::super::super::supervisor::request::Request;
-use super::address;
 use super::room::Room;
 use crate::adapters::image::Image;
 use crate::adapters::sandbox::{self, Cell, PrivateNetwork};
 use crate::adapters::state::service_log;
 use crate::model::invocation::ImageRecord;
-use crate::model::outcome::Exit;
 use crate::model::service::{Ready, Service, ServiceRecord};
 
 /// What it says at once, before somebody else has his turn.
 const PIECES: usize = 4;
 
 pub(super) struct One {
-    pub(super) name: String,
-    pub(super) image: ImageRecord,
-    pub(super) address: Ipv4Addr,
-    pub(super) ready: Option<Ready>,
+    service: Service,
+    number: usize,
+    image: ImageRecord,
     pub(super) sign: Option<PathBuf>,
     pub(super) ready_us: Option<u64>,
     pub(super) written: PathBuf,
@@ -41,13 +39,6 @@ pub(super) struct One {
     buffer: Vec<u8>,
 }
 
-/// Before the step did.
-#[derive(Debug, Clone)]
-enum Early {
-    Ended(Exit),
-    NotBegun(String),
-}
-
 impl One {
     pub(super) fn begin(
         service: &Service,
@@ -58,15 +49,14 @@ impl One {
         lock: BorrowedFd<'_>,
     ) -> io::Result<Self> {
         if image.program.is_empty() {
-            return Err(io::Error::other(format!("{} has neither an entry point nor a command, so there is nothing to run", image.reference)));
+            return Err(io::Error::other(nothing_to_run(&image.reference)));
         }
         let number = request.spec.services.iter().position(|one| one.name == service.name).unwrap_or_default();
         let log = Log::make(&service_log(&request.log, &service.name), request.spec.limits.log, 0)?;
         Ok(Self {
-            name: service.name.clone(),
+            service: service.clone(),
+            number,
             image: ImageRecord { reference: image.reference.clone(), digest: image.digest.clone() },
-            address: address(number),
-            ready: service.ready.clone(),
             sign: room.sign,
             ready_us: None,
             written: room.written,
@@ -129,22 +119,19 @@ impl One {
 
     /// Set when it has ended though nobody wanted it to.
     pub(super) fn early_end(&self, before: &str) -> Option<String> {
-        let name = &self.name;
-        let how = match self.early.as_ref()? {
-            Early::NotBegun(why) => return Some(format!("the service {name} could not begin: {why}")),
-            Early::Ended(Exit::Code(code)) => format!("it exited with {code}"),
-            Early::Ended(Exit::Signal(signal)) => format!("it was killed by signal {signal}"),
-            Early::Ended(Exit::None) => "it was killed".to_owned(),
-        };
-        Some(format!("the service {name} had ended before {before}: {how}{}", self.last_words()))
+        self.early.as_ref().map(|early| early.told(&self.service.name, before, self.log.tail()))
     }
 
-    /// The end of its log, in a line.
-    pub(super) fn last_words(&self) -> String {
-        let text = String::from_utf8_lossy(self.log.tail()).into_owned();
-        let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        let last: Vec<String> = lines[lines.len().saturating_sub(3)..].iter().map(|line| line.chars().take(300).collect()).collect();
-        if last.is_empty() { ", and said nothing".to_owned() } else { format!("; its log ends with: {}", last.join(" | ")) }
+    pub(super) fn not_ready(&self, after: Duration) -> String {
+        not_ready(&self.service, self.number, &self.image.reference, self.stands, after, self.log.tail())
+    }
+
+    pub(super) fn ready(&self) -> Option<&Ready> {
+        self.service.ready.as_ref()
+    }
+
+    pub(super) fn address(&self) -> Ipv4Addr {
+        address(self.number)
     }
 
     pub(super) fn is_gone(&self) -> bool {
@@ -160,11 +147,14 @@ impl One {
 
     pub(super) fn record(self) -> ServiceRecord {
         let kept = self.log.finish();
-        let ended = match self.early {
-            Some(Early::Ended(exit)) => Some(exit),
-            Some(Early::NotBegun(_)) => Some(Exit::None),
-            None => None,
-        };
-        ServiceRecord { name: self.name, image: self.image, ready_us: self.ready_us, ended, log_bytes: kept.bytes, log_dropped_bytes: kept.dropped }
+        let ended = self.early.map(|early| early.exit());
+        ServiceRecord {
+            name: self.service.name,
+            image: self.image,
+            ready_us: self.ready_us,
+            ended,
+            log_bytes: kept.bytes,
+            log_dropped_bytes: kept.dropped,
+        }
     }
 }

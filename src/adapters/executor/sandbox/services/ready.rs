@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::super::super::supervisor::beside::LONGEST;
 use super::super::super::supervisor::disk::{self, Quota};
 use super::super::super::supervisor::ending::Patience;
 use super::super::super::supervisor::followers::Followers;
@@ -13,8 +14,6 @@ use crate::adapters::sandbox::PrivateNetwork;
 use crate::model::outcome::{Exit, Outcome};
 use crate::model::service::Ready;
 
-/// Who is not ready by then will hardly ever be.
-const LONGEST: Duration = Duration::from_secs(60);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(25);
 /// For an answer on a port: nothing is as near as this network.
@@ -67,25 +66,13 @@ impl One {
         if self.ready_us.is_some() || !self.stands {
             return;
         }
-        let ready = match &self.ready {
+        let ready = match self.ready() {
             None => true,
-            Some(Ready::Port(port)) => network.answers(self.address, *port, ANSWER),
+            Some(Ready::Port(port)) => network.answers(self.address(), *port, ANSWER),
             Some(Ready::Command(_)) => self.sign.as_ref().is_some_and(|sign| sign.symlink_metadata().is_ok()),
         };
         if ready {
             self.ready_us = Some(u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX));
         }
-    }
-
-    fn not_ready(&self, after: Duration) -> String {
-        let what = match &self.ready {
-            _ if !self.stands => "it has not begun".to_owned(),
-            Some(Ready::Port(port)) => {
-                format!("nobody answers on port {port} of {} (let it listen on 0.0.0.0 or on {}, not on localhost only)", self.address, self.name)
-            }
-            Some(Ready::Command(command)) => format!("`{}` has not succeeded", command.lines().next().unwrap_or_default()),
-            None => "it has not begun".to_owned(),
-        };
-        format!("the service {} ({}) was not ready after {} s: {what}{}", self.name, self.image.reference, after.as_secs(), self.last_words())
     }
 }

@@ -6,10 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::super::super::supervisor::around::{INNER, TMP, limits_of};
+use super::super::super::supervisor::beside;
 use super::super::super::supervisor::request::Request;
 use super::super::Setup;
 use super::super::surroundings::{Surroundings, root};
-use super::address;
 use crate::adapters::image::Image;
 use crate::adapters::sandbox::{self, Bind, INNER_HOME, Isolation, NetworkOf, SandboxSpec, TOOL_PATH};
 use crate::adapters::workspace::{Scratch, Store, WorkspaceError};
@@ -88,12 +88,8 @@ fn environment(service: &Service, image: &Image) -> BTreeMap<String, String> {
 
 /// The names of all of them, for all of them and for the step.
 pub(super) fn hosts(scratch: &Scratch, services: &[Service]) -> Result<PathBuf, WorkspaceError> {
-    let mut text = "127.0.0.1 localhost tidegate\n::1 localhost\n".to_owned();
-    for (number, service) in services.iter().enumerate() {
-        text.push_str(&format!("{} {}\n", address(number), service.name));
-    }
     let file = scratch.path().join("hosts");
-    write(&file, &text)?;
+    write(&file, &beside::hosts(services))?;
     Ok(file)
 }
 

@@ -1,0 +1,50 @@
+//! Approval of a commit: a person's word about exactly what they have seen.
+
+use crate::model::event::{Actor, Event};
+use crate::model::id::CommitId;
+use crate::model::policy::{Deed, Policy};
+use crate::model::trust::{Approval, Permission};
+
+use super::may::may;
+
+/// What a commit has to be named with at least.
+const SHORTEST: usize = 7;
+
+/// What `approve` makes of a comment or a button; the error is the answer to give.
+///
+/// `head` is what the pull request points to now, `known` every commit that it has pointed to. Whoever can choose their commits can make two that begin alike and
+/// change them at the right moment: so what was said must fit only one of them.
+pub fn approve(
+    policy: &Policy,
+    (by, permission): (&Actor, Permission),
+    said: Option<&str>,
+    head: &CommitId,
+    known: &[CommitId],
+) -> Result<Approval, String> {
+    may(policy, Deed::Approve, by, permission)?;
+    let how = || format!("write /tidegate approve {} if that is what you have looked at", head.short());
+    let Some(said) = said else { return Err(format!("say which commit: {}", how())) };
+    let said = said.to_ascii_lowercase();
+    if !said.bytes().all(|byte| byte.is_ascii_hexdigit()) || said.len() < SHORTEST || said.len() > head.as_str().len() {
+        return Err(format!("a commit is named by {SHORTEST} or more of its hex digits: {}", how()));
+    }
+    if !head.as_str().starts_with(&said) {
+        return Err(format!("{said} is not the head of this pull request, it is {} by now: {}", head.short(), how()));
+    }
+    if known.iter().any(|commit| commit != head && commit.as_str().starts_with(&said)) {
+        return Err(format!("this pull request has had several commits that begin with {said}: name all of {head}"));
+    }
+    Ok(Approval { by: by.login.clone(), commit: head.clone() })
+}
+
+/// Why what was asked for is not so any more, if it is not. Asked when somebody pushes, when it is approved, and once more right before it begins.
+///
+/// `head` is what the pull request points to now; `None` if it is closed, or its repository gone.
+pub fn void(asked: &Event, head: Option<&CommitId>) -> Option<String> {
+    asked.context.pull.as_ref()?;
+    match head {
+        None => Some("its pull request is closed, or its repository gone".to_owned()),
+        Some(head) if *head != asked.commit => Some(format!("its pull request has another head by now: {}", head.short())),
+        Some(_) => None,
+    }
+}

@@ -1,0 +1,77 @@
+//! What is done for each wish.
+
+use super::Intake;
+use crate::model::delivery::{Delivery, Handled};
+use crate::model::event::{Actor, Event};
+use crate::model::trigger::{Repository, Wish};
+use crate::runtime::asking::{AskError, AskedFor, Authority, Repeat, Seed};
+use crate::runtime::dispatcher::Which;
+
+impl Intake {
+    pub(super) async fn handle(
+        &self,
+        delivery: &Delivery,
+        repository: Option<Repository>,
+        actor: Option<Actor>,
+        wish: Wish,
+    ) -> Result<Handled, AskError> {
+        let ignored = |because: String| Ok(Handled::Ignored { because });
+        let Some(repository) = repository else {
+            return ignored(match wish {
+                Wish::Ping { zen } => format!("a ping: {zen}"),
+                Wish::Installation { id, change } => format!("installation {id}: {change}"),
+                Wish::Nothing { because } => because,
+                _ => "it names no repository".to_owned(),
+            });
+        };
+        let seed = Seed { at: delivery.received, name: delivery.id.to_string() };
+        match wish {
+            Wish::Happened(event) => self.happened(&repository, *event, &seed, delivery).await,
+            Wish::Closed { event } => {
+                let number = event.context.pull.as_ref().map(|pull| pull.number).unwrap_or_default();
+                let which = Which::Pull { repository: repository.name.clone(), number, but: None };
+                self.asking.dispatcher.void(which, "its pull request is closed".to_owned()).await;
+                self.happened(&repository, *event, &seed, delivery).await
+            }
+            Wish::Deleted { reference } => {
+                let which = Which::Reference { repository: repository.name, reference: reference.clone() };
+                let gone = self.asking.dispatcher.void(which, format!("{reference} was deleted")).await;
+                Ok(Handled::Obeyed { what: format!("{reference} is gone: {} requests with it", gone.len()) })
+            }
+            Wish::Command { pull, comment: _, command } => {
+                let Some(actor) = actor else { return ignored("nobody knows who wrote it".to_owned()) };
+                self.words.command(&self.asking, &repository, &actor, pull, command, &seed).await
+            }
+            Wish::Rerun { external, commit } => {
+                let Some(actor) = actor else { return ignored("nobody knows who asks".to_owned()) };
+                self.words.rerun(&self.asking, &repository, &actor, (external.as_deref(), &commit), &Repeat::All, &seed).await
+            }
+            Wish::Pressed { external, identifier } => {
+                let Some(actor) = actor else { return ignored("nobody knows who asks".to_owned()) };
+                self.words.pressed(&self.asking, &repository, &actor, &external, &identifier, &seed).await
+            }
+            Wish::Installation { id, change } => ignored(format!("installation {id}: {change}")),
+            Wish::Ping { zen } => {
+                let _ = self.asking.mirrors.remember(&repository);
+                ignored(format!("a ping: {zen}"))
+            }
+            Wish::Nothing { because } => ignored(because),
+        }
+    }
+
+    async fn happened(&self, repository: &Repository, mut event: Event, seed: &Seed, delivery: &Delivery) -> Result<Handled, AskError> {
+        event.context.delivery = Some(delivery.id.clone());
+        event.context.installation = repository.installation;
+        event.context.default_branch = Some(repository.default_branch.clone());
+        if let Some(pull) = &event.context.pull {
+            // What waits for an earlier head waits for something that is not there any more: above all for an approval.
+            let which = Which::Pull { repository: repository.name.clone(), number: pull.number, but: Some(event.commit.clone()) };
+            self.asking.dispatcher.void(which, format!("its pull request has another head: {}", event.commit.short())).await;
+        }
+        let AskedFor { runs, refused } = self.asking.event(repository, event, seed, None, Authority::Forge, &[]).await?;
+        Ok(match refused {
+            Some(because) => Handled::Refused { because },
+            None => Handled::Asked { runs },
+        })
+    }
+}

@@ -1,0 +1,317 @@
+//! What people say about what there is already: in comments, and by the buttons of checks. Each needs a permission, which the policy of the default branch names.
+
+use crate::adapters::journal::{AnyJournal, Journal as _};
+use crate::adapters::mailbox::{Letter, Mailbox};
+use crate::adapters::state::StateFolder;
+use crate::core::trust;
+use crate::model::delivery::Handled;
+use crate::model::event::{Actor, Context, Event, EventKind};
+use crate::model::fact::{Fact, RolloutFact, RunFact, Stream};
+use crate::model::id::{CommitId, RolloutId, RunId};
+use crate::model::policy::{Deed, Policy};
+use crate::model::request::RequestFact;
+use crate::model::trigger::{Command, Repository};
+use crate::model::trust::{Approval, Permission};
+use crate::runtime::asking::{AskError, Asking, Authority, Repeat, Seed};
+use crate::runtime::dispatcher::{Meant, Which};
+use crate::runtime::tell;
+
+/// Requests that are looked through for one that a person means.
+const KNOWN: usize = 2_000;
+
+/// What words are obeyed with.
+#[derive(Debug, Clone)]
+pub struct Words {
+    pub journal: AnyJournal,
+    pub state: StateFolder,
+    pub letters: Mailbox,
+}
+
+fn obeyed(what: impl Into<String>) -> Result<Handled, AskError> {
+    Ok(Handled::Obeyed { what: what.into() })
+}
+
+fn refused(because: impl Into<String>) -> AskError {
+    AskError::Refused(because.into())
+}
+
+impl Words {
+    pub async fn command(
+        &self,
+        asking: &Asking,
+        repository: &Repository,
+        actor: &Actor,
+        pull: Option<u64>,
+        command: Command,
+        seed: &Seed,
+    ) -> Result<Handled, AskError> {
+        let Some(deed) = trust::deed(&command) else {
+            let Command::Unknown { said } = command else { return obeyed("nothing") };
+            return Ok(Handled::Ignored { because: format!("{said:?} is no command: run, approve, cancel, promote, rollback") });
+        };
+        let (policy, permission) = self.allowed(asking, repository, actor, deed).await?;
+        let number = pull.ok_or_else(|| refused("commands are understood in pull requests"));
+        match command {
+            Command::Run { pipeline, params } => self.run(asking, repository, actor, number?, (pipeline.as_deref(), params), seed).await,
+            Command::Approve { commit, environment } => {
+                let number = number?;
+                self.approve(asking, repository, (actor, permission), &policy, number, (commit.as_deref(), environment.as_deref())).await
+            }
+            Command::Cancel => {
+                let which = Which::Pull { repository: repository.name.clone(), number: number?, but: None };
+                let runs = asking.dispatcher.cancel_all(Meant::Which(which), format!("@{}", actor.login)).await;
+                obeyed(format!("cancelled {}", listed(&runs)))
+            }
+            Command::Promote { rollout } => self.decide(repository, rollout.as_deref(), Letter::Promote).await,
+            Command::Rollback { rollout } => self.decide(repository, rollout.as_deref(), Letter::Abort).await,
+            Command::Unknown { said } => Ok(Handled::Ignored { because: format!("{said:?} is no command") }),
+        }
+    }
+
+    /// All that was asked for about a commit once more, or one run.
+    pub async fn rerun(
+        &self,
+        asking: &Asking,
+        repository: &Repository,
+        actor: &Actor,
+        (external, commit): (Option<&str>, &CommitId),
+        what: &Repeat,
+        seed: &Seed,
+    ) -> Result<Handled, AskError> {
+        self.allowed(asking, repository, actor, Deed::Run).await?;
+        let meant: Vec<RunId> = match external {
+            Some(external) => vec![self.of_repository(&run_of(external), repository).await?],
+            None => self.newest_of(repository, commit).await?,
+        };
+        let mut runs = Vec::new();
+        for run in meant {
+            runs.push(asking.again(&run, what, seed).await?);
+        }
+        Ok(Handled::Asked { runs })
+    }
+
+    pub async fn pressed(
+        &self,
+        asking: &Asking,
+        repository: &Repository,
+        actor: &Actor,
+        external: &str,
+        identifier: &str,
+        seed: &Seed,
+    ) -> Result<Handled, AskError> {
+        let run = self.of_repository(&run_of(external), repository).await?;
+        let nobody = CommitId::new("");
+        match identifier {
+            "rerun" => self.rerun(asking, repository, actor, (Some(external), &nobody), &Repeat::All, seed).await,
+            "rerun-failed" => self.rerun(asking, repository, actor, (Some(external), &nobody), &Repeat::Failed, seed).await,
+            "cancel" => {
+                self.allowed(asking, repository, actor, Deed::Cancel).await?;
+                asking.dispatcher.cancel(run.clone(), format!("@{}", actor.login)).await.map_err(|error| refused(error.to_string()))?;
+                obeyed(format!("cancelled {run}"))
+            }
+            "approve" => {
+                self.allowed(asking, repository, actor, Deed::Approve).await?;
+                let commit = self.commit_of(&run).await?;
+                let approval = Approval { by: actor.login.clone(), commit };
+                asking.dispatcher.approve(run.clone(), approval).await.map_err(|error| refused(error.to_string()))?;
+                obeyed(format!("approved {run}"))
+            }
+            "promote" => {
+                self.allowed(asking, repository, actor, Deed::Promote).await?;
+                self.decide_of(&run, Letter::Promote).await
+            }
+            "rollback" => {
+                self.allowed(asking, repository, actor, Deed::Rollback).await?;
+                self.decide_of(&run, Letter::Abort).await
+            }
+            other => Ok(Handled::Ignored { because: format!("there is no button {other:?}") }),
+        }
+    }
+
+    async fn allowed(&self, asking: &Asking, repository: &Repository, actor: &Actor, deed: Deed) -> Result<(Policy, Permission), AskError> {
+        let policy = asking.policy(repository).await?;
+        let permission = asking.permission(repository, &actor.login).await?;
+        trust::may(&policy, deed, actor, permission).map_err(AskError::Refused)?;
+        Ok((policy, permission))
+    }
+
+    /// The pipelines of a pull request, as if it had just been pushed to; what waits for approval is approved with it, as whoever says so has looked.
+    async fn run(
+        &self,
+        asking: &Asking,
+        repository: &Repository,
+        actor: &Actor,
+        number: u64,
+        (pipeline, params): (Option<&str>, std::collections::BTreeMap<String, String>),
+        seed: &Seed,
+    ) -> Result<Handled, AskError> {
+        let Some(asked) = self.requests(repository).await?.into_iter().find(|asked| asked.pull() == Some(number)) else {
+            return Err(refused("nothing has been asked for in this pull request yet: push to it"));
+        };
+        let head = head(asking, repository, number).await?;
+        if head != asked.event.commit {
+            return Err(refused(format!("the head of this pull request is {}, which has not been heard of yet", head.short())));
+        }
+        let context = Context { action: None, actor: Some(actor.clone()), ..asked.event.context.clone() };
+        let event = Event { params, context, ..asked.event };
+        let asked = asking.event(repository, event, seed, pipeline, Authority::Forge, &[]).await?;
+        match asked.refused {
+            Some(because) => Ok(Handled::Refused { because }),
+            None => Ok(Handled::Asked { runs: asked.runs }),
+        }
+    }
+
+    async fn approve(
+        &self,
+        asking: &Asking,
+        repository: &Repository,
+        by: (&Actor, Permission),
+        policy: &Policy,
+        number: u64,
+        (said, environment): (Option<&str>, Option<&str>),
+    ) -> Result<Handled, AskError> {
+        if let Some(environment) = environment {
+            return Err(refused(format!("environments are approved for a run: tidegate runs approve RUN --environment {environment}")));
+        }
+        let requests: Vec<Known> = self.requests(repository).await?.into_iter().filter(|asked| asked.pull() == Some(number)).collect();
+        let commits: Vec<CommitId> = requests.iter().map(|asked| asked.event.commit.clone()).collect();
+        let head = head(asking, repository, number).await?;
+        let approval = trust::approve(policy, by, said, &head, &commits).map_err(AskError::Refused)?;
+        let mut approved = Vec::new();
+        for asked in requests.into_iter().filter(|asked| asked.waits && asked.event.commit == approval.commit) {
+            if asking.dispatcher.approve(asked.run.clone(), approval.clone()).await.is_ok() {
+                approved.push(asked.run);
+            }
+        }
+        if approved.is_empty() {
+            return Err(refused(format!("nothing waits for approval of {}", approval.commit.short())));
+        }
+        obeyed(format!("approved {}", listed(&approved)))
+    }
+
+    /// A rollout of this repository that is under way: the one that is named, or the only one.
+    async fn decide(&self, repository: &Repository, named: Option<&str>, letter: Letter) -> Result<Handled, AskError> {
+        let mut found = Vec::new();
+        for unfinished in self.journal.unfinished().await? {
+            let Stream::Rollout(rollout) = &unfinished.stream else { continue };
+            if named.is_some_and(|named| named != rollout.as_str()) {
+                continue;
+            }
+            let entries = self.journal.read(&unfinished.stream).await?;
+            let Some(Fact::Rollout(RolloutFact::Started { run: Some(run), .. })) = entries.first().map(|entry| &entry.fact) else { continue };
+            if self.repository_of(run).await?.as_deref() == Some(&*repository.name) {
+                found.push(rollout.clone());
+            }
+        }
+        match found.as_slice() {
+            [one] => self.say(one, letter).await,
+            [] => Err(refused("no such rollout is under way")),
+            many => {
+                let many: Vec<&str> = many.iter().map(RolloutId::as_str).collect();
+                Err(refused(format!("several rollouts are under way, name one: {}", many.join(", "))))
+            }
+        }
+    }
+
+    /// The rollout of a run that is under way.
+    async fn decide_of(&self, run: &RunId, letter: Letter) -> Result<Handled, AskError> {
+        let entries = self.journal.read(&Stream::Run(run.clone())).await?;
+        let attached = entries.iter().rev().find_map(|entry| match &entry.fact {
+            Fact::Run(RunFact::RolloutAttached { rollout, .. }) => Some(rollout.clone()),
+            _ => None,
+        });
+        match attached {
+            Some(rollout) => self.say(&rollout, letter).await,
+            None => Err(refused(format!("run {run} has no rollout"))),
+        }
+    }
+
+    async fn say(&self, rollout: &RolloutId, letter: Letter) -> Result<Handled, AskError> {
+        let word = if letter == Letter::Promote { "promoted" } else { "rolled back" };
+        match tell::decide(&self.state, &self.journal, &self.letters, rollout, letter).await {
+            Ok(()) => obeyed(format!("{rollout} is {word}")),
+            Err(error) => Err(refused(error.to_string())),
+        }
+    }
+
+    /// Newest first.
+    async fn requests(&self, repository: &Repository) -> Result<Vec<Known>, AskError> {
+        let all = self.journal.requests(KNOWN).await?;
+        let known = all.into_iter().filter_map(|(first, last)| match first.fact {
+            Fact::Request(RequestFact::Asked { run, event, .. }) if event.repository == repository.name => {
+                let waits = !matches!(last.fact, Fact::Request(RequestFact::Begun | RequestFact::Dropped { .. }));
+                Some(Known { run, event: *event, waits })
+            }
+            _ => None,
+        });
+        Ok(known.collect())
+    }
+
+    /// The newest run of each pipeline about a commit.
+    async fn newest_of(&self, repository: &Repository, commit: &CommitId) -> Result<Vec<RunId>, AskError> {
+        let all = self.journal.requests(KNOWN).await?;
+        let mut seen = std::collections::HashSet::new();
+        let newest = all.into_iter().filter_map(|(first, _)| match first.fact {
+            Fact::Request(RequestFact::Asked { run, event, pipeline, .. }) if event.repository == repository.name && event.commit == *commit => {
+                seen.insert(pipeline).then_some(run)
+            }
+            _ => None,
+        });
+        Ok(newest.collect())
+    }
+
+    /// Only what is of the repository where it was said: an id of another one is no id.
+    async fn of_repository(&self, run: &RunId, repository: &Repository) -> Result<RunId, AskError> {
+        match self.repository_of(run).await? {
+            Some(name) if name == repository.name => Ok(run.clone()),
+            _ => Err(AskError::Unknown(format!("{} has no run {run}", repository.name))),
+        }
+    }
+
+    async fn repository_of(&self, run: &RunId) -> Result<Option<String>, AskError> {
+        Ok(self.asked(run).await?.map(|event| event.repository))
+    }
+
+    async fn commit_of(&self, run: &RunId) -> Result<CommitId, AskError> {
+        let event = self.asked(run).await?;
+        event.map(|event| event.commit).ok_or_else(|| AskError::Unknown(format!("there is no run {run}")))
+    }
+
+    async fn asked(&self, run: &RunId) -> Result<Option<Event>, AskError> {
+        let entries = self.journal.read(&Stream::Request(run.clone())).await?;
+        Ok(entries.into_iter().next().and_then(|entry| match entry.fact {
+            Fact::Request(RequestFact::Asked { event, .. }) => Some(*event),
+            _ => None,
+        }))
+    }
+}
+
+/// A request, as far as words are about it.
+struct Known {
+    run: RunId,
+    event: Event,
+    waits: bool,
+}
+
+impl Known {
+    fn pull(&self) -> Option<u64> {
+        self.event.context.pull.as_ref().map(|pull| pull.number).filter(|_| self.event.kind == EventKind::PullRequest)
+    }
+}
+
+/// Where a pull request is now, by the forge: what one has looked at may be older.
+async fn head(asking: &Asking, repository: &Repository, number: u64) -> Result<CommitId, AskError> {
+    let Some(github) = &asking.github else { return Err(refused("the server has no login at the forge, and can not ask where the pull request is")) };
+    let now = github.pull(&Asking::place(repository), number).await?;
+    if now.open { Ok(now.commit) } else { Err(refused("the pull request is closed")) }
+}
+
+/// The run behind the id that a check was given: `RUN`, or `RUN/NODE` of a step.
+fn run_of(external: &str) -> RunId {
+    RunId::new(external.split('/').next().unwrap_or_default())
+}
+
+fn listed(runs: &[RunId]) -> String {
+    let names: Vec<&str> = runs.iter().map(RunId::as_str).collect();
+    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+}

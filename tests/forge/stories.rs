@@ -1,0 +1,212 @@
+//! A run as it goes on, and what stands at GitHub meanwhile.
+
+use tidegate::model::artifact::{Artifact, ArtifactKind};
+use tidegate::model::fact::{Fact, Stream};
+use tidegate::model::id::{CommitId, Digest, NodeId, RunId};
+use tidegate::model::outcome::{Outcome, RunOutcome};
+use tidegate::model::request::{Dropped, RequestFact};
+use tidegate::model::trust::{Approval, Trust};
+
+use crate::github::Github;
+use crate::house::*;
+
+fn github() -> Github {
+    let github = Github::start();
+    github.repository(SHOP);
+    github
+}
+
+#[tokio::test]
+async fn a_run_is_followed_from_its_beginning_to_its_end() {
+    let (github, house) = (github(), House::new());
+    let reports = house.reports(&settings(&github), pace()).await;
+    let run = RunId::new("r1");
+    house.append("r1", vec![started("r1", event(), &["lint", "build"]), begins("lint")]).await;
+    reports.wake(&run);
+    reports.idle().await;
+    assert_eq!(github.check(SHOP, "tidegate / test").status, "in_progress");
+    assert_eq!(github.check(SHOP, "tidegate / test / lint").status, "in_progress");
+    assert_eq!(github.check(SHOP, "tidegate / test / build").status, "queued");
+    let asked = github.requests().len();
+    reports.wake(&run);
+    reports.idle().await;
+    assert_eq!(github.requests().len(), asked, "nothing has happened: nothing is said");
+
+    std::fs::create_dir_all(house.state.make_run(&run).expect("made")).expect("a folder");
+    std::fs::write(house.state.log(&run, &NodeId::new("build"), 1), "compiling\nerror: no door\n").expect("a log");
+    let mut facts = Vec::from(ends("lint", Outcome::Succeeded));
+    facts.push(begins("build"));
+    facts.extend(ends("build", failed("exit code 1")));
+    facts.push(over(RunOutcome::Failed));
+    house.append("r1", facts).await;
+    reports.wake(&run);
+    reports.idle().await;
+    let whole = github.check(SHOP, "tidegate / test");
+    assert_eq!(whole.conclusion.as_deref(), Some("failure"));
+    assert_eq!(whole.history, ["in_progress", "failure"]);
+    assert_eq!(whole.external, "r1");
+    assert_eq!(whole.details.as_deref(), Some("https://ci.example.com/runs/r1"));
+    let buttons: Vec<&str> = whole.actions.iter().filter_map(|action| action["identifier"].as_str()).collect();
+    assert_eq!(buttons, ["rerun-failed", "rerun"]);
+    assert_eq!(github.check(SHOP, "tidegate / test / lint").conclusion.as_deref(), Some("success"));
+    let build = github.check(SHOP, "tidegate / test / build");
+    assert_eq!((build.conclusion.as_deref(), build.external.as_str()), (Some("failure"), "r1/build"));
+    assert!(build.text.contains("error: no door"), "{}", build.text);
+    assert_eq!(github.count("POST", "/access_tokens"), 1, "one token is enough");
+
+    // Finished: a late call costs nothing, not even a look at GitHub.
+    let asked = github.requests().len();
+    reports.wake(&run);
+    reports.idle().await;
+    assert_eq!(github.requests().len(), asked);
+    assert_eq!(house.notes(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn many_findings_arrive_once_each_in_batches() {
+    let (github, house) = (github(), House::new());
+    let layer = tempfile::tempdir().expect("a folder");
+    let results: Vec<_> = (1..=120)
+        .map(|line| {
+            let place = serde_json::json!({ "physicalLocation": { "artifactLocation": { "uri": "src/door.rs" }, "region": { "startLine": line } } });
+            serde_json::json!({ "ruleId": "squeaks", "level": "warning", "message": { "text": format!("door {line}") }, "locations": [place] })
+        })
+        .collect();
+    let sarif = serde_json::json!({ "version": "2.1.0", "runs": [{ "tool": { "driver": { "name": "t" } }, "results": results }] }).to_string();
+    std::fs::write(layer.path().join("found.sarif"), &sarif).expect("written");
+    let artifact = Artifact {
+        name: "findings".to_owned(),
+        path: "found.sarif".to_owned(),
+        digest: Digest::from_sha256([7; 32]),
+        size: sarif.len() as u64,
+        kind: ArtifactKind::File,
+    };
+    let mut facts = vec![started("r1", event(), &["scan"]), begins("scan")];
+    facts.extend(ends_with("scan", failed("120 findings"), vec![artifact], Some(layer.path().display().to_string())));
+    facts.push(over(RunOutcome::Failed));
+    house.append("r1", facts).await;
+
+    let mut settings = settings(&github);
+    settings.github.as_mut().expect("there").code_scanning = true;
+    // The second batch arrives, and nobody hears that it has.
+    github.fail("PATCH", "/check-runs/", 1, crate::github::Fault::AfterDoing);
+    let reports = house.reports(&settings, pace()).await;
+    reports.idle().await;
+    let check = github.check(SHOP, "tidegate / test / scan");
+    let lines: Vec<u64> = check.annotations.iter().filter_map(|annotation| annotation["start_line"].as_u64()).collect();
+    assert_eq!(lines, (1..=120).collect::<Vec<_>>());
+    assert_eq!(check.annotations[0]["annotation_level"], "warning");
+    let sarifs = github.sarifs(SHOP);
+    assert_eq!(sarifs.len(), 1);
+    assert_eq!((sarifs[0].sha.as_str(), sarifs[0].reference.as_str()), (COMMIT, "refs/heads/main"));
+    assert_eq!(sarifs[0].sarif["runs"][0]["results"].as_array().map(Vec::len), Some(120));
+}
+
+#[tokio::test]
+async fn what_waits_says_so_and_its_check_becomes_that_of_the_run() {
+    let (github, house) = (github(), House::new());
+    let reports = house.reports(&settings(&github), pace()).await;
+    let request = |run: &str, approval: Option<&str>| {
+        Fact::Request(RequestFact::Asked {
+            run: RunId::new(run),
+            pipeline: "test".to_owned(),
+            event: Box::new(pull_event()),
+            plan: serde_json::Value::Null,
+            trust: Trust::Untrusted,
+            url: String::new(),
+            group: None,
+            priority: 0,
+            approval: approval.map(str::to_owned),
+            again: None,
+        })
+    };
+    let stream = |run: &str| Stream::Request(RunId::new(run));
+    house.add(stream("r1"), vec![request("r1", Some("ada has not contributed before"))]).await;
+    reports.wake(&RunId::new("r1"));
+    reports.idle().await;
+    let check = github.check(SHOP, "tidegate / test");
+    assert_eq!(check.conclusion.as_deref(), Some("action_required"));
+    assert!(
+        check.summary.contains("`ada has not contributed before`") && check.summary.contains("`/tidegate approve 01234567`"),
+        "{}",
+        check.summary
+    );
+
+    let approval = Approval { by: "grace".to_owned(), commit: CommitId::new(COMMIT) };
+    house.add(stream("r1"), vec![Fact::Request(RequestFact::Approved { approval })]).await;
+    reports.wake(&RunId::new("r1"));
+    reports.idle().await;
+    assert_eq!(github.check(SHOP, "tidegate / test").status, "queued");
+
+    let mut facts = vec![started("r1", pull_event(), &["lint"]), begins("lint")];
+    facts.extend(ends("lint", Outcome::Succeeded));
+    facts.push(over(RunOutcome::Succeeded));
+    house.append("r1", facts).await;
+    reports.wake(&RunId::new("r1"));
+    reports.idle().await;
+    let check = github.check(SHOP, "tidegate / test");
+    assert_eq!(check.history, ["action_required", "queued", "success"]);
+
+    // A newer one of the same pipeline, which another one has overtaken.
+    house
+        .add(stream("r2"), vec![request("r2", None), Fact::Request(RequestFact::Dropped { why: Dropped::Superseded { by: RunId::new("r3") } })])
+        .await;
+    reports.wake(&RunId::new("r2"));
+    reports.idle().await;
+    let superseded = github.checks(SHOP).into_iter().find(|check| check.external == "r2").expect("a check of its own");
+    assert_eq!((superseded.conclusion.as_deref(), superseded.title.as_str()), (Some("cancelled"), "Superseded"));
+    let comments = github.comments(SHOP, 7);
+    assert_eq!(comments.len(), 1, "edited, not repeated: {comments:#?}");
+    assert!(comments[0].body.contains("Superseded"), "{}", comments[0].body);
+    assert!(comments[0].edits >= 2);
+}
+
+#[tokio::test]
+async fn with_a_token_there_are_statuses_and_a_comment() {
+    let (github, house) = (github(), House::new());
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("token"), github.token()).expect("written");
+    let mut settings = settings(&github);
+    let source = tidegate::model::secret::SecretSource::File(folder.path().join("token"));
+    settings.github.as_mut().expect("there").login = Some(tidegate::model::settings::GithubLogin::Token(source));
+    // Somebody else has written our marker: it is not ours to edit.
+    github.world().comments.push(crate::github::Comment {
+        repository: SHOP.to_owned(),
+        issue: 7,
+        id: 5,
+        body: "<!-- tidegate:report -->\nmine".to_owned(),
+        author: "mallory".to_owned(),
+        edits: 0,
+    });
+    let reports = house.reports(&settings, pace()).await;
+    house.append("r1", vec![started("r1", pull_event(), &["lint"]), begins("lint")]).await;
+    reports.wake(&RunId::new("r1"));
+    reports.idle().await;
+    let mut facts = Vec::from(ends("lint", Outcome::TimedOut { after_ms: 5 }));
+    facts.push(over(RunOutcome::Failed));
+    house.append("r1", facts).await;
+    github.fail("POST", "/comments", 1, crate::github::Fault::AfterDoing);
+    reports.wake(&RunId::new("r1"));
+    reports.idle().await;
+    let statuses = github.statuses(SHOP);
+    assert_eq!(statuses.iter().map(|status| status.state.as_str()).collect::<Vec<_>>(), ["pending", "failure"]);
+    assert_eq!(statuses[1].context, "tidegate / test");
+    let comments = github.comments(SHOP, 7);
+    assert_eq!(comments.iter().map(|comment| comment.author.as_str()).collect::<Vec<_>>(), ["mallory", "somebody"]);
+    assert_eq!(comments[0].body, "<!-- tidegate:report -->\nmine");
+    assert!(github.checks(SHOP).is_empty());
+}
+
+#[tokio::test]
+async fn what_no_forge_told_of_concerns_no_forge() {
+    let (github, house) = (github(), House::new());
+    let mut event = event();
+    event.context = Default::default();
+    let mut facts = vec![started("r1", event, &["lint"]), begins("lint")];
+    facts.extend(ends("lint", Outcome::Succeeded));
+    facts.push(over(RunOutcome::Succeeded));
+    house.append("r1", facts).await;
+    let reports = house.reports(&settings(&github), pace()).await;
+    reports.idle().await;
+    assert_eq!(github.story(), Vec::<String>::new());
+}

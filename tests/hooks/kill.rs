@@ -1,0 +1,68 @@
+//! `kill -9` under a stream of deliveries: what was answered is there.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tidegate::adapters::deliveries::{Deliveries, Filter, Keep, Page};
+
+use crate::client::{Post, read};
+use crate::server::Process;
+
+/// `TIDEGATE_TEST_KILLS=300` for the long way.
+fn kills() -> usize {
+    std::env::var("TIDEGATE_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(8)
+}
+
+/// Sends until the server is gone; the ids of what was answered well.
+fn stream(address: std::net::SocketAddr, next: &AtomicUsize, over: &AtomicBool) -> Vec<String> {
+    use std::io::Write as _;
+    let mut answered = Vec::new();
+    while !over.load(Ordering::Relaxed) {
+        let Ok(mut stream) = std::net::TcpStream::connect(address) else { break };
+        let _ = stream.set_read_timeout(Some(Duration::from_secs(60)));
+        loop {
+            let id = format!("d-{}", next.fetch_add(1, Ordering::Relaxed));
+            let post = Post::new(&id, "push", format!(r#"{{"id":"{id}","filling":"{}"}}"#, "x".repeat(5000)));
+            if stream.write_all(&post.bytes()).is_err() || read(&mut stream).status != 202 {
+                break;
+            }
+            answered.push(id);
+        }
+    }
+    answered
+}
+
+#[test]
+fn no_delivery_that_was_answered_is_lost_and_none_is_there_twice() {
+    let folder = TempDir::with_prefix("tidegate-hooks-").expect("a folder");
+    let (next, mut answered) = (AtomicUsize::new(0), BTreeSet::new());
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    for _ in 0..kills() {
+        let mut process = Process::start(folder.path());
+        let (address, over) = (process.address, AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            let all: Vec<_> = (0..4).map(|_| scope.spawn(|| stream(address, &next, &over))).collect();
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            std::thread::sleep(Duration::from_millis(seed % 250));
+            process.kill();
+            over.store(true, Ordering::Relaxed);
+            answered.extend(all.into_iter().flat_map(|one| one.join().expect("no panic")));
+        });
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let store = Deliveries::open(folder.path(), Keep::default()).expect("it opens after a kill");
+    let stored = runtime.block_on(store.list(Filter::default(), Page { before: None, limit: usize::MAX })).expect("a list");
+    let ids: BTreeSet<String> = stored.iter().map(|known| known.id.to_string()).collect();
+    assert_eq!(ids.len(), stored.len(), "none twice");
+    let lost: Vec<_> = answered.difference(&ids).collect();
+    assert!(lost.is_empty(), "{} of {} answered are lost: {lost:?}", lost.len(), answered.len());
+    assert!(answered.len() > kills(), "{} were answered: the test has not met a stream", answered.len());
+    for known in &stored {
+        let delivery = runtime.block_on(store.load(&known.id)).expect("read").expect("whole");
+        assert!(String::from_utf8_lossy(&delivery.body).contains(known.id.as_str()));
+    }
+}
