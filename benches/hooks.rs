@@ -42,7 +42,7 @@ fn serve(kind: &str, folder: &Path) {
         println!("{}", listener.local_addr().expect("an address"));
         if kind == "bare" {
             let router = axum::Router::new().route(webhook::PATH, axum::routing::post(bare));
-            axum::serve(listener, router).await.expect("served");
+            return axum::serve(listener, router).await.expect("served");
         }
         let secret = folder.join("secret");
         std::fs::write(&secret, SECRET).expect("a secret");
