@@ -100,6 +100,7 @@ fn node(name: &str, work: Work) -> Node {
         retry: Retry::default(),
         idempotent: false,
         concurrency: None,
+        environment: None,
     }
 }
 
@@ -148,7 +149,7 @@ fn deploy(name: &str) -> Work {
 }
 
 fn started(pipeline: &str, event: Event, nodes: Vec<Node>) -> RunFact {
-    let plan = Plan { pipeline: pipeline.to_owned(), file: "test.yaml".to_owned(), event: event.clone(), nodes };
+    let plan = Plan { pipeline: pipeline.to_owned(), file: "test.yaml".to_owned(), event: event.clone(), trust: Default::default(), nodes };
     let plan = serde_json::to_value(plan).expect("a plan has a JSON form");
     RunFact::Started { run: RunId::new("01990a"), pipeline: pipeline.to_owned(), event, plan }
 }
