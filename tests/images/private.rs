@@ -1,7 +1,9 @@
 //! A registry that lets in who has the password only: with the sandbox, Docker and Podman, each through the real program. And the password, nowhere else.
 
+mod beside;
+mod tale;
+
 use std::ffi::OsStr;
-use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
@@ -56,6 +58,11 @@ impl Home {
 
     /// A registry with a password, that has what this one has.
     fn closed(&self, open: &Registry) -> Registry {
+        self.closed_to(open, HTPASSWD)
+    }
+
+    /// `users`: who is let in.
+    fn closed_to(&self, open: &Registry, users: &str) -> Registry {
         let command = self.puller().map_or_else(
             || Command::new("docker-registry"),
             |pid| {
@@ -65,7 +72,7 @@ impl Home {
             },
         );
         let closed = Registry::begin(CLOSED, command).unwrap();
-        closed.put("users", HTPASSWD);
+        closed.put("users", users);
         closed.copy_of(open);
         closed
     }
@@ -138,18 +145,22 @@ fn helper(world: &World, host: &str) -> std::ffi::OsString {
     std::env::join_paths(std::iter::once(folder).chain(std::env::split_paths(&path))).unwrap()
 }
 
-/// Files below a folder that have the password in them, in any spelling that it travels in.
-fn holding(folder: &Path) -> Vec<PathBuf> {
+fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap().flatten() {
-        let kind = entry.file_type().unwrap();
-        if kind.is_dir() {
-            found.extend(holding(&entry.path()));
-        } else if kind.is_file() && std::fs::read(entry.path()).is_ok_and(|bytes| tells(&bytes)) {
-            found.push(entry.path());
+    // What is just being removed is not there.
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => found.extend(files(&entry.path())),
+            Ok(kind) if kind.is_file() => found.push(entry.path()),
+            _ => {}
         }
     }
     found
+}
+
+/// Files below a folder that have the password in them, in any spelling that it travels in.
+fn holding(folder: &Path) -> Vec<PathBuf> {
+    files(folder).into_iter().filter(|file| std::fs::read(file).is_ok_and(|bytes| tells(&bytes))).collect()
 }
 
 fn tells(bytes: &[u8]) -> bool {
@@ -276,56 +287,5 @@ fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
         }
         assert!(Instant::now() < until, "waited for too long");
         std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// Whoever says who it is there, is told to everybody.
-fn tell_tale(listener: TcpListener, code: &'static str) {
-    for stream in listener.incoming() {
-        let Ok(mut stream) = stream else { return };
-        std::thread::spawn(move || {
-            let mut head = Vec::new();
-            let mut piece = [0; 4096];
-            while !head.windows(4).any(|part| part == b"\r\n\r\n") {
-                match stream.read(&mut piece) {
-                    Ok(read @ 1..) => head.extend(&piece[..read]),
-                    _ => return,
-                }
-            }
-            let head = String::from_utf8_lossy(&head).into_owned();
-            let said = head.lines().find_map(|line| line.to_lowercase().starts_with("authorization:").then(|| line.to_owned()));
-            let (status, message) = match said {
-                None => ("401 Unauthorized", "who are you?".to_owned()),
-                Some(said) => {
-                    let plain = said.rsplit(' ').next().and_then(|word| STANDARD.decode(word).ok()).unwrap_or_default();
-                    ("400 Bad Request", format!("you said {said}, which is {}", String::from_utf8_lossy(&plain)))
-                }
-            };
-            let body = serde_json::json!({"errors": [{"code": code, "message": message, "detail": message}]}).to_string();
-            let _ = write!(
-                stream,
-                "HTTP/1.1 {status}\r\nwww-authenticate: Basic realm=\"tests\"\r\ncontent-type: application/json\r\ndocker-distribution-api-version: registry/2.0\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-                body.len()
-            );
-        });
-    }
-}
-
-#[test]
-fn a_registry_that_repeats_the_password_is_not_repeated() {
-    let test = "private::a_registry_that_repeats_the_password_is_not_repeated";
-    for home in Home::all(test) {
-        let listener = home.listener();
-        let host = listener.local_addr().unwrap().to_string();
-        // Engines try what they do not know again and again; the sandbox has words of its own for what it knows.
-        let code = if matches!(home, Home::Sandbox) { "UNKNOWN" } else { "DENIED" };
-        std::thread::spawn(move || tell_tale(listener, code));
-        let world = world(&format!("{host}/own/app:1"), "echo ran");
-        let folder = configuration(&world, "login", &auths(&host, USER, PASSWORD));
-        let seen = seen(home.run(&world, "missing", &[("DOCKER_CONFIG", folder.as_os_str())])).expect(4);
-        assert!(seen.all().contains("infrastructure"), "{}", seen.all());
-        // It did say it: what is left of that is a mark.
-        assert!(seen.all().contains('…'), "{}: {}", home.name(), seen.all());
-        nowhere(&world, &seen);
     }
 }
