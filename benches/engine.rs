@@ -4,6 +4,8 @@
 //!
 //! All ways take turns, first one at a time, then eight at once, each measured from the moment when all were asked for. Ratios are what to quote.
 
+#[path = "engine/beside.rs"]
+mod beside;
 mod common;
 #[path = "cold_start/crun.rs"]
 mod crun;
@@ -31,12 +33,14 @@ const AT_ONCE: usize = 8;
 
 struct Way {
     name: String,
+    /// Whether sandboxes are kept ready.
+    warm: bool,
     run: Box<dyn Fn() + Sync>,
     times: Vec<Duration>,
 }
 
 fn way(name: impl Into<String>, run: impl Fn() + Sync + 'static) -> Way {
-    Way { name: name.into(), run: Box::new(run), times: Vec::new() }
+    Way { name: name.into(), warm: false, run: Box::new(run), times: Vec::new() }
 }
 
 fn main() {
@@ -52,7 +56,16 @@ fn main() {
         Ok(bundle) => ways.push(way("crun (host's tools, no image, no control groups)", move || finish(bundle.command()))),
         Err(why) => println!("Missing: crun: {why}.\n"),
     }
-    if ways.len() < 2 {
+    match crun::Bundle::of("runc", folder.path()) {
+        Ok(bundle) => ways.push(way("runc (host's tools, no image)", move || finish(bundle.command()))),
+        Err(why) => println!("Missing: runc: {why}.\n"),
+    }
+    match beside::podman_run(folder.path()) {
+        Ok(way) => ways.push(way),
+        Err(why) => println!("Missing: podman: {why}.\n"),
+    }
+    ways.extend(beside::in_the_sandbox(folder.path()));
+    if engines::all().is_empty() {
         println!("No engine: set TIDEGATE_TEST_DOCKER or TIDEGATE_TEST_PODMAN to a socket.");
         return;
     }
@@ -60,6 +73,7 @@ fn main() {
         ways.iter_mut().for_each(|way| way.times.clear());
         for round in 0..=rounds / at_once {
             for way in &mut ways {
+                sandbox::set_warm(way.warm);
                 let times = measure(&*way.run, at_once);
                 // The first one of each pays for what is made once.
                 if round > 0 {
@@ -149,11 +163,12 @@ fn finish(mut command: Command) {
 
 fn print(ways: &mut [Way], at_once: usize) {
     println!("{} at once, {} of each\n", at_once, ways[0].times.len());
-    println!("| way | median ms | p90 ms | × plain API of the first engine |\n|---|---:|---:|---:|");
+    println!("| way | median ms | p90 ms | × plain API of the first engine | × `docker run` of the first engine |\n|---|---:|---:|---:|---:|");
     let base = quantile(&mut ways[0].times, 0.5);
+    let run = ways.iter_mut().find(|way| way.name.contains("`docker run")).map_or(base, |way| quantile(&mut way.times, 0.5));
     for way in ways {
         let (median, late) = (quantile(&mut way.times, 0.5), quantile(&mut way.times, 0.9));
-        println!("| {} | {median:.1} | {late:.1} | {:.2} |", way.name, median / base);
+        println!("| {} | {median:.1} | {late:.1} | {:.2} | {:.3} |", way.name, median / base, median / run);
     }
     println!();
 }

@@ -1,10 +1,11 @@
-//! crun, given what it needs to run `/bin/true` of this machine: an OCI bundle with the host's tools, read-only.
+//! crun or runc, given what it needs to run `/bin/true` of this machine: an OCI bundle with the host's tools, read-only.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub struct Bundle {
+    program: &'static str,
     folder: PathBuf,
     counter: AtomicUsize,
 }
@@ -29,9 +30,14 @@ pub fn hide_version_2() {
 
 impl Bundle {
     pub fn make(below: &Path) -> Result<Self, String> {
-        let folder = below.join("bundle");
+        Self::of("crun", below)
+    }
+
+    /// For `crun` or `runc`.
+    pub fn of(program: &'static str, below: &Path) -> Result<Self, String> {
+        let folder = below.join(format!("{program}-bundle"));
         std::fs::create_dir_all(folder.join("rootfs")).map_err(|error| error.to_string())?;
-        let made = Command::new("crun").arg("spec").current_dir(&folder).output().map_err(|_| "install the package `crun`".to_owned())?;
+        let made = Command::new(program).arg("spec").current_dir(&folder).output().map_err(|_| format!("install the package `{program}`"))?;
         if !made.status.success() {
             return Err(String::from_utf8_lossy(&made.stderr).into_owned());
         }
@@ -47,16 +53,17 @@ impl Bundle {
             mounts.extend(tools.map(|tool| serde_json::json!({ "destination": tool, "source": tool, "type": "bind", "options": ["bind", "ro"] })));
         }
         std::fs::write(&path, config.to_string()).map_err(|error| error.to_string())?;
-        let bundle = Self { folder, counter: AtomicUsize::new(0) };
+        let bundle = Self { program, folder, counter: AtomicUsize::new(0) };
         let tried = bundle.command().output().map_err(|error| error.to_string())?;
         if tried.status.success() { Ok(bundle) } else { Err(String::from_utf8_lossy(&tried.stderr).trim().to_owned()) }
     }
 
-    /// Without control groups: it knows version 2 and version 1, not both beside each other.
+    /// crun without control groups: it knows version 2 and version 1, not both beside each other. runc always makes some.
     pub fn command(&self) -> Command {
-        let mut command = Command::new("crun");
+        let mut command = Command::new(self.program);
         let id = format!("bench-{}-{}", std::process::id(), self.counter.fetch_add(1, Ordering::Relaxed));
-        command.args(["--cgroup-manager=disabled", "run", "--bundle"]).arg(&self.folder).arg(id);
+        command.args((self.program == "crun").then_some("--cgroup-manager=disabled"));
+        command.args(["run", "--bundle"]).arg(&self.folder).arg(id);
         command
     }
 }

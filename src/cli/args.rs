@@ -202,12 +202,12 @@ pub struct IsolationArguments {
     /// The container engine's socket [default: $DOCKER_HOST, $CONTAINER_HOST, or where Docker and Podman have it]
     #[arg(long, value_name = "SOCKET")]
     pub engine: Option<String>,
-    /// When a registry is asked for the image of a step
-    #[arg(long, value_name = "WHEN", default_value = "missing")]
-    pub pull: PullArgument,
-    /// How much of images is kept when another one was pulled; those used longest ago go first, and none that something runs in
-    #[arg(long, value_name = "SIZE", default_value = "32GiB")]
-    pub keep_images: Size,
+    /// When a registry is asked for the image of a step [default: missing]
+    #[arg(long, value_name = "WHEN")]
+    pub pull: Option<PullArgument>,
+    /// How much of images is kept when another one was pulled; those used longest ago go first, and none that something runs in [default: 32GiB]
+    #[arg(long, value_name = "SIZE")]
+    pub keep_images: Option<Size>,
     /// Run steps and functions without isolation where the machine has none
     #[arg(long)]
     pub allow_unisolated: bool,

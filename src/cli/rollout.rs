@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::print::println;
 use tokio::sync::{oneshot, watch};
 
-use super::args::{ExecutorArgument, GatewayArguments, Global, IsolationArguments, PullArgument, RolloutArguments, RolloutCommand, Size};
+use super::args::{ExecutorArgument, GatewayArguments, Global, IsolationArguments, RolloutArguments, RolloutCommand, Size};
 use super::deploy::exit_of;
 use super::exit::Exit;
 use super::place::{Place, PlaceError, Remote};
@@ -83,8 +83,8 @@ async fn open(global: &Global) -> Result<Session, (Exit, String)> {
     let isolation = IsolationArguments {
         executor: ExecutorArgument::Sandbox,
         engine: None,
-        pull: PullArgument::Missing,
-        keep_images: Size(u64::MAX),
+        pull: None,
+        keep_images: Some(Size(u64::MAX)),
         allow_unisolated: false,
         host_tools: Vec::new(),
     };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::args::{ExecutorArgument, GatewayArguments, Global, IsolationArguments, PullArgument};
+use super::args::{ExecutorArgument, GatewayArguments, Global, IsolationArguments, PullArgument, Size};
 use super::exit::Exit;
 use super::settings::{self, SettingsError};
 use crate::adapters::executor::{self, AnyExecutor, Choice, Configuration, EngineError, Refusal};
@@ -19,7 +19,7 @@ use crate::adapters::sandbox;
 use crate::adapters::state::{self, Owner, StateError, StateFolder};
 use crate::adapters::workspace::{Store, WorkspaceError};
 use crate::core::run::Run;
-use crate::model::settings::Limits;
+use crate::model::settings::{Limits, Pull};
 use crate::runtime::drive_run::{Rest, Surroundings};
 use crate::runtime::observer::Observer;
 use crate::runtime::recover::{Follower, RecoverError, recover};
@@ -85,12 +85,8 @@ impl Session {
             allow_unisolated: isolation.allow_unisolated,
             host_tools: isolation.host_tools.clone(),
             engine: isolation.engine.clone(),
-            pull: match isolation.pull {
-                PullArgument::Missing => PullPolicy::Missing,
-                PullArgument::Always => PullPolicy::Always,
-                PullArgument::Never => PullPolicy::Never,
-            },
-            keep_images: isolation.keep_images.0,
+            pull: pull_policy(isolation.pull, settings.images.pull),
+            keep_images: isolation.keep_images.map(|Size(bytes)| bytes).or(settings.images.keep).unwrap_or(KEEP_IMAGES),
             require: settings.require.clone(),
         };
         let executor = Arc::new(executor::open(choice, configuration).await?);
@@ -137,6 +133,18 @@ impl Session {
             limits: self.limits,
             parallel,
         }
+    }
+}
+
+/// Bytes of images that are kept where nobody says.
+const KEEP_IMAGES: u64 = 32 << 30;
+
+/// What was typed comes before what the settings say.
+fn pull_policy(typed: Option<PullArgument>, settings: Option<Pull>) -> PullPolicy {
+    match (typed, settings) {
+        (Some(PullArgument::Always), _) | (None, Some(Pull::Always)) => PullPolicy::Always,
+        (Some(PullArgument::Never), _) | (None, Some(Pull::Never)) => PullPolicy::Never,
+        (Some(PullArgument::Missing), _) | (None, None | Some(Pull::Missing)) => PullPolicy::Missing,
     }
 }
 

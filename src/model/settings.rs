@@ -16,6 +16,7 @@ pub struct Settings {
     /// Whether sandboxes are kept ready for who asks next.
     pub warm: bool,
     pub prices: Prices,
+    pub images: Images,
     pub server: Server,
     /// `None`: nothing of GitHub is listened to.
     pub github: Option<Github>,
@@ -65,7 +66,15 @@ pub struct GithubOauth {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { limits: Limits::default(), require: Vec::new(), warm: true, prices: Prices::default(), server: Server::default(), github: None }
+        Self {
+            limits: Limits::default(),
+            require: Vec::new(),
+            warm: true,
+            prices: Prices::default(),
+            images: Images::default(),
+            server: Server::default(),
+            github: None,
+        }
     }
 }
 
@@ -91,6 +100,22 @@ pub const PROTECTIONS: [&str; 18] = [
     "no-user-namespaces",
     "private-keyring",
 ];
+
+/// What holds for images where the command line says nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Images {
+    pub pull: Option<Pull>,
+    /// Bytes that are kept when another one was pulled.
+    pub keep: Option<u64>,
+}
+
+/// When a registry is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pull {
+    Missing,
+    Always,
+    Never,
+}
 
 /// What things cost. Whatever has no price costs nothing; without any there is no cost to speak of.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,16 +3,22 @@
 mod attacks;
 mod builder;
 mod built;
+#[path = "../support/docker.rs"]
+mod docker;
 #[path = "../support/engines.rs"]
 mod engines;
+mod full;
 mod imports;
 mod kept;
+mod private;
 mod pulls;
 mod registry;
 mod services;
 #[path = "../support/step.rs"]
 mod step;
 mod steps;
+#[path = "../support/mod.rs"]
+mod support;
 mod unfit;
 #[path = "../support/users.rs"]
 mod users;

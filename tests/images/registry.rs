@@ -1,6 +1,6 @@
 //! A real registry on loopback (Debian's `docker-registry`), filled by hand, and a world that pulls from it.
 
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -54,26 +54,52 @@ pub fn skip(test: &str, reason: &str) {
 
 impl Registry {
     pub fn start(extra: &str) -> std::io::Result<Self> {
+        Self::begin(extra, Command::new("docker-registry"))
+    }
+
+    /// As somebody may start it: in another network, say.
+    pub fn begin(extra: &str, mut command: Command) -> std::io::Result<Self> {
         let folder = tempfile::tempdir()?;
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let config = folder.path().join("config.yml");
         let data = folder.path().join("data");
+        let extra = extra.replace("FOLDER", &folder.path().display().to_string());
         let text = format!(
             "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: 127.0.0.1:{port}}}\n{extra}",
             data.display()
         );
         std::fs::write(&config, text)?;
-        let mut command = Command::new("docker-registry");
         command.arg("serve").arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let registry = Self { child: command.env("OTEL_TRACES_EXPORTER", "none").spawn()?, folder, port };
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+        while !registry.listens() {
             std::thread::sleep(Duration::from_millis(10));
         }
         Ok(registry)
     }
 
+    /// As those see it who are in its network.
+    fn listens(&self) -> bool {
+        let table = std::fs::read_to_string(format!("/proc/{}/net/tcp", self.child.id())).unwrap_or_default();
+        table.contains(&format!("0100007F:{:04X} 00000000:0000 0A", self.port))
+    }
+
+    /// What it keeps is another's as well from now on.
+    pub fn copy_of(&self, other: &Self) {
+        let (from, to) = (other.folder.path().join("data/."), self.folder.path().join("data"));
+        assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
+    }
+
+    /// A file beside its configuration.
+    pub fn put(&self, name: &str, text: &str) {
+        std::fs::write(self.folder.path().join(name), text).unwrap();
+    }
+
+    pub fn host(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
     pub fn name(&self, rest: &str) -> String {
-        format!("127.0.0.1:{}/{rest}", self.port)
+        format!("{}/{rest}", self.host())
     }
 
     fn client(&self) -> Client {

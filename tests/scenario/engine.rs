@@ -1,6 +1,5 @@
 //! Steps in containers through the real program, while everything that can be killed is killed: tidegate, its supervisors, the engine.
 
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use tidegate::model::fact::RunFact;
 use tidegate::model::id::RunId;
 use tidegate::model::outcome::{Outcome, RunOutcome};
 
+use crate::docker::OwnDocker;
 use crate::engines;
 use crate::outlive::{ended, facts, log_of, owners_of, starts, until};
 use crate::support::{Seen, World};
@@ -135,58 +135,6 @@ fn what_nobody_goes_on_with_is_removed_by_the_next_start() {
         assert_ne!(now.outcome(), Some(RunOutcome::Succeeded));
         assert_eq!(objects(&world, &engine), [""; 0]);
         assert_eq!(world.processes(), [""; 0]);
-    }
-}
-
-/// An engine of this test's own, as it has to be killed.
-struct OwnDocker {
-    folder: PathBuf,
-    process: Child,
-}
-
-impl OwnDocker {
-    fn start(folder: &Path) -> Self {
-        let at = |name: &str| folder.join(name).to_string_lossy().into_owned();
-        let process = Command::new("dockerd")
-            .args(["--data-root", &at("data"), "--exec-root", &at("run"), "--pidfile", &at("pid"), "--bridge", "none", "--iptables=false"])
-            .args(["--host", &format!("unix://{}", at("docker.sock"))])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("dockerd");
-        let own = Self { folder: folder.to_owned(), process };
-        until(|| own.docker(&["version"]).then_some(()));
-        own
-    }
-
-    fn docker(&self, arguments: &[&str]) -> bool {
-        let socket = format!("unix://{}", self.folder.join("docker.sock").display());
-        Command::new("docker").args(["--host", &socket]).args(arguments).output().is_ok_and(|output| output.status.success())
-    }
-
-    fn engine(&self) -> Engine {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(Engine::at(&self.folder.join("docker.sock"))).expect("it answers")
-    }
-
-    fn signal(&mut self, signal: Signal) {
-        kill_process(Pid::from_child(&self.process), signal).expect("a signal");
-        self.process.wait().expect("its end");
-        if signal == Signal::KILL {
-            // Its containerd dies with it. Where nobody reaps that, the next engine would wait for what is dead by its number.
-            let _ = std::fs::remove_file(self.folder.join("run/containerd/containerd.pid"));
-        }
-    }
-}
-
-impl Drop for OwnDocker {
-    fn drop(&mut self) {
-        // Politely: it ends its own containerd then. One that has ended already has no number any more that would be its own.
-        if let Ok(None) = self.process.try_wait() {
-            let _ = kill_process(Pid::from_child(&self.process), Signal::TERM);
-            let _ = self.process.wait();
-        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Stories over the real parts: what a person does with the binary, and what they see.
 
+#[path = "../support/docker.rs"]
+mod docker;
 #[path = "../support/engines.rs"]
 mod engines;
 #[path = "../support/users.rs"]

@@ -15,9 +15,17 @@ pub enum ImageError {
     )]
     NotFound { reference: String },
     #[error(
-        "the registry {registry} does not let anybody without (other) credentials pull {reference}: `docker login {registry}` as the user who runs tidegate"
+        "the registry {registry} does not let anybody without credentials pull {reference}: `docker login {registry}` as the user who runs tidegate"
     )]
     Unauthorised { reference: String, registry: String },
+    #[error(
+        "the registry {registry} does not take the credentials that are known for it, or does not let them pull {reference}: `docker login {registry}` again, as the user who runs tidegate"
+    )]
+    Refused { reference: String, registry: String },
+    #[error(
+        "the registry {registry} does not let anybody without credentials pull {reference}, and those that are known are an identity token, which only engines can use: log in with a password or an access token, or use --executor container"
+    )]
+    Token { reference: String, registry: String },
     #[error("the registry {registry} could not answer: {why}")]
     Registry { registry: String, why: String },
     #[error("{reference} is there for {has} and not for this machine ({needs}): name an image that is made for it")]

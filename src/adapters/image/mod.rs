@@ -29,6 +29,7 @@ mod store;
 
 pub use build::{Blueprint, Material, NotBuilt};
 pub use collect::{Listed, Pruned};
+pub use credentials::{Credentials, Found};
 pub use error::ImageError;
 pub use layer::Limits;
 pub use pull::PullPolicy;

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use oci_client::manifest::{OciDescriptor, OciImageManifest, OciManifest};
-use oci_client::secrets::RegistryAuth;
 use rustix::fs::FlockOperation;
 
 use super::config::{self, LARGEST};
@@ -12,7 +11,7 @@ use super::error::ImageError;
 use super::reference::{ImageName, hex_of};
 use super::registry::Registry;
 use super::store::{Image, Images, Kept, Lease};
-use super::{credentials, platform};
+use super::{Credentials, platform};
 
 /// When a registry is asked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -68,10 +67,9 @@ impl Images {
 
     async fn pull(&self, name: &ImageName, progress: Progress<'_>) -> Result<Kept, ImageError> {
         progress(format!("pulling {name}"));
-        let registry = name.registry().to_owned();
-        let (auth, note): (RegistryAuth, _) = blocking(move || Ok(credentials::of(&registry))).await?;
-        note.into_iter().for_each(&mut *progress);
-        let registry = Registry::open(name, auth);
+        let found = Credentials::of(name.registry()).await;
+        found.note.into_iter().for_each(&mut *progress);
+        let registry = Registry::open(name, found.credentials);
         let mut tries = 0;
         loop {
             tries += 1;

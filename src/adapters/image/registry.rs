@@ -12,6 +12,7 @@ use oci_client::{Client, manifest};
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
 
+use super::Credentials;
 use super::config::LARGEST;
 use super::error::{ImageError, said};
 use super::reference::ImageName;
@@ -20,6 +21,8 @@ pub(super) struct Registry<'a> {
     client: Client,
     name: &'a ImageName,
     auth: RegistryAuth,
+    /// As they are known: for leaving them out of what the registry says.
+    credentials: Option<Credentials>,
 }
 
 /// All that a manifest may be.
@@ -34,7 +37,7 @@ const ACCEPTED: [&str; 4] = [
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl<'a> Registry<'a> {
-    pub(super) fn open(name: &'a ImageName, auth: RegistryAuth) -> Self {
+    pub(super) fn open(name: &'a ImageName, credentials: Option<Credentials>) -> Self {
         // Somebody else may have chosen already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let variable = |names: [&str; 2]| names.into_iter().find_map(|name| std::env::var(name).ok()).filter(|_| !name.is_loopback());
@@ -47,7 +50,12 @@ impl<'a> Registry<'a> {
             no_proxy: variable(["NO_PROXY", "no_proxy"]),
             ..ClientConfig::default()
         };
-        Self { client: Client::new(config), name, auth }
+        let auth = match &credentials {
+            Some(Credentials::Password { user, secret }) => RegistryAuth::Basic(user.clone(), secret.clone()),
+            // It is exchanged in a way that the client does not know.
+            Some(Credentials::Token(_)) | None => RegistryAuth::Anonymous,
+        };
+        Self { client: Client::new(config), name, auth, credentials }
     }
 
     /// The manifest (of an image or of several), checked against the digest that it was asked for by. And its own digest.
@@ -104,7 +112,7 @@ impl<'a> Registry<'a> {
     }
 
     pub(super) fn malformed(&self, why: String) -> ImageError {
-        ImageError::Malformed { reference: self.name.to_string(), why }
+        ImageError::Malformed { reference: self.name.to_string(), why: self.hide(why) }
     }
 
     fn interrupted(&self, error: &std::io::Error, digest: &str) -> ImageError {
@@ -119,7 +127,7 @@ impl<'a> Registry<'a> {
         let (reference, registry) = (self.name.to_string(), self.name.registry().to_owned());
         let by_code = |code: u16| match code {
             404 => ImageError::NotFound { reference: reference.clone() },
-            401 | 403 => ImageError::Unauthorised { reference: reference.clone(), registry: registry.clone() },
+            401 | 403 => self.not_let_in(),
             code => ImageError::Registry { registry: registry.clone(), why: format!("it said {code}") },
         };
         match error {
@@ -129,14 +137,29 @@ impl<'a> Registry<'a> {
             OciDistributionError::RegistryError { envelope, .. } => match envelope.errors.first().map(|error| &error.code) {
                 Some(OciErrorCode::ManifestUnknown | OciErrorCode::NameUnknown | OciErrorCode::BlobUnknown | OciErrorCode::NotFound) => by_code(404),
                 Some(OciErrorCode::Unauthorized | OciErrorCode::Denied) => by_code(401),
-                _ => ImageError::Registry { registry, why: said(envelope) },
+                _ => ImageError::Registry { registry, why: said(self.hide(envelope)) },
             },
             OciDistributionError::RequestError(error) => ImageError::Unreachable { registry, why: innermost(error) },
             OciDistributionError::DigestError(error) => {
                 ImageError::Digest { what: "the manifest".to_owned(), expected: "its digest".to_owned(), found: said(error) }
             }
-            other => ImageError::Registry { registry, why: said(other) },
+            other => ImageError::Registry { registry, why: said(self.hide(other)) },
         }
+    }
+
+    fn not_let_in(&self) -> ImageError {
+        let (reference, registry) = (self.name.to_string(), self.name.registry().to_owned());
+        match &self.credentials {
+            None => ImageError::Unauthorised { reference, registry },
+            Some(Credentials::Password { .. }) => ImageError::Refused { reference, registry },
+            Some(Credentials::Token(_)) => ImageError::Token { reference, registry },
+        }
+    }
+
+    /// A registry knows them, and may repeat them in what it says of a request.
+    fn hide(&self, text: impl ToString) -> String {
+        let text = text.to_string();
+        self.credentials.as_ref().map_or_else(|| text.clone(), |credentials| credentials.hide(&text))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The settings file: read with the same table, checks and messages as a pipeline.
 
-use super::fields::{self as f, parse_count, price};
+use super::fields::{self as f, parse_count, price, size};
 use super::lower::Cursor;
 use super::places::Part;
 use super::problems::Problems;
@@ -9,7 +9,7 @@ use super::shape::{Key, key};
 use super::{read, validate};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::secret::SecretSource;
-use crate::model::settings::{Github, GithubLogin, GithubOauth, Limits, PROTECTIONS, Prices, Server, Settings};
+use crate::model::settings::{Github, GithubLogin, GithubOauth, Images, Limits, PROTECTIONS, Prices, Pull, Server, Settings};
 
 static COUNT: Shape = Scalar(&f::COUNT);
 static PRICE: Shape = Scalar(&f::PRICE);
@@ -25,6 +25,10 @@ static PRICES: [Key; 4] = [
     key("request", &PRICE, "Of one invocation."),
     key("cpu_second", &PRICE, "Of a second of processor time."),
     key("currency", &Scalar(&f::CURRENCY), "What stands behind an amount."),
+];
+static IMAGES: [Key; 2] = [
+    key("pull", &Choice(&["missing", "always", "never"]), "When a registry is asked for a step's image."),
+    key("keep", &Scalar(&f::SIZE), "How much of images is kept when another one was pulled."),
 ];
 static SOURCE: Shape = Keys(&[
     key("file", &Scalar(&f::ABSOLUTE_PATH), "The file that holds it."),
@@ -49,13 +53,14 @@ static GITHUB: [Key; 7] = [
     key("templates", &Scalar(&f::ABSOLUTE_PATH), "The folder of your own templates for what is reported."),
     key("code_scanning", &Shape::Bool, "Whether findings go to code scanning as well."),
 ];
-static SETTINGS: [Key; 6] = [
+static SETTINGS: [Key; 7] = [
     key("server", &Keys(&SERVER), "How `serve` is reached."),
     key("github", &Keys(&GITHUB), "What of GitHub is believed, and as who it is spoken to."),
     key("require", &List(&PROTECTION), "Protections without which nothing runs."),
     key("limits", &Keys(&LIMITS), "Invocations at once, over all processes that use one state folder."),
     key("warm", &Either { expected: "on or off", of: &[&Shape::Bool, &Choice(&["on", "off"])] }, "Whether sandboxes are kept ready."),
     key("prices", &Keys(&PRICES), "What things cost."),
+    key("images", &Keys(&IMAGES), "What holds for images where the command line says nothing."),
 ];
 
 /// Reads a settings file, or says all that is wrong with it. One that says nothing is none.
@@ -95,7 +100,18 @@ pub fn load(text: &str) -> Result<Settings, Vec<Diagnostic>> {
             cpu_second: price("cpu_second"),
             currency: root.key("prices").and_then(|prices| prices.text_at("currency")),
         },
+        images: root.key("images").map(|images| images_settings(&images)).unwrap_or_default(),
     })
+}
+
+fn images_settings(images: &Cursor<'_>) -> Images {
+    let pull = images.text_at("pull").and_then(|word| match word.as_str() {
+        "missing" => Some(Pull::Missing),
+        "always" => Some(Pull::Always),
+        "never" => Some(Pull::Never),
+        _ => None,
+    });
+    Images { pull, keep: images.parse("keep", size::parse) }
 }
 
 fn github_settings(github: &Cursor<'_>, problems: &mut Problems<'_>) -> Github {
@@ -176,6 +192,17 @@ mod tests {
                 said("conflicting-keys", "github.app.key"),
             ]
         );
+    }
+
+    #[test]
+    fn what_holds_for_images() {
+        let images = |text: &str| load(text).unwrap().images;
+        assert_eq!(images("images: { pull: never, keep: 1GiB }"), Images { pull: Some(Pull::Never), keep: Some(1 << 30) });
+        assert_eq!(images("images: { pull: always }"), Images { pull: Some(Pull::Always), keep: None });
+        assert_eq!(images("warm: on"), Images::default());
+        for (text, route) in [("images: { pull: sometimes }", "images.pull"), ("images: { keep: much }", "images.keep")] {
+            assert_eq!(codes(text), [("invalid-value".to_owned(), route.to_owned())]);
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::super::supervisor::{Work, infrastructure};
 use super::image::Image;
 use super::services::Stood;
 use super::{Setup, words};
+use crate::adapters::image::Found;
 use crate::model::outcome::Outcome;
 
 /// How long an engine that is just starting may take.
@@ -53,7 +54,8 @@ pub(super) fn write_plan(work: &Work<'_>, setup: &Setup, begun: Begun) {
     request.spec.env.clear();
     request.spec.script.clear();
     request.spec.services.iter_mut().for_each(|service| service.env.clear());
-    request.home = Home::Container(Box::new(Setup { credentials: None, service_credentials: Vec::new(), begun: Some(begun), ..setup.clone() }));
+    let setup = Setup { credentials: Found::default(), service_credentials: Vec::new(), begun: Some(begun), ..setup.clone() };
+    request.home = Home::Container(Box::new(setup));
     request.said = 0;
     if let Ok(plan) = serde_json::to_vec(&request) {
         let _ = work.place.write_plan(&plan);

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use bollard::models::{SystemInfo, SystemVersion};
+use bollard::models::{SystemInfo, SystemInfoCgroupVersionEnum, SystemVersion};
 use bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +35,9 @@ pub struct Engine {
     /// It runs on another kernel than we do, as in a virtual machine: what it says of processes is not true here.
     #[serde(default)]
     pub(super) elsewhere: bool,
+    /// Where it keeps everything.
+    #[serde(default)]
+    pub(super) root: Option<PathBuf>,
     /// The machine's, as images name it.
     pub(super) architecture: String,
     /// What of limits and protections it can hold, by name.
@@ -67,26 +70,34 @@ impl Engine {
         let docker = docker.negotiate_version().await.map_err(silent)?;
         let (version, info) = (docker.version().await.map_err(silent)?, docker.info().await.map_err(silent)?);
         let ClientVersion { major_version, minor_version } = docker.client_version();
-        Ok(Self::of(socket, &version, &info, (major_version, minor_version)))
+        let by_somebody = tokio::net::UnixStream::connect(socket).await.and_then(|stream| stream.peer_cred()).is_ok_and(|peer| peer.uid() != 0);
+        Ok(Self::of(socket, &version, &info, (major_version, minor_version), by_somebody))
     }
 
-    fn of(socket: &Path, version: &SystemVersion, info: &SystemInfo, api: (usize, usize)) -> Self {
+    /// `by_somebody`: who answers at the socket is not root.
+    fn of(socket: &Path, version: &SystemVersion, info: &SystemInfo, api: (usize, usize), by_somebody: bool) -> Self {
         let podman = version.components.iter().flatten().any(|component| component.name.starts_with("Podman"));
         let number = version.version.as_deref().unwrap_or("of no known version");
         let options: Vec<&str> = info.security_options.iter().flatten().map(String::as_str).collect();
         let has = |name: &str| options.iter().any(|option| option.split(',').any(|part| part == format!("name={name}")));
+        let elsewhere = info.kernel_version.as_deref().is_some_and(|kernel| rustix::system::uname().release().to_bytes() != kernel.as_bytes());
+        // Not every engine says so. In a virtual machine it is not the engine who answers, but somebody who passes on.
+        let rootless = has("rootless") || (by_somebody && !elsewhere);
+        // Version 1 of control groups is root's alone. Podman says that it has them, and leaves the limits out.
+        let groups = !(rootless && info.cgroup_version == Some(SystemInfoCgroupVersionEnum::_1));
         let known = [
             ("seccomp", has("seccomp")),
-            ("cgroup-memory", info.memory_limit == Some(true)),
-            ("cgroup-pids", info.pids_limit == Some(true)),
-            ("cgroup-cpu", info.cpu_cfs_quota == Some(true)),
+            ("cgroup-memory", groups && info.memory_limit == Some(true)),
+            ("cgroup-pids", groups && info.pids_limit == Some(true)),
+            ("cgroup-cpu", groups && info.cpu_cfs_quota == Some(true)),
         ];
         Self {
             socket: socket.to_owned(),
             name: format!("{} {number}", if podman { "Podman" } else { "Docker Engine" }),
             podman,
-            rootless: has("rootless"),
-            elsewhere: info.kernel_version.as_deref().is_some_and(|kernel| rustix::system::uname().release().to_bytes() != kernel.as_bytes()),
+            rootless,
+            elsewhere,
+            root: info.docker_root_dir.as_ref().filter(|root| root.starts_with('/')).map(PathBuf::from),
             architecture: version.arch.clone().unwrap_or_default(),
             holds: known.into_iter().filter(|(_, held)| *held).map(|(name, _)| name.to_owned()).collect(),
             version: api,
@@ -121,6 +132,25 @@ mod tests {
         assert_eq!(found(Some("/run/mine.sock"), &[docker]), Ok("/run/mine.sock".into()));
         assert_eq!(found(None, &[("CONTAINER_HOST", "unix:///run/b.sock"), docker]), Ok("/run/a.sock".into()));
         assert_eq!(found(None, &[("CONTAINER_HOST", "unix:///run/b.sock"), ("DOCKER_HOST", "")]), Ok("/run/b.sock".into()));
+    }
+
+    #[test]
+    fn an_engine_of_an_ordinary_user_holds_no_limits_where_control_groups_are_roots() {
+        let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
+        let asked = |version, by_somebody, kernel: &str| {
+            let info = SystemInfo {
+                memory_limit: Some(true),
+                cgroup_version: Some(version),
+                kernel_version: Some(kernel.to_owned()),
+                ..SystemInfo::default()
+            };
+            let engine = Engine::of(Path::new("/x"), &SystemVersion::default(), &info, (1, 41), by_somebody);
+            (engine.rootless, engine.holds("cgroup-memory"))
+        };
+        assert_eq!(asked(SystemInfoCgroupVersionEnum::_1, false, &kernel), (false, true));
+        assert_eq!(asked(SystemInfoCgroupVersionEnum::_1, true, &kernel), (true, false));
+        assert_eq!(asked(SystemInfoCgroupVersionEnum::_2, true, &kernel), (true, true));
+        assert_eq!(asked(SystemInfoCgroupVersionEnum::_1, true, "another"), (false, true));
     }
 
     #[test]

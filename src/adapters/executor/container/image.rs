@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bollard::Docker;
+use bollard::auth::DockerCredentials;
 use bollard::models::{CreateImageInfo, ImageInspect};
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 
-use super::credentials::{Credentials, HUB, registry_of};
 use super::words;
-use crate::adapters::image::PullPolicy;
+use crate::adapters::image::{Credentials, Found, PullPolicy};
 use crate::model::invocation::ImageRecord;
 use crate::model::outcome::Outcome;
 
@@ -37,6 +37,9 @@ impl From<PullPolicy> for Pull {
     }
 }
 
+/// The registry of names that name none.
+const HUB: &str = "docker.io";
+
 /// How often it is said how far a pull is.
 const PROGRESS: Duration = Duration::from_secs(5);
 
@@ -56,13 +59,7 @@ pub(super) struct Image {
 }
 
 /// `said` is called with a line now and then while it is pulled.
-pub(super) async fn have(
-    docker: &Docker,
-    reference: &str,
-    pull: Pull,
-    credentials: Option<Credentials>,
-    said: &mut impl FnMut(String),
-) -> Result<Image, Outcome> {
+pub(super) async fn have(docker: &Docker, reference: &str, pull: Pull, found: Found, said: &mut impl FnMut(String)) -> Result<Image, Outcome> {
     let failed = |why: String| Outcome::Infrastructure { reason: why };
     let whole = whole(reference);
     if pull != Pull::Always {
@@ -79,9 +76,40 @@ pub(super) async fn have(
             Err(_) => {}
         }
     }
-    fetch(docker, &whole, credentials, said).await.map_err(|error| failed(not_pulled(reference, &error)))?;
+    found.note.into_iter().for_each(&mut *said);
+    let credentials = found.credentials;
+    let login = credentials.clone().map(|credentials| login(credentials, registry_of(reference)));
+    let failed = |error: &bollard::errors::Error| failed(not_pulled(reference, &words::why(error), credentials.as_ref()));
+    fetch(docker, &whole, login, said).await.map_err(|error| failed(&error))?;
     let found = docker.inspect_image(&whole).await;
-    found.map(|found| of(reference, &found)).map_err(|error| failed(not_pulled(reference, &error)))
+    found.map(|found| of(reference, &found)).map_err(|error| failed(&error))
+}
+
+/// Whether a registry would have to be asked for it.
+pub(super) async fn is_to_be_pulled(docker: &Docker, reference: &str, pull: Pull) -> bool {
+    match pull {
+        Pull::Never => false,
+        Pull::Always => true,
+        Pull::Missing => docker.inspect_image(&whole(reference)).await.is_err(),
+    }
+}
+
+fn login(credentials: Credentials, registry: &str) -> DockerCredentials {
+    let serveraddress = Some(Credentials::address(registry).to_owned());
+    match credentials {
+        Credentials::Password { user, secret } => {
+            DockerCredentials { username: Some(user), password: Some(secret), serveraddress, ..DockerCredentials::default() }
+        }
+        Credentials::Token(secret) => DockerCredentials { identitytoken: Some(secret), serveraddress, ..DockerCredentials::default() },
+    }
+}
+
+/// The registry that an image comes from.
+pub(super) fn registry_of(image: &str) -> &str {
+    match image.split_once('/') {
+        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => first,
+        _ => HUB,
+    }
 }
 
 /// A name without tag or digest would be all tags to an engine.
@@ -100,26 +128,31 @@ fn full(reference: &str) -> String {
     }
 }
 
-fn not_pulled(reference: &str, error: &bollard::errors::Error) -> String {
-    let why = words::why(error);
-    let hint = if why.contains("no space left on device") {
-        ": the engine's disk is full; remove what is not needed (`docker system prune`)"
-    } else if why.contains("unauthorized") || why.contains("denied") || why.contains("no basic auth") {
-        ": is the name right? A private registry needs `docker login`"
-    } else if why.contains("no matching manifest") {
-        ": it is not made for this machine's architecture"
-    } else if why.contains("manifest unknown") || why.contains("not found") {
-        ": is the name right?"
-    } else {
-        ""
+/// `why`: as the engine says it, who repeats what the registry says, who may repeat anything.
+fn not_pulled(reference: &str, why: &str, credentials: Option<&Credentials>) -> String {
+    let registry = registry_of(reference);
+    let hint = match words::Refusal::of(why) {
+        Some(words::Refusal::NoRoom) => words::NO_ROOM.to_owned(),
+        Some(words::Refusal::NotLetIn) if credentials.is_some() => format!(
+            "{registry} does not take the credentials that are known for it, or does not let them pull this image: `docker login {registry}` again, as the user who runs tidegate"
+        ),
+        Some(words::Refusal::NotLetIn) => {
+            format!(
+                "is the name right? {registry} does not let anybody without credentials pull it: `docker login {registry}` as the user who runs tidegate"
+            )
+        }
+        Some(words::Refusal::OtherMachine) => "it is not made for this machine's architecture".to_owned(),
+        Some(words::Refusal::NotThere) => "is the name right?".to_owned(),
+        None => String::new(),
     };
-    format!("the image {reference} could not be pulled ({why}){hint}")
+    let why = credentials.map_or_else(|| why.to_owned(), |credentials| credentials.hide(why));
+    format!("the image {reference} could not be pulled ({why}){}{hint}", if hint.is_empty() { "" } else { ": " })
 }
 
-async fn fetch(docker: &Docker, whole: &str, credentials: Option<Credentials>, said: &mut impl FnMut(String)) -> Result<(), bollard::errors::Error> {
+async fn fetch(docker: &Docker, whole: &str, login: Option<DockerCredentials>, said: &mut impl FnMut(String)) -> Result<(), bollard::errors::Error> {
     said(format!("pulling {whole}"));
     let options = CreateImageOptionsBuilder::default().from_image(whole).build();
-    let mut progress = docker.create_image(Some(options), None, credentials.map(Into::into));
+    let mut progress = docker.create_image(Some(options), None, login);
     let (mut layers, mut next) = (Layers::default(), Instant::now() + PROGRESS);
     while let Some(step) = progress.next().await {
         layers.hear(&step?);
@@ -180,6 +213,34 @@ mod tests {
             [("busybox", "busybox:latest"), ("localhost:5000/a", "localhost:5000/a:latest"), ("a/b:1", "a/b:1"), ("a@sha256:0f", "a@sha256:0f")]
         {
             assert_eq!(whole(reference), meant);
+        }
+    }
+
+    #[test]
+    fn an_image_names_its_registry_or_means_the_hub() {
+        for (image, registry) in [
+            ("busybox", "docker.io"),
+            ("library/busybox:1", "docker.io"),
+            ("ghcr.io/a/b", "ghcr.io"),
+            ("localhost/a", "localhost"),
+            ("127.0.0.1:5000/a:1", "127.0.0.1:5000"),
+        ] {
+            assert_eq!(registry_of(image), registry, "{image}");
+        }
+    }
+
+    #[test]
+    fn why_there_is_no_image_says_what_to_do_and_no_password() {
+        let own = Credentials::Password { user: "ada".to_owned(), secret: "hidden".to_owned() };
+        for (why, credentials, says) in [
+            ("Error response: unauthorized: hidden is wrong", Some(&own), "unauthorized: … is wrong): r.io does not take the credentials"),
+            ("no basic auth credentials", None, "without credentials pull it: `docker login r.io`"),
+            ("write /x: no space left on device", None, "`docker system prune`"),
+            ("manifest unknown", None, "is the name right?"),
+            ("something", None, "could not be pulled (something)"),
+        ] {
+            let said = not_pulled("r.io/a:1", why, credentials);
+            assert!(said.contains(says), "{said}");
         }
     }
 

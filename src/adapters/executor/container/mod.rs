@@ -5,7 +5,6 @@
 
 mod adopt;
 mod bell;
-mod credentials;
 mod engine;
 mod gate;
 mod image;
@@ -13,6 +12,7 @@ mod names;
 mod perform;
 mod reaper;
 mod remove;
+mod room;
 mod services;
 mod shape;
 mod signals;
@@ -25,11 +25,13 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
 use super::supervisor::desk::{Asked, Desk};
 use super::supervisor::request::Home;
 use super::{Choice, Executor, Watcher, Way};
+use crate::adapters::image::{Credentials, Found};
 use crate::adapters::sandbox::Isolation;
 use crate::adapters::workspace::Store;
 use crate::model::id::{NodeId, RunId};
@@ -37,7 +39,6 @@ use crate::model::invocation::{InvocationResult, InvocationSpec};
 use crate::model::outcome::{Exit, Outcome};
 
 use adopt::Begun;
-use credentials::Credentials;
 use names::{Identity, Labelled};
 
 pub use engine::{Engine, EngineError, find as find_engine};
@@ -55,10 +56,11 @@ pub(super) struct Setup {
     pull: Pull,
     /// Whether the image's own files can not be changed.
     read_only: bool,
-    credentials: Option<Credentials>,
-    /// For its services' images, in their order.
+    /// For the registry of its image, where that has to be asked.
+    credentials: Found,
+    /// For those of its services' images, in their order.
     #[serde(default)]
-    service_credentials: Vec<Option<Credentials>>,
+    service_credentials: Vec<Found>,
     /// What is known of a container that another supervisor has begun.
     #[serde(default)]
     begun: Option<Begun>,
@@ -81,8 +83,8 @@ pub struct ContainerExecutor {
 impl ContainerExecutor {
     /// `state`: the state folder, which `store` is in.
     pub fn new(state: &Path, store: Store, engine: Engine, pull: Pull) -> io::Result<Self> {
-        let setup =
-            Setup { engine, identity: Identity::of(state)?, pull, read_only: false, credentials: None, service_credentials: Vec::new(), begun: None };
+        let (identity, credentials) = (Identity::of(state)?, Found::default());
+        let setup = Setup { engine, identity, pull, read_only: false, credentials, service_credentials: Vec::new(), begun: None };
         let way = Way::of(Choice::Container, true, Isolation::Full);
         Ok(Self { desk: Desk::new(state, store, NAME), way, setup })
     }
@@ -116,6 +118,18 @@ impl ContainerExecutor {
 }
 
 impl ContainerExecutor {
+    /// Nobody's program is run for an image that is there.
+    async fn credentials(&self, image: &str) -> Found {
+        if !Credentials::are_configured() {
+            return Found::default();
+        }
+        match self.setup.engine.connect() {
+            Ok(docker) if image::is_to_be_pulled(&docker, image, self.setup.pull).await => Credentials::of(image::registry_of(image)).await,
+            // An engine that does not answer says so to the supervisor as well.
+            _ => Found::default(),
+        }
+    }
+
     /// A supervisor that was killed could not, and nobody could go on with it.
     async fn clear(&self, run: &RunId, node: &NodeId, attempt: u32, result: &InvocationResult) {
         if matches!(result.outcome, Outcome::Infrastructure { .. })
@@ -149,9 +163,15 @@ impl ContainerExecutor {
             let reason = "`build` makes an image of what a step changed in its root, which an engine does not give away: run it in Tidegate's own sandbox (`--executor auto` or `sandbox`, where steps can be isolated: `tidegate doctor`)";
             return self.desk.without(Outcome::Failed { exit: Exit::None, reason: reason.to_owned() }, false);
         }
-        let find = |image: &str| credentials::find(image, |name| std::env::var_os(name));
-        let service_credentials = spec.services.iter().map(|service| find(&service.image)).collect();
-        let home = Home::Container(Box::new(Setup { credentials: find(image), service_credentials, ..self.setup.clone() }));
+        let mut watcher = watcher;
+        let beside = join_all(spec.services.iter().map(|service| self.credentials(&service.image)));
+        let (credentials, service_credentials) = tokio::select! {
+            found = async { tokio::join!(self.credentials(image), beside) } => found,
+            Ok(_) = watcher.cancel.wait_for(|cancelled| *cancelled) => {
+                return self.desk.without(Outcome::Cancelled { reason: "it was asked to stop".to_owned() }, false);
+            }
+        };
+        let home = Home::Container(Box::new(Setup { credentials, service_credentials, ..self.setup.clone() }));
         let (run, node, attempt) = (spec.run.clone(), spec.node.clone(), spec.attempt);
         let place = self.desk.place(&run, &node, attempt);
         let lock = match self.desk.admit(&place) {

@@ -60,6 +60,43 @@ fn told(text: &str) -> String {
     line.chars().filter(|c| !c.is_control()).take(500).collect()
 }
 
+/// What to do about a disk that is full.
+pub(super) const NO_ROOM: &str =
+    "the container engine has no room left on its disk; remove what is not needed (`docker system prune`) or give it a larger one";
+
+/// What of an engine's words about an image or a container means something to a person. There are no codes for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    NoRoom,
+    NotLetIn,
+    OtherMachine,
+    NotThere,
+}
+
+impl Refusal {
+    pub(super) fn of(why: &str) -> Option<Self> {
+        let has = |words: &[&str]| words.iter().any(|words| why.contains(words));
+        if has(&["no space left on device", "disk quota exceeded"]) {
+            return Some(Self::NoRoom);
+        }
+        if has(&[
+            "unauthorized",
+            "denied:",
+            "access denied",
+            "resource is denied",
+            "no basic auth",
+            "authentication required",
+            "invalid username/password",
+        ]) {
+            return Some(Self::NotLetIn);
+        }
+        if has(&["no matching manifest", "no image found in manifest list"]) {
+            return Some(Self::OtherMachine);
+        }
+        has(&["manifest unknown", "not found"]).then_some(Self::NotThere)
+    }
+}
+
 /// Why a container could not be made or started. Whose fault it is is in the words: engines have no codes for it.
 pub(super) fn not_started(error: &Error, image: &str, doing: &str) -> Outcome {
     let why = why(error);
@@ -68,9 +105,7 @@ pub(super) fn not_started(error: &Error, image: &str, doing: &str) -> Outcome {
         text if text.contains("exec format error") => {
             format!("the image {image} is for another kind of machine (exec format error): name one for this machine's architecture")
         }
-        text if text.contains("no space left on device") => format!(
-            "the container engine has no room left on its disk ({text}): remove what is not needed (`docker system prune`) or give it a larger one"
-        ),
+        text if Refusal::of(text) == Some(Refusal::NoRoom) => format!("{NO_ROOM} ({text}, while {doing})"),
         text if no_shell(text) => {
             return Outcome::Failed {
                 exit: Exit::None,

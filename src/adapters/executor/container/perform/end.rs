@@ -10,7 +10,7 @@ use super::super::gate::Gate;
 use super::super::remove::remove;
 use super::super::surroundings::Surroundings;
 use super::super::voice::Ended;
-use super::super::words;
+use super::super::{room, words};
 use super::stay::{Stay, Stayed, micros};
 use crate::adapters::sandbox::Exceeded;
 use crate::model::outcome::{Exit, Outcome};
@@ -31,6 +31,7 @@ impl Stay<'_> {
             _ if let Some(excess) = excess => Some(Outcome::Failed { exit, reason: limits::too_much_written(*excess, *quota) }),
             _ if code == 0 => None,
             _ if let Some(outcome) = self.never_ran(code) => Some(outcome),
+            _ if let Some(why) = room::why_it_could_not(&self.setup.engine, self.work.log.tail()) => Some(infrastructure(why)),
             _ => {
                 let exceeded = limits::exceeded(out_of_memory.then_some(Exceeded::Memory), exit, &limits, *quota);
                 let reason = exceeded.unwrap_or_else(|| hints::why_in_container(code, self.work.log.tail(), &limits, &self.image.used.reference));

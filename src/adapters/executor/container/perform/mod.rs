@@ -18,7 +18,8 @@ use super::image::{self, Image};
 use super::services::Services;
 use super::surroundings::Surroundings;
 use super::voice::Voice;
-use super::{Credentials, Setup, bell, words};
+use super::{Setup, bell, words};
+use crate::adapters::image::Found;
 use crate::adapters::sandbox;
 use crate::model::outcome::Outcome;
 
@@ -53,8 +54,8 @@ async fn try_to(mut work: Work<'_>, setup: &Setup, gate: Option<Gate>) -> Result
     let image = have_image(&docker, reference, setup, setup.credentials.clone(), &mut work).await?;
     work.record.image = Some(image.used.clone());
     let mut beside = Vec::new();
-    for (service, credentials) in spec.services.iter().zip(&setup.service_credentials) {
-        beside.push(have_image(&docker, &service.image, setup, credentials.clone(), &mut work).await?);
+    for (service, found) in spec.services.iter().zip(&setup.service_credentials) {
+        beside.push(have_image(&docker, &service.image, setup, found.clone(), &mut work).await?);
     }
     let surroundings = Surroundings::make(work.store, &work.request.scratch, spec).map_err(infrastructure)?;
     work.record.phases.workspace_us = sandbox::monotonic_us().saturating_sub(work.request.asked_us);
@@ -85,20 +86,14 @@ async fn take_over(docker: &Docker, mut work: Work<'_>, setup: &Setup, begun: &B
 }
 
 /// Until the image is there, or somebody wants it to stop.
-async fn have_image(
-    docker: &Docker,
-    reference: &str,
-    setup: &Setup,
-    credentials: Option<Credentials>,
-    work: &mut Work<'_>,
-) -> Result<Image, Outcome> {
+async fn have_image(docker: &Docker, reference: &str, setup: &Setup, found: Found, work: &mut Work<'_>) -> Result<Image, Outcome> {
     let (says, mut said) = tokio::sync::mpsc::channel(64);
     let mut say = |line: String| {
         // Nobody misses a line about progress among so many.
         let _ = says.try_send(line);
     };
     // Its timeout is between two words of the engine.
-    let have = image::have(docker, reference, setup.pull, credentials, &mut say);
+    let have = image::have(docker, reference, setup.pull, found, &mut say);
     tokio::pin!(have);
     loop {
         tokio::select! {
