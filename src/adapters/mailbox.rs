@@ -3,13 +3,18 @@
 //! A letter is a small file named after the rollout or the run, written beside and renamed, so that it is there whole or not at all. The driver takes it out, which is
 //! also the answer that it was read. Knows nothing of what a decision means.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use crate::adapters::state::file_name;
 use crate::model::id::{RolloutId, RunId};
+use crate::model::policy::Word;
 
 /// Bytes of a reason; the rest of it is not read.
 const MAX_REASON: u64 = 500;
+/// Words that one run is told at most, and bytes of one.
+const MOST_WORDS: usize = 1_000;
+const WORD_BYTES: u64 = 64 << 10;
 
 /// What a person can say about a rollout that is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,9 +97,96 @@ impl Mailbox {
     }
 }
 
+/// What people say about what a run waits for: a folder for each run, a file for each word, so that none takes the place of another.
+#[derive(Debug, Clone)]
+pub struct Words {
+    folder: PathBuf,
+}
+
+impl Words {
+    /// `folder` is there and private.
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// Answers where the word is until it has been heard.
+    pub fn say(&self, run: &RunId, word: &Word) -> io::Result<PathBuf> {
+        let folder = self.of(run);
+        std::fs::create_dir_all(&folder)?;
+        let mut file = tempfile::Builder::new().prefix(".tmp").tempfile_in(&folder)?;
+        serde_json::to_writer(&mut file, word)?;
+        let name = file.path().file_name().unwrap_or_default().to_string_lossy().replace(".tmp", "word-");
+        let path = folder.join(name);
+        file.persist(&path).map_err(|error| error.error)?;
+        Ok(path)
+    }
+
+    /// What has been said and not been heard, the oldest first. What can not be read is no word, and is gone.
+    pub fn said(&self, run: &RunId) -> Vec<(PathBuf, Word)> {
+        let Ok(entries) = std::fs::read_dir(self.of(run)) else { return Vec::new() };
+        let whole = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with("word-");
+        let mut paths: Vec<_> = entries
+            .flatten()
+            .filter(whole)
+            .map(|entry| (entry.metadata().and_then(|data| data.modified()).ok(), entry.path()))
+            .take(MOST_WORDS)
+            .collect();
+        paths.sort();
+        let read = |path: PathBuf| match word(&path) {
+            Some(word) => Some((path, word)),
+            None => {
+                let _ = std::fs::remove_file(&path);
+                None
+            }
+        };
+        paths.into_iter().filter_map(|(_, path)| read(path)).collect()
+    }
+
+    /// A word has been heard; that it is gone is the answer.
+    pub fn heard(&self, path: &Path) {
+        let _ = std::fs::remove_file(path);
+    }
+
+    /// Nothing more is heard by this run.
+    pub fn end(&self, run: &RunId) {
+        let _ = std::fs::remove_dir_all(self.of(run));
+    }
+
+    fn of(&self, run: &RunId) -> PathBuf {
+        self.folder.join(file_name(run.as_str()))
+    }
+}
+
+fn word(path: &Path) -> Option<Word> {
+    let mut text = Vec::new();
+    std::fs::File::open(path).ok()?.take(WORD_BYTES).read_to_end(&mut text).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_is_for_one_run_and_takes_no_others_place() {
+        use crate::model::policy::{Verdict, Voice};
+        let folder = tempfile::tempdir().expect("a folder");
+        let words = Words::new(folder.path().to_path_buf());
+        let (mine, other) = (RunId::new("r1"), RunId::new("../r2"));
+        let word = |verdict| Word { environment: None, by: Voice::Machine { user: "ada".into() }, verdict, ahead: false };
+        let first = words.say(&mine, &word(Verdict::Approve)).expect("said");
+        words.say(&mine, &word(Verdict::Reject { reason: "no".into() })).expect("said");
+        words.say(&other, &word(Verdict::Approve)).expect("said inside of the folder");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("it").count(), 2);
+        assert_eq!(words.said(&mine).len(), 2);
+        words.heard(&first);
+        assert_eq!(words.said(&mine).into_iter().map(|(_, word)| word.verdict).collect::<Vec<_>>(), [Verdict::Reject { reason: "no".into() }]);
+        std::fs::write(folder.path().join("r1/word-x"), "nonsense").expect("written");
+        assert_eq!(words.said(&mine).len(), 1);
+        assert!(!folder.path().join("r1/word-x").exists());
+        words.end(&mine);
+        assert_eq!((words.said(&mine).len(), words.said(&other).len()), (0, 1));
+    }
 
     #[test]
     fn a_letter_is_taken_once_and_only_by_whom_it_is_for() {

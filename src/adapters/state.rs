@@ -80,6 +80,10 @@ impl StateFolder {
     pub fn journal(&self) -> PathBuf {
         self.root.join("journal.db")
     }
+    /// Tokens and sessions.
+    pub fn access(&self) -> PathBuf {
+        self.root.join("access.db")
+    }
     /// A private folder in it, made if it is not there.
     pub fn folder(&self, name: &str) -> Result<PathBuf, StateError> {
         private_folder(self.root.join(file_name(name)))

@@ -28,6 +28,12 @@ pub struct Global {
     /// Limits, required protections and prices [default: $XDG_CONFIG_HOME/tidegate/settings.yaml or ~/.config/tidegate/settings.yaml, if it is there]
     #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FILE", env = "TIDEGATE_CONFIG", hide_env = true)]
     pub config: Option<PathBuf>,
+    /// Ask this server instead of this machine [default: $TIDEGATE_SERVER]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "URL", env = "TIDEGATE_SERVER", hide_env = true)]
+    pub server: Option<String>,
+    /// Speak with the server also where others can read what is sent
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
+    pub insecure_http: bool,
     /// JSON instead of text on standard output: facts as they happen, one a line
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub json: bool,
@@ -68,6 +74,10 @@ pub enum Command {
     Serve(ServeArguments),
     /// Look at what the forge has sent, and have it handled again
     Deliveries(DeliveriesArguments),
+    /// Make and revoke tokens for the API of this machine's server
+    Tokens(TokensArguments),
+    /// Keep a token for a server, so that commands find it
+    Login(LoginArguments),
     /// Scan files for secrets
     Scan(ScanArguments),
     /// Look at container images that are kept here, bring some, remove some
@@ -128,10 +138,10 @@ pub struct EventArguments {
     pub steps: Vec<String>,
     /// The event that a GitHub workflow runs for: the file that $GITHUB_EVENT_PATH names
     #[arg(long = "event", value_name = "FILE", conflicts_with_all = ["on", "worktree"])]
-    pub file: Option<PathBuf>,
+    pub event_file: Option<PathBuf>,
     /// What that event is called
     #[arg(long = "event-name", value_name = "NAME", env = "GITHUB_EVENT_NAME", hide_env = true)]
-    pub name: Option<String>,
+    pub event_name: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -167,6 +177,9 @@ pub struct RunArguments {
     pub isolation: IsolationArguments,
     #[command(flatten)]
     pub gateway: GatewayArguments,
+    /// Deploy to this environment, which needs somebody's approval
+    #[arg(long, value_name = "ENVIRONMENT")]
+    pub approve: Vec<String>,
     /// Invocations at once [default: the number of processors]
     #[arg(long, value_name = "N")]
     pub parallel: Option<usize>,
@@ -290,6 +303,44 @@ pub enum RunsCommand {
         /// What a service beside the step said instead
         #[arg(long, value_name = "NAME")]
         service: Option<String>,
+        /// Go on until the run has ended
+        #[arg(long, short)]
+        follow: bool,
+    },
+    /// Cancel a run, whichever process drives it
+    Cancel {
+        /// An id, the beginning of one, or `latest`
+        run: String,
+    },
+    /// Run a past run again, on a server
+    Rerun {
+        /// An id, the beginning of one, or `latest`
+        run: String,
+        /// Only what did not succeed, and what needs it
+        #[arg(long, conflicts_with = "step")]
+        failed: bool,
+        /// Only this step, and what needs it
+        #[arg(long, value_name = "STEP")]
+        step: Option<String>,
+    },
+    /// Let a run that waits go on into an environment
+    Approve {
+        /// An id, the beginning of one, or `latest`
+        run: String,
+        /// Only what waits for this one
+        #[arg(long, value_name = "NAME")]
+        environment: Option<String>,
+    },
+    /// Do not let a run that waits go on: its steps fail
+    Reject {
+        /// An id, the beginning of one, or `latest`
+        run: String,
+        /// Only what waits for this one
+        #[arg(long, value_name = "NAME")]
+        environment: Option<String>,
+        /// What people shall read there
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
     },
     /// Run a step of a past run again, in the same sandbox; the past run stays as it is
     Replay(ReplayArguments),
@@ -372,6 +423,90 @@ pub struct ServeArguments {
     pub listen: std::net::SocketAddr,
     #[command(flatten)]
     pub isolation: IsolationArguments,
+    /// How Tidegate's own log is written
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+    /// How much of it
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    pub log_level: LogLevel,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+#[derive(Debug, Args)]
+pub struct TokensArguments {
+    #[command(subcommand)]
+    pub command: TokensCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TokensCommand {
+    /// Make a token and show it, this once
+    Create {
+        /// What it is for
+        name: String,
+        /// What it may; each may look as well
+        #[arg(long = "scope", value_name = "SCOPE", required = true)]
+        scopes: Vec<ScopeArgument>,
+        /// How long it holds, such as 12h or 30d [default: until it is revoked]
+        #[arg(long, value_name = "DURATION")]
+        expires: Option<Lasting>,
+    },
+    /// List tokens, with what they may and when they were last used
+    Ls,
+    /// Let nobody in with a token any more
+    Revoke {
+        /// As `tokens ls` has it
+        name: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ScopeArgument {
+    Read,
+    Run,
+    Approve,
+    Deploy,
+    Admin,
+}
+
+/// As a pipeline file writes durations, with days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lasting(pub std::time::Duration);
+
+impl std::str::FromStr for Lasting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const DAY: u64 = 86_400;
+        let days = text.strip_suffix('d').and_then(|days| days.parse::<u64>().ok()).filter(|days| *days <= 36_500);
+        let lasting = match days {
+            Some(days) => std::time::Duration::from_secs(days * DAY),
+            None => crate::core::spec::fields::duration::parse(text)?,
+        };
+        if lasting.is_zero() { Err("it must be longer than nothing".to_owned()) } else { Ok(Self(lasting)) }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct LoginArguments {
+    /// Where the server is: https://HOST
+    pub url: String,
+    /// Forget the token for it instead
+    #[arg(long)]
+    pub forget: bool,
 }
 
 #[derive(Debug, Args)]

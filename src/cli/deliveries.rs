@@ -6,14 +6,15 @@ use serde_json::{Value, json};
 
 use super::args::{DeliveriesArguments, DeliveriesCommand, DeliveryState, Global};
 use super::exit::Exit;
+use super::place::{Remote, RemoteError};
 use super::print::{eprintln, println};
-use super::runs::date;
 use super::session;
 use crate::adapters::deliveries::{Deliveries, DeliveriesError, Filter, Keep, Known, Page, Replayed, State};
 use crate::adapters::state::{self, StateError, StateFolder};
 use crate::adapters::trigger::github;
 use crate::model::delivery::{Delivery, Handled};
 use crate::model::trigger::{Command, Trigger, Wish};
+use crate::report::run::list::date;
 use crate::report::run::text::{bytes, clean, count, fit, pad, width};
 
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,8 @@ enum Trouble {
     Ambiguous(String),
     #[error("the body of {0} is not kept any more, so it can not be handled again; GitHub can send it again for three days")]
     Dropped(String),
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
     #[error("{0}")]
     Print(#[from] std::io::Error),
 }
@@ -38,6 +41,7 @@ impl Trouble {
             // Whoever reads has seen enough.
             Self::Print(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Success,
             Self::Unknown(_) | Self::Ambiguous(_) | Self::Dropped(_) => Exit::Usage,
+            Self::Remote(error) if error.is_usage() => Exit::Usage,
             _ => Exit::Infrastructure,
         }
     }
@@ -52,6 +56,9 @@ pub fn run(global: &Global, arguments: &DeliveriesArguments) -> Exit {
 }
 
 fn answer(global: &Global, command: &DeliveriesCommand) -> Result<(), Trouble> {
+    if let Some(remote) = Remote::of(global)? {
+        return tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(there(&remote, global, command));
+    }
     let root = state::locate(global.state_dir.as_deref(), |name| std::env::var_os(name))?;
     if !root.join("deliveries.db").exists() {
         return match command {
@@ -80,6 +87,32 @@ fn answer(global: &Global, command: &DeliveriesCommand) -> Result<(), Trouble> {
             DeliveriesCommand::Replay { delivery } => replay(&store, &find(&store, delivery).await?, global).await,
         }
     })
+}
+
+/// The same, through a server's API.
+async fn there(remote: &Remote, global: &Global, command: &DeliveriesCommand) -> Result<(), Trouble> {
+    let mut out = std::io::stdout().lock();
+    let unknown = |error: RemoteError, given: &str| match error {
+        RemoteError::Problem(problem) if problem.status == 404 => Trouble::Unknown(given.to_owned()),
+        error => error.into(),
+    };
+    match command {
+        DeliveriesCommand::Ls { limit, state, event } => {
+            let waiting = state.map(|state| state == DeliveryState::Waiting);
+            ls(&remote.deliveries(*limit, waiting, event.as_deref()).await?, global, &mut out)
+        }
+        DeliveriesCommand::Show { delivery } => {
+            let (known, body) = remote.delivery(delivery).await.map_err(|error| unknown(error, delivery))?;
+            let whole = body.map(|body| Delivery { id: known.id.clone(), event: known.event.clone(), received: known.received, body });
+            show(&known, whole, global, &mut out)
+        }
+        DeliveriesCommand::Replay { delivery } => {
+            let (known, _) = remote.delivery(delivery).await.map_err(|error| unknown(error, delivery))?;
+            let asked = remote.act("deliveries", known.id.as_str(), "replay", &json!({})).await?;
+            say_replayed(&known, &clean(&asked.said), global);
+            Ok(())
+        }
+    }
 }
 
 async fn find(store: &Deliveries, given: &str) -> Result<Known, Trouble> {
@@ -146,12 +179,16 @@ async fn replay(store: &Deliveries, known: &Known, global: &Global) -> Result<()
         Replayed::Unknown => return Err(Trouble::Unknown(known.id.to_string())),
         Replayed::Dropped => return Err(Trouble::Dropped(known.id.to_string())),
     };
+    say_replayed(known, said, global);
+    Ok(())
+}
+
+fn say_replayed(known: &Known, said: &str, global: &Global) {
     if global.json {
         println!("{}", json!({"delivery": known.id, "replayed": said}));
     } else {
         println!("{} {said}: `tidegate serve` handles it", known.id);
     }
-    Ok(())
 }
 
 fn as_json(known: &Known) -> Value {

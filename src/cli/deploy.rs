@@ -44,8 +44,14 @@ fn wanted(global: &Global, arguments: &DeployArguments, workflow: &mut Workflow)
     // What is deployed by hand is configured by the file as it lies there.
     let here = Here::discover(global, true).map_err(|error| usage(error.to_string()))?;
     let loaded = here.load(global, arguments.file.as_ref(), workflow).ok_or(Exit::Usage)?;
-    let event =
-        EventArguments { params: arguments.params.clone(), on: EventKindArgument::Manual, worktree: true, steps: Vec::new(), file: None, name: None };
+    let event = EventArguments {
+        params: arguments.params.clone(),
+        on: EventKindArgument::Manual,
+        worktree: true,
+        steps: Vec::new(),
+        event_file: None,
+        event_name: None,
+    };
     let event = here.event(&event).map_err(usage)?;
     let (function, policy) = plan::function(&loaded.pipeline, &event, &arguments.function).map_err(|errors| {
         eprint!("{}", render(&loaded.file, &loaded.text, &errors, pipeline::look(global)));
@@ -72,7 +78,7 @@ async fn perform(global: &Global, arguments: &DeployArguments, wanted: Wanted, w
     };
     let wanted = Deployment { function, artifact, digest, policy };
     let (finished, done) = oneshot::channel();
-    let screen = tokio::spawn(Screen::new(global).follow(session.observer.clone(), done));
+    let screen = tokio::spawn(Screen::new(global, workflow.is_asked()).follow(session.observer.clone(), done));
     let ended = match session.recover(Rest::Leave).await {
         Ok(()) => session.rollouts.deploy(wanted, None, |_| (), abort_when_stopped(stop.clone())).await.map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),

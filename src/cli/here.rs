@@ -9,8 +9,9 @@ use super::workflow::Workflow;
 use crate::adapters::source::{Head, Revision, Source, SourceError};
 use crate::adapters::trigger::github;
 use crate::core::spec;
+use crate::core::trust::{self, Found};
 use crate::model::event::Event;
-use crate::model::policy::is_policy;
+use crate::model::policy::{self, Policy, is_policy};
 use crate::model::trigger::Wish;
 use crate::report::diagnostics::render;
 use crate::report::workflow::of_diagnostics;
@@ -100,8 +101,18 @@ impl Here {
         }
     }
 
+    /// Of the default branch as this clone knows it; without a remote, of what is run.
+    pub fn policy(&self) -> Policy {
+        let revision = self.source.default_branch().map_or_else(|| self.revision.clone(), Revision::Commit);
+        trust::policy(&match self.source.read(policy::FILE, &revision, spec::MAX_BYTES as u64) {
+            Ok(bytes) => Found::File(bytes),
+            Err(SourceError::NoFile { .. } | SourceError::OnlyInWorktree { .. }) => Found::Nothing,
+            Err(error) => Found::Unreadable { why: error.to_string() },
+        })
+    }
+
     pub fn event(&self, arguments: &EventArguments) -> Result<Event, String> {
-        if let Some(file) = &arguments.file {
+        if let Some(file) = &arguments.event_file {
             return self.event_of_workflow(file, arguments);
         }
         Ok(Event {
@@ -120,7 +131,7 @@ impl Here {
 
     /// What a workflow's event file says, of the commit that the workflow has checked out.
     fn event_of_workflow(&self, file: &Path, arguments: &EventArguments) -> Result<Event, String> {
-        let name = arguments.name.as_deref().filter(|name| !name.is_empty());
+        let name = arguments.event_name.as_deref().filter(|name| !name.is_empty());
         let name = name.ok_or("--event FILE says nothing of what it is called: give --event-name NAME, or GITHUB_EVENT_NAME")?;
         let body = event_file(file)?;
         let mut event = match github::in_workflow(name, body).map_err(|error| format!("{}: {error}", file.display()))? {

@@ -1,5 +1,6 @@
 //! Floor 5: the command line. Parse, call, print; one file a subcommand.
 
+mod approvals;
 pub mod args;
 mod canvas;
 mod check;
@@ -10,7 +11,10 @@ mod doctor;
 pub mod exit;
 mod here;
 mod images;
+mod log;
+mod login;
 pub mod pipeline;
+mod place;
 mod plan;
 mod print;
 mod rollout;
@@ -24,6 +28,7 @@ mod serving;
 mod session;
 mod settings;
 mod terminal;
+mod tokens;
 mod trigger;
 mod workflow;
 
@@ -49,6 +54,11 @@ pub fn run() -> ExitCode {
     };
     let global = arguments.global;
     terminal::choose_colours(&global);
+    if let Some(command) = here_only(&arguments.command)
+        && let Err(why) = place::only_here(&global, command)
+    {
+        return session::fail(Exit::Usage, why).into();
+    }
     match arguments.command {
         Command::Check(arguments) => check::run(&global, &arguments),
         Command::Plan(arguments) => plan::run(&global, &arguments),
@@ -60,10 +70,36 @@ pub fn run() -> ExitCode {
         Command::Rollout(arguments) => rollout::run(&global, &arguments),
         Command::Serve(arguments) => serve::run(&global, &arguments),
         Command::Deliveries(arguments) => deliveries::run(&global, &arguments),
+        Command::Tokens(arguments) => tokens::run(&global, &arguments),
+        Command::Login(arguments) => login::run(&global, &arguments),
         Command::Scan(arguments) => scan::run(&global, &arguments),
         Command::Images(arguments) => images::run(&global, &arguments),
         Command::Doctor => doctor::run(&global),
         Command::Completions(arguments) => completions::run(&arguments),
     }
     .into()
+}
+
+/// What makes no sense on a server, by the name that a person has typed.
+fn here_only(command: &Command) -> Option<&'static str> {
+    match command {
+        Command::Run(_) => Some("tidegate run"),
+        Command::Deploy(_) => Some("tidegate deploy"),
+        Command::Serve(_) => Some("tidegate serve"),
+        Command::Tokens(_) => Some("tidegate tokens"),
+        Command::Images(_) => Some("tidegate images"),
+        Command::Doctor => Some("tidegate doctor"),
+        Command::Runs(args::RunsArguments { command: args::RunsCommand::Replay(_) }) => Some("tidegate runs replay"),
+        // They ask nobody, or know both.
+        Command::Check(_)
+        | Command::Plan(_)
+        | Command::Schema(_)
+        | Command::Trigger(_)
+        | Command::Deliveries(_)
+        | Command::Runs(_)
+        | Command::Rollout(_)
+        | Command::Login(_)
+        | Command::Scan(_)
+        | Command::Completions(_) => None,
+    }
 }

@@ -7,8 +7,9 @@ use super::pipeline::{self, Loaded};
 use super::print::{eprint, eprintln, print};
 use super::session::fail;
 use super::workflow::Workflow;
-use crate::core::{plan, spec};
+use crate::core::{plan, spec, trust};
 use crate::model::event::Event;
+use crate::model::policy::Policy;
 use crate::report;
 
 pub fn run(global: &Global, arguments: &PlanArguments) -> Exit {
@@ -28,17 +29,17 @@ pub fn run(global: &Global, arguments: &PlanArguments) -> Exit {
             Err(error) => return fail(Exit::Infrastructure, error),
         }
     }
-    show(global, &loaded, &event, &arguments.event.steps)
+    show(global, &loaded, &event, &arguments.event.steps, &here.policy())
 }
 
-fn show(global: &Global, loaded: &Loaded, event: &Event, steps: &[String]) -> Exit {
+fn show(global: &Global, loaded: &Loaded, event: &Event, steps: &[String], policy: &Policy) -> Exit {
     let look = pipeline::look(global);
     if let plan::Selection::Not { because } = plan::select(&loaded.pipeline, event) {
         eprintln!("{}: a {} does not start this pipeline: {because}", loaded.file, event.kind.word());
         return Exit::Success;
     }
     let plan = match plan::build(&loaded.pipeline, event, steps) {
-        Ok(plan) => plan,
+        Ok(plan) => trust::guard(plan, policy),
         Err(errors) => {
             eprint!("{}", report::diagnostics::render(&loaded.file, &loaded.text, &errors, look));
             return Exit::Usage;

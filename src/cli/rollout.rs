@@ -10,18 +10,19 @@ use tokio::sync::{oneshot, watch};
 use super::args::{ExecutorArgument, GatewayArguments, Global, IsolationArguments, RolloutArguments, RolloutCommand, Size};
 use super::deploy::exit_of;
 use super::exit::Exit;
+use super::place::{Place, PlaceError, Remote};
 use super::screen::Screen;
 use super::session::{self, Session, fail};
 use super::{serving, terminal};
-use crate::adapters::journal::{self, AnyJournal, Journal as _};
+use crate::adapters::journal::{AnyJournal, Journal as _};
 use crate::adapters::mailbox::Letter;
 use crate::adapters::provider::Provider as _;
-use crate::adapters::state::{self, StateFolder};
 use crate::core::rollout::{Input, Rollout};
 use crate::model::fact::{Entry, RolloutFact, RolloutOutcome, Stream};
 use crate::model::id::RolloutId;
 use crate::model::traffic::TrafficSplit;
 use crate::report::rollout;
+use crate::report::run::text::clean;
 use crate::runtime::clock;
 use crate::runtime::recover::rollout_facts;
 use crate::runtime::rollouts::version_of;
@@ -45,12 +46,36 @@ fn ours(error: impl std::fmt::Display) -> (Exit, String) {
 }
 
 async fn answer(global: &Global, command: &RolloutCommand) -> Answer {
-    match command {
-        RolloutCommand::Ls { .. } | RolloutCommand::Show { .. } => look(global, command).await,
-        RolloutCommand::Promote { rollout } => decide(global, open(global).await?, rollout, Letter::Promote).await,
-        RolloutCommand::Abort { rollout } => decide(global, open(global).await?, rollout, Letter::Abort).await,
-        RolloutCommand::Rollback { rollout } => roll_back(global, open(global).await?, rollout).await,
+    let place = match command {
+        RolloutCommand::Ls { .. } | RolloutCommand::Show { .. } => Place::of(global).map_err(exit_for)?,
+        // What is decided here may have to be hosted here.
+        _ if global.server.is_none() => Place::Nothing,
+        _ => Place::of(global).map_err(exit_for)?,
+    };
+    match (command, &place) {
+        (RolloutCommand::Ls { limit }, place) => list(global, place, *limit).await,
+        (RolloutCommand::Show { rollout }, place) => show(global, place, rollout).await,
+        (RolloutCommand::Promote { rollout }, Place::There(remote)) => act(remote, rollout, "promote").await,
+        (RolloutCommand::Abort { rollout }, Place::There(remote)) => act(remote, rollout, "abort").await,
+        (RolloutCommand::Rollback { rollout }, Place::There(remote)) => act(remote, rollout, "rollback").await,
+        (RolloutCommand::Promote { rollout }, _) => decide(global, open(global).await?, rollout, Letter::Promote).await,
+        (RolloutCommand::Abort { rollout }, _) => decide(global, open(global).await?, rollout, Letter::Abort).await,
+        (RolloutCommand::Rollback { rollout }, _) => roll_back(global, open(global).await?, rollout).await,
     }
+}
+
+fn exit_for(error: PlaceError) -> (Exit, String) {
+    (if error.is_usage() { Exit::Usage } else { Exit::Infrastructure }, error.to_string())
+}
+
+/// The server does it, or whoever it tells.
+async fn act(remote: &Remote, rollout: &str, verb: &str) -> Answer {
+    match remote.act("rollouts", rollout, verb, &serde_json::json!({})).await.map_err(PlaceError::from) {
+        Ok(asked) => println!("{}", clean(&asked.said)),
+        Err(error) if error.is_unknown() => return Err(unknown(rollout)),
+        Err(error) => return Err(exit_for(error)),
+    }
+    Ok(Exit::Success)
 }
 
 /// Deciding may mean to host the functions.
@@ -67,36 +92,13 @@ async fn open(global: &Global) -> Result<Session, (Exit, String)> {
     Session::open(global, &isolation, &gateway).await.map_err(ours)
 }
 
-/// Needs the journal and nothing else: a machine that can not isolate, or a folder where nothing was ever run, can be asked as well.
-async fn look(global: &Global, command: &RolloutCommand) -> Answer {
-    let root = state::locate(global.state_dir.as_deref(), |name| std::env::var_os(name)).map_err(ours)?;
-    let journal = match root.join("journal.db").exists() {
-        true => Some(journal::open(&StateFolder::open(root).map_err(ours)?.journal(), "reader").map_err(ours)?),
-        false => None,
-    };
-    match (command, journal) {
-        (RolloutCommand::Show { rollout }, Some(journal)) => show(global, &journal, rollout).await,
-        (RolloutCommand::Show { rollout }, None) => Err(unknown(rollout)),
-        (RolloutCommand::Ls { limit }, Some(journal)) => list(global, &journal, *limit).await,
-        _ => {
-            nothing_yet(global);
-            Ok(Exit::Success)
-        }
-    }
-}
-
-fn nothing_yet(global: &Global) {
-    if !global.json {
-        println!("No rollouts yet: `tidegate run` with a deploy step, or `tidegate deploy`, makes one.");
-    }
-}
-
 fn unknown(given: &str) -> (Exit, String) {
     (Exit::Usage, format!("there is no rollout {given:?}: `tidegate rollout ls` lists them"))
 }
 
-async fn list(global: &Global, journal: &AnyJournal, limit: usize) -> Answer {
-    let rollouts = journal.rollouts(limit).await.map_err(ours)?;
+/// Needs the journal and nothing else: a machine that can not isolate, or a folder where nothing was ever run, can be asked as well.
+async fn list(global: &Global, place: &Place, limit: usize) -> Answer {
+    let rollouts = place.rollouts(limit).await.map_err(exit_for)?;
     if global.json {
         for (first, last) in &rollouts {
             println!("{}", serde_json::json!({ "first": first, "last": last }));
@@ -110,8 +112,11 @@ async fn list(global: &Global, journal: &AnyJournal, limit: usize) -> Answer {
     Ok(Exit::Success)
 }
 
-async fn show(global: &Global, journal: &AnyJournal, given: &str) -> Answer {
-    let (_, entries) = find(journal, given).await?;
+async fn show(global: &Global, place: &Place, given: &str) -> Answer {
+    let (_, entries) = match place.rollout(given).await {
+        Err(error) if error.is_unknown() => return Err(unknown(given)),
+        found => found.map_err(exit_for)?,
+    };
     if global.json {
         for entry in &entries {
             println!("{}", serde_json::to_string(entry).map_err(ours)?);
@@ -192,7 +197,7 @@ async fn drive_on(global: &Global, session: Session, machine: Rollout, written: 
         session.rollouts.mailbox().post(&id, Letter::Promote).map_err(ours)?;
     }
     let (finished, done) = oneshot::channel();
-    let screen = tokio::spawn(Screen::new(global).follow(session.observer.clone(), done));
+    let screen = tokio::spawn(Screen::new(global, false).follow(session.observer.clone(), done));
     let (_kept, aborted) = watch::channel(false);
     let ended = session.rollouts.go_on(machine, written, with, aborted).await.map_err(ours);
     let _ = finished.send(());

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::print::{eprint, eprintln, println};
 use tokio::sync::oneshot;
 
+use super::approvals;
 use super::args::{Global, RunArguments};
 use super::exit::Exit;
 use super::here::Here;
@@ -17,7 +18,7 @@ use super::workflow::Workflow;
 use crate::adapters::source::Revision;
 use crate::adapters::workspace::{Scratch, WorkspaceError};
 use crate::core::plan::{self, Plan, Selection};
-use crate::core::spec;
+use crate::core::{spec, trust};
 use crate::model::diagnostic::Level;
 use crate::model::fact::RolloutOutcome;
 use crate::model::id::RunId;
@@ -75,11 +76,14 @@ fn plan_of(global: &Global, arguments: &RunArguments, here: &Here, loaded: &Load
         workflow.told.annotations.extend(of_diagnostics(&loaded.file, &missing));
         return Err(Exit::Usage);
     }
-    plan::build(&loaded.pipeline, &event, &arguments.event.steps).map_err(|errors| {
+    let plan = plan::build(&loaded.pipeline, &event, &arguments.event.steps).map_err(|errors| {
         eprint!("{}", render(&loaded.file, &loaded.text, &errors, look));
         workflow.told.annotations.extend(of_diagnostics(&loaded.file, &errors));
         Exit::Usage
-    })
+    })?;
+    let plan = trust::guard(plan, &here.policy());
+    approvals::are_given(&plan, &arguments.approve).map_err(|message| fail(Exit::Usage, message))?;
+    Ok(plan)
 }
 
 async fn perform(global: &Global, arguments: &RunArguments, here: &Here, loaded: &Loaded, plan: Plan, workflow: &mut Workflow) -> Exit {
@@ -92,7 +96,7 @@ async fn perform(global: &Global, arguments: &RunArguments, here: &Here, loaded:
         Err(error) => return fail(Exit::Infrastructure, error),
     };
     let (finished, done) = oneshot::channel();
-    let screen = tokio::spawn(Screen::new(global).follow(session.observer.clone(), done));
+    let screen = tokio::spawn(Screen::new(global, workflow.is_asked()).follow(session.observer.clone(), done));
     let id = ids::run(clock::now());
     let ended = drive(&session, arguments, here, &id, plan, stop.clone()).await;
     let _ = finished.send(());
@@ -122,6 +126,7 @@ async fn drive(session: &Session, arguments: &RunArguments, here: &Here, id: &Ru
     session.state.make_run(id).map_err(|error| fail(Exit::Infrastructure, error))?;
     // For whoever goes on with the run when this process dies.
     std::fs::write(session.state.tree(id), tree.path().as_os_str().as_encoded_bytes()).map_err(|error| fail(Exit::Infrastructure, error))?;
+    approvals::say(&session.state, id, &arguments.approve).map_err(|error| fail(Exit::Infrastructure, error))?;
     let around = session.around(tree.path(), arguments.parallel.and_then(NonZeroUsize::new).unwrap_or_else(session::processors));
     drive_run::drive(&around, id.clone(), plan, Vec::new(), stop).await.map_err(|error| fail(Exit::Infrastructure, error))
 }

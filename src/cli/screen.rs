@@ -44,9 +44,10 @@ pub struct Screen {
 }
 
 impl Screen {
-    pub fn new(global: &Global) -> Self {
+    /// `lines`: also on a terminal; the runners of workflows have one that nobody looks at.
+    pub fn new(global: &Global, lines: bool) -> Self {
         let look = terminal::run_look();
-        let mode = match (global.json, terminal::is_live(global)) {
+        let mode = match (global.json, !lines && terminal::is_live(global)) {
             (true, _) => Mode::Json,
             (false, true) => Mode::Live(Canvas::default()),
             (false, false) => Mode::Lines,

@@ -18,6 +18,7 @@ use crate::adapters::provider::LocalOptions;
 use crate::adapters::sandbox;
 use crate::adapters::state::{self, Owner, StateError, StateFolder};
 use crate::adapters::workspace::{Store, WorkspaceError};
+use crate::core::run::Run;
 use crate::model::settings::{Limits, Pull};
 use crate::runtime::drive_run::{Rest, Surroundings};
 use crate::runtime::observer::Observer;
@@ -113,6 +114,11 @@ impl Session {
     pub async fn recover(&self, rest: Rest) -> Result<(), SessionError> {
         let around = self.around(PathBuf::new(), processors());
         Ok(recover(&around, self.owner.id(), rest, &|_| Follower::nobody()).await?)
+    }
+
+    /// The same, where somebody looks after the runs that are gone on with.
+    pub async fn recover_with(&self, around: &Surroundings, follower: &(dyn Fn(&Run) -> Follower + Sync)) -> Result<(), SessionError> {
+        Ok(recover(around, self.owner.id(), Rest::Run, follower).await?)
     }
 
     /// What runs on this tree are performed with.

@@ -62,7 +62,7 @@ async fn perform(global: &Global, arguments: &TriggerArguments, client: &Client,
     }
     let observer = Observer::default();
     let (finished, done) = oneshot::channel();
-    let screen = tokio::spawn(Screen::new(global).follow(observer.clone(), done));
+    let screen = tokio::spawn(Screen::new(global, workflow.is_asked()).follow(observer.clone(), done));
     let ended = follow(client, run, &start.repository, &observer, stop).await;
     let _ = finished.send(());
     let Ok(screen) = screen.await else { return Exit::Infrastructure };

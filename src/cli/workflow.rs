@@ -46,6 +46,10 @@ pub fn around(arguments: &ReportArguments, run: impl FnOnce(&mut Workflow) -> Ex
 }
 
 impl Workflow {
+    pub fn is_asked(&self) -> bool {
+        self.asked
+    }
+
     /// What has become of it, by the facts that the screen has seen.
     pub fn take(&mut self, screen: &Screen, tails: &[LogTail], of: Option<(&str, &Pipeline)>) {
         if !self.asked {

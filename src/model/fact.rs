@@ -13,6 +13,7 @@ use super::function::Function;
 use super::id::{NodeId, RolloutId, RunId};
 use super::invocation::InvocationRecord;
 use super::outcome::{Outcome, RunOutcome};
+use super::policy::Voice;
 use super::release::Release;
 use super::request::RequestFact;
 use super::time::Timestamp;
@@ -67,7 +68,27 @@ pub enum RunFact {
         values: BTreeMap<String, String>,
         layer: Option<String>,
     },
-    /// Everything it needs has ended and its condition holds. It waits for room.
+    /// Everything it needs has ended and its condition holds. Its environment holds it up: until somebody has approved it (if `approval`), not before `opens`, and until
+    /// nobody else is there. After `expires` no approval is waited for.
+    NodeHeld {
+        node: NodeId,
+        environment: String,
+        approval: bool,
+        opens: Timestamp,
+        expires: Timestamp,
+    },
+    /// Somebody who may has let it into its environment.
+    NodeApproved {
+        node: NodeId,
+        by: Voice,
+    },
+    /// Somebody who may has not: its end follows.
+    NodeRejected {
+        node: NodeId,
+        by: Voice,
+        reason: String,
+    },
+    /// Everything it needs has ended and its condition holds, and its environment lets it in. It waits for room.
     NodeQueued {
         node: NodeId,
     },

@@ -12,6 +12,9 @@ use super::trust::{Permission, Trust};
 /// Where it is, in the default branch and nowhere else.
 pub const FILE: &str = ".tidegate/policy.yaml";
 
+/// How long an approval is waited for.
+pub const PATIENCE: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// Whether a file of the folder of pipelines is no pipeline but this. The second name is never read as one: it would be a policy that nobody obeys.
 pub fn is_policy(name: &str) -> bool {
     matches!(name, "policy.yaml" | "policy.yml")
@@ -187,6 +190,24 @@ pub enum Voice {
     Forge { login: String, permission: Permission },
     /// At the machine, with access to the state folder: as good as its owner.
     Machine { user: String },
+}
+
+/// What somebody says about what a run waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Word {
+    /// `None`: about all that waits.
+    pub environment: Option<String>,
+    pub by: Voice,
+    pub verdict: Verdict,
+    /// Said ahead, about all that comes to wait; else about what waits.
+    pub ahead: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    Approve,
+    Reject { reason: String },
 }
 
 impl std::fmt::Display for Voice {

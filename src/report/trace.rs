@@ -103,6 +103,16 @@ pub fn spans(entries: &[Entry]) -> Vec<Span> {
                     root.events.push((*at, short(&format!("cancelled: {reason}"))));
                 }
             }
+            RunFact::NodeHeld { node, environment, .. } => {
+                if let Some(root) = &mut root {
+                    root.events.push((*at, short(&format!("{node} waits for {environment}"))));
+                }
+            }
+            RunFact::NodeApproved { node, .. } | RunFact::NodeRejected { node, .. } => {
+                if let Some(root) = &mut root {
+                    root.events.push((*at, short(&format!("somebody has decided about {node}"))));
+                }
+            }
             RunFact::NodeQueued { .. } | RunFact::NodeKept { .. } | RunFact::NodeEnded { .. } => {}
             RunFact::Ended { outcome } => {
                 let Some(mut root) = root.take() else { return Vec::new() };

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use crate::adapters::admission::{Admission, Ticket};
 use crate::adapters::state::StateFolder;
 use crate::core::admission::admitted;
-use crate::core::plan::{Node, Plan};
+use crate::core::plan::{Node, Plan, Work};
 use crate::model::id::{NodeId, RunId};
 use crate::model::settings::{Limits, Scope};
 
@@ -28,10 +28,18 @@ type Key = (NodeId, u32);
 const PATIENCE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(50));
 
 /// What an invocation needs room in, from the innermost.
+///
+/// An environment lies across the others: one at a time, whatever pipeline or step it is of. That starves nobody either, as whoever needs it needs all that is around as
+/// well, and of those who need the same the one who came first goes first. A deploy needs nothing else: it mostly waits.
 pub fn scopes(limits: Limits, plan: &Plan, node: &Node) -> Vec<Scope> {
     let repository = plan.event.repository.as_str();
     let named = |kind: &str, parts: &[&str], limit: Option<u32>| limit.map(|limit| Scope { name: format!("{kind}:{}", digest(parts)), limit });
+    let environment = node.environment.as_ref().and_then(|gate| named("environment", &[repository, &gate.environment], Some(1)));
+    if let Work::Deploy(_) = node.work {
+        return environment.into_iter().collect();
+    }
     [
+        environment,
         // Counted apart: who is not trusted does not hold up who is.
         named(if plan.trust.is_trusted() { "step" } else { "untrusted-step" }, &[repository, &plan.file, &node.step], node.concurrency),
         named("pipeline", &[repository, &plan.file], limits.pipeline),
@@ -109,6 +117,19 @@ impl Rooms {
         let life = self.state.life(&self.run, node, attempt);
         self.refused.push(Wish { key, scopes: scopes.clone(), life });
         false
+    }
+
+    /// Takes room that somebody who is dead had, for what goes on: without asking, as it is there.
+    pub fn take_over(&self, node: &NodeId, attempt: u32) {
+        let Some(scopes) = self.scopes.get(node).filter(|scopes| !scopes.is_empty()) else { return };
+        let life = self.state.life(&self.run, node, attempt);
+        let taken = Admission::open(&self.state).ok().and_then(|admission| {
+            let mut turn = (0..100).find_map(|_| admission.turn().ok().flatten())?;
+            let mut ticket = turn.draw(scopes, &life).ok()?;
+            turn.take(&mut ticket).ok()?;
+            Some(ticket)
+        });
+        lock(&self.given).held.extend(taken.map(|ticket| ((node.clone(), attempt), ticket)));
     }
 
     /// The turn is over: what was not asked for in it is not wanted now.

@@ -35,6 +35,7 @@ use super::logs::StepLog;
 use super::observer::Observer;
 use super::recorder::Recorder;
 use super::rollouts::Rollouts;
+use super::words::{self, Ears};
 use super::{clock, condition, invocation};
 
 /// What a run is performed with.
@@ -88,7 +89,7 @@ pub type KeptNodes = Vec<(NodeId, RunId, Kept)>;
 /// Runs a plan to its end; of `kept` nodes only what they left.
 pub async fn drive(around: &Surroundings, id: RunId, plan: Plan, kept: KeptNodes, stop: Stop) -> Result<RunOutcome, DriveError> {
     let at = clock::now();
-    let (mut hands, inbox) = Hands::new(around, id.clone(), &plan, 0);
+    let (mut hands, inbox) = Hands::new(around, id.clone(), &plan, 0)?;
     let (run, turn) = hands.asking(Rest::Run, |rules| Run::start_again(id, plan, kept, rules, at))?;
     hands.drive(run, turn, at, inbox, Rest::Run, stop).await
 }
@@ -96,7 +97,7 @@ pub async fn drive(around: &Surroundings, id: RunId, plan: Plan, kept: KeptNodes
 /// Goes on with a run whose process has died; `written` is how many facts it has. What it had begun is followed to its end, never begun again.
 pub async fn go_on(around: &Surroundings, mut run: Run, written: u64, rest: Rest, stop: Stop) -> Result<RunOutcome, DriveError> {
     let at = clock::now();
-    let (mut hands, inbox) = Hands::new(around, run.id().clone(), run.plan(), written);
+    let (mut hands, inbox) = Hands::new(around, run.id().clone(), run.plan(), written)?;
     hands.queued = run.nodes().filter_map(|(node, state)| Some((node.id.clone(), queued_since(state)?))).collect();
     for (node, attempt) in run.under_way() {
         hands.resume(node, attempt);
@@ -198,10 +199,11 @@ struct Hands<'a> {
     queued: HashMap<NodeId, Timestamp>,
     recorder: Recorder,
     rooms: Rooms,
+    ears: Ears,
 }
 
 impl<'a> Hands<'a> {
-    fn new(around: &'a Surroundings, run_id: RunId, plan: &Plan, written: u64) -> (Self, mpsc::UnboundedReceiver<Input>) {
+    fn new(around: &'a Surroundings, run_id: RunId, plan: &Plan, written: u64) -> Result<(Self, mpsc::UnboundedReceiver<Input>), StateError> {
         #[expect(
             clippy::disallowed_methods,
             reason = "bounded by what is under way: every effect answers once, a deploy twice, a wish for room once; waiting for room could lock up the loop"
@@ -212,7 +214,8 @@ impl<'a> Hands<'a> {
         let (again, observer) = (answers.clone(), around.observer.clone());
         let tell = move || drop(again.send(Input::Tick));
         let rooms = Rooms::new(&around.state, (run_id.clone(), plan), around.limits, tell, move |why| observer.note(why));
-        (Self { around, run_id, answers, tasks, kill, abort, queued, recorder, rooms }, inbox)
+        let ears = Ears::new(&around.state, run_id.clone())?;
+        Ok((Self { around, run_id, answers, tasks, kill, abort, queued, recorder, rooms, ears }, inbox))
     }
 
     /// One turn of the machine. Its rules are made anew for every one: they must not be held while something is waited for.
@@ -245,10 +248,12 @@ impl<'a> Hands<'a> {
             }
             self.recorder.record(at, turn.facts.into_iter().map(Fact::Run).collect()).await?;
             self.forget(answered);
+            self.ears.answer();
             for effect in turn.effects {
                 match effect {
                     Effect::WakeAt(moment) => wake = Some(moment),
                     Effect::Finished { outcome } => {
+                        self.ears.end();
                         self.finish().await;
                         return Ok(outcome);
                     }
@@ -258,14 +263,24 @@ impl<'a> Hands<'a> {
             let input = if rest == Rest::Leave && run.under_way().is_empty() {
                 Input::Interrupted
             } else {
+                let waiting = words::waiting(&run);
                 tokio::select! {
                     Some(answer) = inbox.recv() => answer,
+                    said = self.ears.listen(&waiting) => said,
                     () = sleep_until(wake) => { wake = None; Input::Tick }
                     reason = asked_to_stop(&mut stop, self.around.rollouts.mailbox(), &self.run_id, stopping) => { stopping = true; Input::Cancel { reason } }
                 }
             };
             at = clock::now();
-            turn = self.asking(rest, |rules| run.handle(input, rules, at)).map_err(|illegal| DriveError::Machine(Box::new(illegal)))?;
+            turn = match self.asking(rest, |rules| run.handle(input, rules, at)) {
+                Ok(turn) => turn,
+                // People say what does not count, or too late.
+                Err(illegal) if matches!(*illegal.input, Input::Approved { .. } | Input::Rejected { .. }) => {
+                    self.around.observer.note(illegal.to_string());
+                    Turn::nothing()
+                }
+                Err(illegal) => return Err(DriveError::Machine(Box::new(illegal))),
+            };
         }
     }
 
@@ -335,8 +350,11 @@ impl<'a> Hands<'a> {
         let (abort, aborted) = watch::channel(false);
         self.abort.insert(node.clone(), abort);
         let (around, answers) = (self.around.clone(), self.answers.clone());
+        self.rooms.take_over(&node, 1);
+        let leave_environment = self.rooms.returning(&node, 1);
         self.tasks.spawn(async move {
             let outcome = rollout_end(&around, &rollout, aborted).await;
+            leave_environment();
             let _ = answers.send(Input::RolloutEnded { node, outcome });
         });
     }
@@ -345,6 +363,7 @@ impl<'a> Hands<'a> {
         let wanted = match invocation::deployment(run, &node) {
             Ok(wanted) => wanted,
             Err(reason) => {
+                self.rooms.returning(&node, 1)();
                 let _ = self.answers.send(Input::RolloutEnded { node, outcome: RolloutOutcome::Failed { reason } });
                 return;
             }
@@ -352,6 +371,7 @@ impl<'a> Hands<'a> {
         let (abort, aborted) = watch::channel(false);
         self.abort.insert(node.clone(), abort);
         let (rollouts, answers, run_id) = (self.around.rollouts.clone(), self.answers.clone(), self.run_id.clone());
+        let leave_environment = self.rooms.returning(&node, 1);
         self.tasks.spawn(async move {
             let attached = |rollout| {
                 let _ = answers.send(Input::RolloutAttached { node: node.clone(), rollout });
@@ -360,6 +380,7 @@ impl<'a> Hands<'a> {
                 .deploy(wanted, Some(run_id), attached, aborted)
                 .await
                 .unwrap_or_else(|error| RolloutOutcome::Failed { reason: error.to_string() });
+            leave_environment();
             let _ = answers.send(Input::RolloutEnded { node: node.clone(), outcome });
         });
     }

@@ -20,5 +20,7 @@ pub mod recover;
 pub mod replay;
 pub mod reports;
 pub mod rollouts;
+pub mod said;
 pub mod schedule;
 pub mod tell;
+pub mod words;

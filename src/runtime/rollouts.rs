@@ -46,6 +46,12 @@ impl Rollouts {
         Self { journal, state, mailbox, observer, local: Arc::new(Local { options, opened: OnceCell::new() }), under_way: Arc::default() }
     }
 
+    /// The same rollouts, told of to somebody else.
+    #[must_use]
+    pub fn observed_by(&self, observer: Observer) -> Self {
+        Self { observer, ..self.clone() }
+    }
+
     pub fn is_under_way(&self, rollout: &RolloutId) -> bool {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner).contains(rollout)
     }

@@ -51,6 +51,15 @@ impl Life {
         self.draining.subscribe()
     }
 
+    /// For the API's `/readyz`.
+    pub fn ready(&self) -> Result<(), String> {
+        match self.stage() {
+            Stage::Serving => Ok(()),
+            Stage::Starting => Err("starting".to_owned()),
+            Stage::Draining => Err("draining".to_owned()),
+        }
+    }
+
     fn advance(&self, to: Stage) {
         self.stage.send_if_modified(|stage| {
             let later = to > *stage;
@@ -60,16 +69,16 @@ impl Life {
     }
 }
 
-/// `GET /healthz`: 200 as long as this process answers at all, so that nobody kills one that drains. `GET /readyz`: 200 only while it takes new work.
+/// `GET /healthz`: 200 as long as this process answers at all, so that nobody kills one that drains. `GET /readyz`: 200 only while it takes new work. Of a server
+/// without an API, which has the same two.
 pub fn routes(life: Life) -> Router {
     Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(ready)).with_state(life)
 }
 
-async fn ready(State(life): State<Life>) -> (StatusCode, &'static str) {
-    match life.stage() {
-        Stage::Serving => (StatusCode::OK, "ready\n"),
-        Stage::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
-        Stage::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+async fn ready(State(life): State<Life>) -> (StatusCode, String) {
+    match life.ready() {
+        Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
     }
 }
 

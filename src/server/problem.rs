@@ -36,7 +36,7 @@ impl IntoResponse for Problem {
         let body = json!({"type": "about:blank", "title": title, "status": self.status.as_u16(), "detail": self.detail});
         let mut response = (self.status, format!("{body}\n")).into_response();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        response.headers_mut().extend(self.header.map(|(name, value)| (Some(name), value)).into_iter());
+        response.headers_mut().extend(self.header.map(|(name, value)| (Some(name), value)));
         response
     }
 }

@@ -52,8 +52,9 @@ impl Mirror {
         let folder = self.folder.path().join("v0.1.0");
         std::fs::create_dir_all(&folder).unwrap();
         let program = Path::new(env!("CARGO_BIN_EXE_tidegate"));
-        let packed = Command::new("tar").args(["--create", "--gzip", "--dereference", "--file"]).arg(folder.join(self.archive())).arg("--directory");
-        let packed = { packed }.arg(program.parent().unwrap()).arg("tidegate").status().unwrap();
+        let mut tar = Command::new("tar");
+        tar.args(["--create", "--gzip", "--dereference", "--file"]).arg(folder.join(self.archive()));
+        let packed = tar.arg("--directory").arg(program.parent().unwrap()).arg("tidegate").status().unwrap();
         assert!(packed.success());
         let digest = digest(&folder.join(self.archive()));
         std::fs::write(folder.join("SHA256SUMS"), format!("{}  other.tar.gz\n{digest}  {}\n", "0".repeat(64), self.archive())).unwrap();

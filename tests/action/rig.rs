@@ -15,7 +15,7 @@ on:
 steps:
   greet:
     run: |
-      echo "hello ${{ params.who }}, it is a ${{ event.kind }} of ${{ event.branch }}"
+      echo hello ${{ params.who }}, it is a ${{ event.kind }} of ${{ event.branch }}
 "#;
 
 /// The action with this program, and what came of it printed by the next step.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use tidegate::adapters::access::Access;
+use tidegate::adapters::deliveries::{Deliveries, Keep};
 use tidegate::adapters::journal;
 use tidegate::adapters::mailbox::Mailbox;
 use tidegate::model::access::{Scope, Scopes};
@@ -15,7 +16,7 @@ use tidegate::runtime::clock;
 use tidegate::runtime::records::Records;
 use tidegate::server::api::control::{self, Command, Done};
 use tidegate::server::api::login::Oauth;
-use tidegate::server::api::{Deliveries, Kept, Parts, router};
+use tidegate::server::api::{Parts, router};
 use tidegate::server::metrics::Metrics;
 
 use crate::past::{self, Story};
@@ -94,7 +95,7 @@ impl Bench {
             letters: letters.clone(),
             access: access.clone(),
             control,
-            deliveries: Some(deliveries()),
+            deliveries: Some(runtime.block_on(deliveries(story.state.root()))),
             prices: Prices { gb_second: Some(Price(16_666_700)), request: None, cpu_second: None, currency: Some("USD".to_owned()) },
             server: with.reached,
             oauth: with.oauth,
@@ -147,23 +148,21 @@ impl Bench {
     }
 }
 
-fn deliveries() -> Deliveries {
-    let kept = |n: u64| Kept {
-        delivery: Delivery {
+/// Five, of which one waits.
+async fn deliveries(state: &std::path::Path) -> Deliveries {
+    let store = Deliveries::open(state, Keep::default()).expect("a store");
+    for n in 0..5_u64 {
+        let delivery = Delivery {
             id: DeliveryId::new(format!("72d3162e-cc78-11e3-81ab-{n:012}")),
             event: "push".to_owned(),
             received: Timestamp::from_micros(1_790_000_000_000_000 + n),
             body: br#"{"ref":"refs/heads/main"}"#.to_vec(),
-        },
-        handled: (n > 1).then(|| Handled::Ignored { because: "nothing".to_owned() }),
-    };
-    let all: Arc<Vec<Kept>> = Arc::new((0..5).rev().map(kept).collect());
-    let also = all.clone();
-    Deliveries {
-        list: Arc::new(move |after, many| {
-            let behind = after.map_or(0, |after| all.iter().position(|kept| kept.delivery.id == *after).map_or(all.len(), |at| at + 1));
-            Ok(all.iter().skip(behind).take(many).cloned().collect())
-        }),
-        find: Arc::new(move |id| Ok(also.iter().find(|kept| kept.delivery.id == *id).cloned())),
+        };
+        let id = delivery.id.clone();
+        store.store(delivery).await.expect("stored");
+        if n > 0 {
+            store.mark_handled(&id, Timestamp::from_micros(1), Handled::Ignored { because: "nothing".to_owned() }).await.expect("marked");
+        }
     }
+    store
 }

@@ -3,6 +3,12 @@
 #[path = "../support/past.rs"]
 mod past;
 
+mod attacks;
 mod bench;
+mod described;
+mod live;
+mod observed;
+mod people;
 mod reading;
+mod remote;
 mod scopes;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tidegate::model::access::Scope;
-use tidegate::model::id::{DeliveryId, RunId};
+use tidegate::model::id::RunId;
 use tidegate::server::api::control::{Again, Command};
 
 use crate::bench::Bench;
@@ -71,14 +71,15 @@ fn deliveries_are_listed_shown_and_replayed() {
     let bench = Bench::new();
     let token = bench.token(&[Scope::Admin]);
     let page = bench.get("/api/v1/deliveries?limit=4", &token).json();
-    let next = page["next"].as_str().expect("there are more");
+    let next = page["next"].as_u64().expect("there are more");
     let rest = bench.get(&format!("/api/v1/deliveries?limit=4&cursor={next}"), &token).json();
     assert_eq!((page["deliveries"].as_array().map(Vec::len), rest["deliveries"].as_array().map(Vec::len)), (Some(4), Some(1)));
     let id = "72d3162e-cc78-11e3-81ab-000000000002";
     let shown = bench.get(&format!("/api/v1/deliveries/{id}"), &token).json();
     assert_eq!((&shown["body"]["ref"], &shown["handled"]["handled"]), (&json!("refs/heads/main"), &json!("ignored")));
     assert_eq!(bench.send(bench.request("POST", &format!("/api/v1/deliveries/{id}/replay")).bearer_auth(&token)).status, 202);
-    assert_eq!(bench.commands(), [Command::Replay { delivery: DeliveryId::new(id), by: "token t0".to_owned() }]);
+    assert_eq!(bench.get("/api/v1/deliveries?waiting=true", &token).json()["deliveries"].as_array().map(Vec::len), Some(2));
+    bench.get("/api/v1/deliveries/72d3162e", &token).problem(409);
     bench.get("/api/v1/deliveries/none", &token).problem(404);
 }
 

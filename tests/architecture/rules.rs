@@ -30,7 +30,7 @@ const FLOORS: [&[&str]; 6] = [&["model"], &["core"], &["report"], &["adapters"],
 
 /// Siblings on one floor that may name each other in this direction. A chain may be followed to its end, so `run → template` is one as well.
 /// Names match from the left: `provider::local` is its folder only.
-const ARROWS: [(&str, &str); 24] = [
+const ARROWS: [(&str, &str); 25] = [
     ("core::run", "core::plan"),
     ("core::run", "core::spec"),
     ("core::run", "core::template"),
@@ -53,6 +53,8 @@ const ARROWS: [(&str, &str); 24] = [
     ("adapters", "adapters::state"),
     // Knows where a secret is read from, and nothing else.
     ("adapters", "adapters::secrets"),
+    // Whose word lets a node into its environment.
+    ("core::run", "core::trust"),
     ("core::trust", "core::plan"),
     ("core::trust", "core::spec"),
     ("core::trust", "core::template"),

@@ -1,10 +1,9 @@
 //! The sandbox with an image as its root: the same executor, asked for every step to run in one that holds busybox.
 
-use std::io;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
-use tidegate::adapters::executor::{AnyExecutor, Executor, Standing, Watcher};
+use tidegate::adapters::executor::{AnyExecutor, Desk, Executor, Watcher};
 use tidegate::adapters::image::Images;
 use tidegate::adapters::sandbox;
 use tidegate::adapters::workspace::Store;
@@ -72,22 +71,13 @@ fn add(archive: &mut tar::Builder<Vec<u8>>, path: &str, contents: &[u8]) {
 }
 
 impl Executor for In {
+    fn desk(&self) -> &Desk {
+        self.executor.desk()
+    }
     async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
         self.executor.invoke(InvocationSpec { image: spec.image.or_else(|| self.image.map(str::to_owned)), ..spec }, log, watcher).await
     }
     async fn resume(&self, run: &RunId, node: &NodeId, attempt: u32, log: &Path, watcher: Watcher) -> InvocationResult {
         self.executor.resume(run, node, attempt, log, watcher).await
-    }
-    fn standing(&self, run: &RunId, node: &NodeId, attempt: u32) -> Standing {
-        self.executor.standing(run, node, attempt)
-    }
-    fn forget(&self, run: &RunId, node: &NodeId, attempt: u32) {
-        self.executor.forget(run, node, attempt);
-    }
-    fn recorded(&self) -> io::Result<Vec<String>> {
-        self.executor.recorded()
-    }
-    fn sweep(&self, runs: &[String]) -> io::Result<usize> {
-        self.executor.sweep(runs)
     }
 }

@@ -7,7 +7,7 @@ const REPOSITORY = "/repos/{owner}/{repo}";
 const PATHS = [
   "/app/installations/{installation_id}/access_tokens",
   "/user",
-  ...["/installation", "/check-runs", "/check-runs/{check_run_id}", "/commits/{ref}/check-runs", "/statuses/{sha}", "/deployments",
+  ...["/installation", "/check-runs", "/check-runs/{check_run_id}", "/commits/{ref}/check-runs", "/commits/{ref}/statuses", "/statuses/{sha}", "/deployments",
     "/deployments/{deployment_id}/statuses", "/issues/{issue_number}/comments", "/issues/comments/{comment_id}", "/pulls/{pull_number}",
     "/collaborators/{username}/permission", "/code-scanning/sarifs"].map(path => REPOSITORY + path),
 ];

@@ -37,7 +37,7 @@ pub fn pace() -> Pace {
 pub fn settings(github: &Github) -> Settings {
     let login = GithubLogin::App { id: github.app(), key: SecretSource::File(github.key_file()) };
     let forge = Forge { login: Some(login), api: Some(github.url.clone()), ..Forge::default() };
-    let server = Server { listen: None, url: Some("https://ci.example.com".to_owned()) };
+    let server = Server { url: Some("https://ci.example.com".to_owned()), ..Server::default() };
     Settings { github: Some(forge), server, ..Settings::default() }
 }
 
@@ -125,7 +125,7 @@ pub fn pull_event() -> Event {
 
 pub fn started(run: &str, event: Event, nodes: &[&str]) -> RunFact {
     let nodes = nodes.iter().map(|name| node(name)).collect();
-    let plan = Plan { pipeline: "test".to_owned(), file: "test.yaml".to_owned(), event: event.clone(), nodes };
+    let plan = Plan { pipeline: "test".to_owned(), file: "test.yaml".to_owned(), event: event.clone(), trust: Default::default(), nodes };
     let plan = serde_json::to_value(plan).expect("a plan");
     RunFact::Started { run: RunId::new(run), pipeline: "test".to_owned(), event, plan }
 }
@@ -152,6 +152,7 @@ fn node(name: &str) -> Node {
         retry: Retry { attempts: 1, on: Vec::new(), delay: Duration::ZERO, after_start: false },
         idempotent: false,
         concurrency: None,
+        environment: None,
     }
 }
 

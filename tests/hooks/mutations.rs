@@ -1,5 +1,7 @@
 //! Real payloads with each of their parts taken away, or made something else: nothing panics, and what is understood is still what it says.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use tidegate::adapters::trigger::github::understand;
 use tidegate::model::delivery::Delivery;
@@ -45,7 +47,12 @@ fn no_part_of_a_payload_is_needed_for_it_not_to_panic() {
     let Some(octokit) = octokit::folder("mutations::no_part_of_a_payload_is_needed_for_it_not_to_panic") else { return };
     let odd = [json!(null), json!(-1), json!("\u{1b}[2J\u{202e}"), json!([[]]), json!({"id": "x"}), json!("x".repeat(2000)), json!(true)];
     let (mut understood, mut refused) = (0, 0);
+    let mut seen = BTreeSet::new();
     for (event, example) in octokit::examples(&octokit).into_iter().filter(|(event, _)| READ.contains(&event.as_str())) {
+        // One of each kind: more of them have the same parts.
+        if !seen.insert((event.clone(), example["action"].to_string(), example["ref"].to_string())) {
+            continue;
+        }
         let mut all = Vec::new();
         places(&example, "", 4, &mut all);
         for (number, place) in all.iter().enumerate() {

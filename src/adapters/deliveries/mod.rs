@@ -145,7 +145,7 @@ impl Deliveries {
     pub async fn store(&self, delivery: Delivery) -> Result<Stored, DeliveriesError> {
         let stored = self.writer.now(|answer| Ask::Store { delivery, answer }).await?;
         if stored == Ok(Stored::New) {
-            self.came.notify_waiters();
+            self.came.notify_one();
         }
         stored
     }
@@ -176,7 +176,7 @@ impl Deliveries {
     pub async fn replay(&self, id: &DeliveryId) -> Result<Replayed, DeliveriesError> {
         let id = id.clone();
         let replayed = self.writer.ask(|answer| Ask::Replay { id, answer }).await?;
-        self.came.notify_waiters();
+        self.came.notify_one();
         replayed
     }
 
@@ -190,7 +190,8 @@ impl Deliveries {
         self.query(move |connection| reader::find(connection, &id)).await
     }
 
-    /// Returns soon after something was put in, here or by another process. It may return for nothing; it never stays away from what is there.
+    /// Returns soon after something was put in, here or by another process. It may return for nothing; it never stays away from what is there. For one who listens:
+    /// what was put in before is told once.
     pub async fn came(&self) {
         let _ = tokio::time::timeout(GLANCE, self.came.notified()).await;
     }

@@ -239,10 +239,10 @@ fn sweep(transaction: &Transaction<'_>, kept: u64, keep: Keep, now: Timestamp) -
     let old = signed(now.as_micros().saturating_sub(u64::try_from(keep.time.as_micros()).unwrap_or(u64::MAX)));
     let mut statement =
         transaction.prepare_cached("SELECT number, received, bytes FROM deliveries WHERE kept = 1 AND waiting = 0 ORDER BY number LIMIT ?1")?;
-    let mut rows = statement.query([SWEEP])?;
+    let oldest = statement.query_map([SWEEP], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let oldest = oldest.collect::<rusqlite::Result<Vec<(i64, i64, u64)>>>()?;
     let mut freed = 0;
-    while let Some(row) = rows.next()? {
-        let (number, received, bytes): (i64, i64, u64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+    for (number, received, bytes) in oldest {
         if received >= old && kept - freed <= keep.bytes {
             break;
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::container::{ContainerExecutor, Engine, EngineError, Pull};
 use super::open::{engine_at, lacking};
 use super::sandbox::SandboxExecutor;
-use super::{Executor, Standing, Watcher, Way, Why};
+use super::{Desk, Executor, Watcher, Way, Why};
 use crate::adapters::workspace::Store;
 use crate::model::id::{NodeId, RunId};
 use crate::model::invocation::{InvocationResult, InvocationSpec};
@@ -56,6 +56,10 @@ impl Auto {
 }
 
 impl Executor for Auto {
+    // What is known of an invocation is in its record, whichever way it went; what it had in an engine, `tidy` finds.
+    fn desk(&self) -> &Desk {
+        self.sandbox.desk()
+    }
     async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
         let unfit = match self.sandbox.invoke_where_it_fits(spec, log, watcher).await {
             Ok(result) => return result,
@@ -70,20 +74,7 @@ impl Executor for Auto {
         let (spec, watcher, said, took) = unfit.pass_on();
         executor.invoke_by(way, spec, log, watcher, said, took).await
     }
-    // What is known of an invocation is in its record, whichever way it went; what it had in an engine, `tidy` finds.
     async fn resume(&self, run: &RunId, node: &NodeId, attempt: u32, log: &Path, watcher: Watcher) -> InvocationResult {
         self.sandbox.resume(run, node, attempt, log, watcher).await
-    }
-    fn standing(&self, run: &RunId, node: &NodeId, attempt: u32) -> Standing {
-        self.sandbox.standing(run, node, attempt)
-    }
-    fn forget(&self, run: &RunId, node: &NodeId, attempt: u32) {
-        self.sandbox.forget(run, node, attempt);
-    }
-    fn recorded(&self) -> std::io::Result<Vec<String>> {
-        self.sandbox.recorded()
-    }
-    fn sweep(&self, runs: &[String]) -> std::io::Result<usize> {
-        self.sandbox.sweep(runs)
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::container::ContainerExecutor;
 use super::sandbox::SandboxExecutor;
-use super::{Executor, Standing, Watcher};
+use super::{Desk, Executor, Watcher};
 use crate::model::id::{NodeId, RunId};
 use crate::model::invocation::{InvocationResult, InvocationSpec};
 
@@ -19,6 +19,10 @@ pub struct Mixed {
 }
 
 impl Executor for Mixed {
+    // What is known of an invocation is in its record, and a container of its name is removed where there is one: both ways are the same.
+    fn desk(&self) -> &Desk {
+        self.container.desk()
+    }
     async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
         let lacks = &self.lacks;
         match &self.bare {
@@ -34,20 +38,7 @@ impl Executor for Mixed {
             Err(why) => self.container.refuse(why),
         }
     }
-    // What is known of an invocation is in its record, and a container of its name is removed where there is one: both ways are the same.
     async fn resume(&self, run: &RunId, node: &NodeId, attempt: u32, log: &Path, watcher: Watcher) -> InvocationResult {
         self.container.resume(run, node, attempt, log, watcher).await
-    }
-    fn standing(&self, run: &RunId, node: &NodeId, attempt: u32) -> Standing {
-        self.container.standing(run, node, attempt)
-    }
-    fn forget(&self, run: &RunId, node: &NodeId, attempt: u32) {
-        self.container.forget(run, node, attempt);
-    }
-    fn recorded(&self) -> std::io::Result<Vec<String>> {
-        self.container.recorded()
-    }
-    fn sweep(&self, runs: &[String]) -> std::io::Result<usize> {
-        self.container.sweep(runs)
     }
 }

@@ -17,6 +17,7 @@ pub use container::{ContainerExecutor, Engine, EngineError, Pull, find_engine};
 pub use mixed::Mixed;
 pub use open::{AnyExecutor, Choice, Configuration, Refusal, open};
 pub use sandbox::{Attended, SandboxExecutor, Whence};
+pub use supervisor::desk::Desk;
 pub use supervisor::{Tampered, supervise, verify};
 pub use way::{Way, Why};
 
@@ -59,16 +60,26 @@ pub enum Standing {
 /// same result to whoever asks next.
 #[expect(async_fn_in_trait, reason = "used through the enum that `open` returns, never as a trait object: no auto traits are lost")]
 pub trait Executor {
+    /// Where the records of its invocations are kept: what is known of them is the same whoever runs them.
+    fn desk(&self) -> &Desk;
     /// Begins it. `log`: the file that it writes what the step says to; durable when the result is there. The same invocation is never begun twice.
     async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult;
     /// What becomes of one that was begun, perhaps by a process that is dead.
     async fn resume(&self, run: &RunId, node: &NodeId, attempt: u32, log: &Path, watcher: Watcher) -> InvocationResult;
     /// What is known of one that was begun, without waiting for it.
-    fn standing(&self, run: &RunId, node: &NodeId, attempt: u32) -> Standing;
+    fn standing(&self, run: &RunId, node: &NodeId, attempt: u32) -> Standing {
+        self.desk().standing(run, node, attempt)
+    }
     /// Its result is in the journal, and is needed here no more.
-    fn forget(&self, run: &RunId, node: &NodeId, attempt: u32);
+    fn forget(&self, run: &RunId, node: &NodeId, attempt: u32) {
+        self.desk().forget(run, node, attempt);
+    }
     /// Runs that it keeps records of, each by the file name that stands for its id.
-    fn recorded(&self) -> io::Result<Vec<String>>;
+    fn recorded(&self) -> io::Result<Vec<String>> {
+        self.desk().recorded()
+    }
     /// Forgets all invocations of these runs that have ended. Answers how many still live.
-    fn sweep(&self, runs: &[String]) -> io::Result<usize>;
+    fn sweep(&self, runs: &[String]) -> io::Result<usize> {
+        self.desk().sweep(runs)
+    }
 }

@@ -1,13 +1,12 @@
 //! Which executor there is to be had on this machine, or why none.
 
-use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use super::auto::{Auto, Engines};
 use super::container::{self, ContainerExecutor, Engine, EngineError, Pull};
 use super::sandbox::{Attended, SandboxExecutor, Whence};
-use super::{Executor, Mixed, Standing, Watcher, Way};
+use super::{Desk, Executor, Mixed, Watcher, Way};
 use crate::adapters::image::PullPolicy;
 use crate::adapters::sandbox::{self, Isolation, Verdict};
 use crate::adapters::workspace::Store;
@@ -74,6 +73,14 @@ pub enum AnyExecutor {
 }
 
 impl Executor for AnyExecutor {
+    fn desk(&self) -> &Desk {
+        match self {
+            Self::Sandbox(executor) => executor.desk(),
+            Self::Container(executor) => executor.desk(),
+            Self::Auto(executor) => executor.desk(),
+            Self::Mixed(executor) => executor.desk(),
+        }
+    }
     async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
         match self {
             Self::Sandbox(executor) => executor.invoke(spec, log, watcher).await,
@@ -88,38 +95,6 @@ impl Executor for AnyExecutor {
             Self::Container(executor) => executor.resume(run, node, attempt, log, watcher).await,
             Self::Auto(executor) => executor.resume(run, node, attempt, log, watcher).await,
             Self::Mixed(executor) => executor.resume(run, node, attempt, log, watcher).await,
-        }
-    }
-    fn standing(&self, run: &RunId, node: &NodeId, attempt: u32) -> Standing {
-        match self {
-            Self::Sandbox(executor) => executor.standing(run, node, attempt),
-            Self::Container(executor) => executor.standing(run, node, attempt),
-            Self::Auto(executor) => executor.standing(run, node, attempt),
-            Self::Mixed(executor) => executor.standing(run, node, attempt),
-        }
-    }
-    fn forget(&self, run: &RunId, node: &NodeId, attempt: u32) {
-        match self {
-            Self::Sandbox(executor) => executor.forget(run, node, attempt),
-            Self::Container(executor) => executor.forget(run, node, attempt),
-            Self::Auto(executor) => executor.forget(run, node, attempt),
-            Self::Mixed(executor) => executor.forget(run, node, attempt),
-        }
-    }
-    fn recorded(&self) -> io::Result<Vec<String>> {
-        match self {
-            Self::Sandbox(executor) => executor.recorded(),
-            Self::Container(executor) => executor.recorded(),
-            Self::Auto(executor) => executor.recorded(),
-            Self::Mixed(executor) => executor.recorded(),
-        }
-    }
-    fn sweep(&self, runs: &[String]) -> io::Result<usize> {
-        match self {
-            Self::Sandbox(executor) => executor.sweep(runs),
-            Self::Container(executor) => executor.sweep(runs),
-            Self::Auto(executor) => executor.sweep(runs),
-            Self::Mixed(executor) => executor.sweep(runs),
         }
     }
 }

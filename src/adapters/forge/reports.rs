@@ -30,7 +30,7 @@ const TABLES: &str = "
         why    TEXT,
         PRIMARY KEY (run, key)
     ) STRICT, WITHOUT ROWID;
-    CREATE TABLE done (run TEXT NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID;
+    CREATE TABLE done (run TEXT NOT NULL PRIMARY KEY, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE line (
         repository TEXT    NOT NULL,
         pull       INTEGER NOT NULL,
@@ -137,9 +137,20 @@ impl Store {
     }
 
     /// All has been said of it that ever will be.
-    pub async fn finish(&self, run: &RunId) -> Result<(), StoreError> {
-        let run = run.to_string();
-        self.with(move |connection| connection.prepare("INSERT OR IGNORE INTO done (run) VALUES (?1)")?.execute((run,)).map(drop)).await
+    pub async fn finish(&self, run: &RunId, at: Timestamp) -> Result<(), StoreError> {
+        let (run, at) = (run.to_string(), micros(at));
+        self.with(move |connection| connection.prepare("INSERT OR IGNORE INTO done (run, at) VALUES (?1, ?2)")?.execute((run, at)).map(drop)).await
+    }
+
+    /// Of runs that were finished before: nobody will ask for it any more. Comments keep their ids.
+    pub async fn forget(&self, before: Timestamp) -> Result<(), StoreError> {
+        let before = micros(before);
+        self.with(move |connection| {
+            connection.execute("DELETE FROM item WHERE run IN (SELECT run FROM done WHERE at < ?1)", (before,))?;
+            connection.execute("DELETE FROM done WHERE at < ?1", (before,))?;
+            connection.execute("DELETE FROM line WHERE asked < ?1", (before,)).map(drop)
+        })
+        .await
     }
 
     pub async fn is_finished(&self, run: &RunId) -> Result<bool, StoreError> {
@@ -150,7 +161,7 @@ impl Store {
     /// The line of a run in a comment, unless that of a newer run of the same pipeline is there; and all lines then, by pipeline.
     pub async fn line(&self, repository: &str, run: &RunId, asked: Timestamp, line: &Line) -> Result<Vec<Line>, StoreError> {
         let (repository, run, pull) = (repository.to_owned(), run.to_string(), i64::try_from(line.pull).unwrap_or(i64::MAX));
-        let (pipeline, asked) = (line.pipeline.clone(), i64::try_from(asked.as_micros()).unwrap_or(i64::MAX));
+        let (pipeline, asked) = (line.pipeline.clone(), micros(asked));
         let line = serde_json::to_string(line).unwrap_or_default();
         self.with(move |connection| {
             let sql = "INSERT INTO line (repository, pull, pipeline, run, asked, line) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
@@ -174,6 +185,10 @@ impl Store {
     }
 }
 
+fn micros(at: Timestamp) -> i64 {
+    i64::try_from(at.as_micros()).unwrap_or(i64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,12 +203,16 @@ mod tests {
         assert_eq!(store.item("r1", "check").await, Ok(None));
         store.put("r1", "check", &Item::default()).await.expect("written");
         store.put("r1", "check", &said).await.expect("written");
-        store.finish(&RunId::new("r1")).await.expect("written");
+        store.finish(&RunId::new("r1"), Timestamp::from_micros(9)).await.expect("written");
         drop(store);
         let store = Store::open(&path).expect("opens again");
         assert_eq!(store.item("r1", "check").await, Ok(Some(said)));
         assert_eq!(store.is_finished(&RunId::new("r1")).await, Ok(true));
         assert_eq!(store.is_finished(&RunId::new("r2")).await, Ok(false));
+        store.forget(Timestamp::from_micros(9)).await.expect("forgotten");
+        assert_eq!(store.is_finished(&RunId::new("r1")).await, Ok(true));
+        store.forget(Timestamp::from_micros(10)).await.expect("forgotten");
+        assert_eq!((store.is_finished(&RunId::new("r1")).await, store.item("r1", "check").await), (Ok(false), Ok(None)));
     }
 
     #[tokio::test]

@@ -14,6 +14,8 @@ pub use error::SourceError;
 pub use files::Revision;
 pub use head::{Dirty, Head};
 
+use crate::model::id::CommitId;
+
 use crate::model::text::clean;
 
 /// One repository on this machine.
@@ -40,6 +42,12 @@ impl Source {
     /// The working tree's top folder; of a bare repository the repository itself.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Where the remote's default branch was when it was last asked.
+    pub fn default_branch(&self) -> Option<CommitId> {
+        let head = self.repository.find_reference("refs/remotes/origin/HEAD").ok()?;
+        head.peel_to_commit().ok().map(|commit| CommitId::new(commit.id().to_string()))
     }
 
     /// What people call it: `owner/name` of its remote `origin`, or its folder's name.

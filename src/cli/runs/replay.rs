@@ -8,12 +8,13 @@ use tokio::sync::watch;
 use super::super::args::{GatewayArguments, Global, IsolationArguments, ReplayArguments};
 use super::super::exit::Exit;
 use super::super::pipeline;
+use super::super::place::Place;
 use super::super::print::{eprintln, print, println};
 use super::super::session::{self, Session, SessionError, fail};
-use super::{Past as Runs, RunsError, shell};
+use super::{RunsError, find, shell};
 use crate::adapters::executor::{self, LogSink, Watcher};
 use crate::adapters::source::{Source, SourceError};
-use crate::adapters::state::{self, StateFolder};
+use crate::adapters::state::StateFolder;
 use crate::adapters::workspace::{Scratch, WorkspaceError};
 use crate::model::fact::RunFact;
 use crate::model::id::{Digest, NodeId, RunId};
@@ -54,7 +55,8 @@ pub(super) enum ReplayError {
 impl ReplayError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Runs(RunsError::Unknown(_) | RunsError::Ambiguous { .. }) | Self::Choice(_) | Self::Source(_) | Self::Usage(_) => Exit::Usage,
+            Self::Choice(_) | Self::Source(_) | Self::Usage(_) => Exit::Usage,
+            Self::Runs(error) if error.is_usage() => Exit::Usage,
             Self::Session(error) => error.exit(),
             _ => Exit::Infrastructure,
         }
@@ -72,12 +74,10 @@ pub(super) fn run(global: &Global, arguments: &ReplayArguments) -> Exit {
 }
 
 async fn replay(global: &Global, arguments: &ReplayArguments) -> Result<Exit, ReplayError> {
-    let root = state::locate(global.state_dir.as_deref(), |name| std::env::var_os(name)).map_err(RunsError::from)?;
-    if !root.join("journal.db").exists() {
-        return Err(RunsError::Unknown(arguments.run.clone()).into());
-    }
-    let runs = Runs::open(root).await?;
-    let facts: Vec<(Timestamp, RunFact)> = runs.find(&arguments.run).await?.into_iter().map(|(entry, fact)| (entry.at, fact)).collect();
+    let place = Place::of(global).map_err(RunsError::from)?;
+    let found = find(&place, &arguments.run).await?;
+    let Place::Here(runs) = place else { return Err(RunsError::Unknown(arguments.run.clone()).into()) };
+    let facts: Vec<(Timestamp, RunFact)> = found.entries.into_iter().map(|(entry, fact)| (entry.at, fact)).collect();
     let past = choose(&facts, arguments.step.as_deref())?;
     let tree = recorded_tree(&runs.state, past.run().id())?;
     let session = Session::open(global, &as_recorded(&arguments.isolation, past.record.as_ref()), &GatewayArguments::nowhere()).await?;

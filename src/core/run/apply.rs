@@ -48,6 +48,12 @@ impl Run {
                 let kept = Kept { artifacts: artifacts.clone(), values: values.clone(), layer: layer.clone() };
                 self.node_kept(self.place(node)?, from, kept)
             }
+            RunFact::NodeHeld { node, approval, opens, expires, environment: _ } => self.held(self.place(node)?, *approval, *opens, *expires),
+            RunFact::NodeApproved { node, by: _ } => self.approved(self.place(node)?),
+            RunFact::NodeRejected { node, by: _, reason: _ } => match self.place(node)? {
+                at if matches!(self.nodes[at].state, NodeState::Held { .. }) => Ok(()),
+                at => self.misfit(at),
+            },
             RunFact::NodeQueued { node } => self.queued(self.place(node)?, at),
             RunFact::InvocationStarted { node, attempt, deadline } => self.invocation_started(self.place(node)?, *attempt, *deadline, at),
             RunFact::InvocationEnded { node, attempt, outcome, artifacts, values, layer, record: _ } => {
@@ -94,9 +100,31 @@ impl Run {
         self.node_ended(at, &Outcome::Memoised { from: from.to_string() })
     }
 
+    fn held(&mut self, at: usize, approval: bool, opens: Timestamp, expires: Timestamp) -> Result<(), String> {
+        if self.nodes[at].state != NodeState::Waiting || self.nodes[at].open_needs > 0 || self.plan.nodes[at].environment.is_none() {
+            return self.misfit(at);
+        }
+        self.timers.insert((if approval { expires } else { opens }, at));
+        self.nodes[at].state = NodeState::Held { approval, opens, expires };
+        Ok(())
+    }
+
+    fn approved(&mut self, at: usize) -> Result<(), String> {
+        let NodeState::Held { approval: true, opens, expires } = self.nodes[at].state else { return self.misfit(at) };
+        self.timers.remove(&(expires, at));
+        self.timers.insert((opens, at));
+        self.nodes[at].state = NodeState::Held { approval: false, opens, expires };
+        Ok(())
+    }
+
     fn queued(&mut self, at: usize, since: Timestamp) -> Result<(), String> {
         let attempt = match self.nodes[at].state {
-            NodeState::Waiting if self.nodes[at].open_needs == 0 => 1,
+            // Who has an environment is held up first, if only for a moment.
+            NodeState::Waiting if self.nodes[at].open_needs == 0 && self.plan.nodes[at].environment.is_none() => 1,
+            NodeState::Held { approval: false, opens, .. } if opens <= since => {
+                self.timers.remove(&(opens, at));
+                1
+            }
             NodeState::BackingOff { attempt, until } => {
                 self.timers.remove(&(until, at));
                 attempt
@@ -162,6 +190,7 @@ impl Run {
                 self.deploying.remove(&at);
             }
             NodeState::BackingOff { until, .. } => _ = self.timers.remove(&(until, at)),
+            NodeState::Held { approval, opens, expires } => _ = self.timers.remove(&(if approval { expires } else { opens }, at)),
             NodeState::Waiting | NodeState::Tried { .. } => {}
         }
         self.tally.open -= 1;

@@ -3,6 +3,7 @@
 //! Every turn goes the same way: the input's own fact, then what it means for its node, then everything that has become decidable (`settle`): nodes whose
 //! needs have ended, retries that are due, room in the queue, the end of the run. So a message that was lost is made up for by the next one.
 
+mod environment;
 mod stop;
 
 use std::collections::VecDeque;
@@ -68,6 +69,8 @@ impl Run {
                 }
             }
             Input::RolloutEnded { node, outcome } => deciding.rollout_ended(&node, outcome),
+            Input::Approved { node, by } => _ = deciding.record(RunFact::NodeApproved { node, by }),
+            Input::Rejected { node, by, reason } => deciding.reject(node, by, reason),
             Input::Tick => deciding.kill_the_late(),
             Input::Cancel { reason } => deciding.cancel(reason),
             Input::Interrupted => deciding.interrupt(),
@@ -82,6 +85,8 @@ impl Run {
         }
         match input {
             Input::Tick | Input::Cancel { .. } | Input::Interrupted => Ok(()),
+            Input::Approved { node, by } => self.may_approve(self.place(node)?, by),
+            Input::Rejected { node, by, .. } => self.may_reject(self.place(node)?, by),
             Input::InvocationEnded { node, attempt, .. } => match self.place(node)? {
                 at if matches!(self.nodes[at].state, NodeState::Running { attempt: running, .. } if running == *attempt) => Ok(()),
                 at => self.misfit(at),
@@ -202,8 +207,10 @@ impl<'a> Deciding<'a> {
     /// Everything that can be decided now.
     fn settle(mut self) -> Turn<RunFact, Effect> {
         if self.run.ended.is_none() {
+            self.end_the_unapproved();
             self.decide_nodes();
             self.queue_due_retries();
+            self.open_environments();
             self.fill_room();
             match self.run.tally.open {
                 0 => self.finish(self.run.verdict()),
@@ -220,6 +227,7 @@ impl<'a> Deciding<'a> {
             }
             match self.verdict_on(at) {
                 Some(outcome) => self.end(at, outcome),
+                None if self.run.plan.nodes[at].environment.is_some() => self.hold(at),
                 None => {
                     self.record(RunFact::NodeQueued { node: self.id(at) });
                     if let Work::Deploy(_) = self.run.plan.nodes[at].work {

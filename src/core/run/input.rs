@@ -3,6 +3,7 @@
 use crate::model::fact::RolloutOutcome;
 use crate::model::id::{NodeId, RolloutId};
 use crate::model::invocation::InvocationResult;
+use crate::model::policy::Voice;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
@@ -12,6 +13,10 @@ pub enum Input {
     RolloutAttached { node: NodeId, rollout: RolloutId },
     /// The last answer to [`super::Effect::Deploy`]. Without an attachment before it: the rollout could not even be started.
     RolloutEnded { node: NodeId, outcome: RolloutOutcome },
+    /// Somebody lets a node into its environment. Illegal from those whose word does not count there.
+    Approved { node: NodeId, by: Voice },
+    /// Somebody does not.
+    Rejected { node: NodeId, by: Voice, reason: String },
     /// Time has passed. Never illegal: a tick too many does no harm.
     Tick,
     /// Somebody wants it to stop. Said again while it is stopping, the killing is asked for again.
@@ -26,6 +31,8 @@ impl Input {
             Self::InvocationEnded { .. } => "the end of an invocation",
             Self::RolloutAttached { .. } => "a rollout's start",
             Self::RolloutEnded { .. } => "a rollout's end",
+            Self::Approved { .. } => "an approval",
+            Self::Rejected { .. } => "a rejection",
             Self::Tick => "a tick",
             Self::Cancel { .. } => "a cancellation",
             Self::Interrupted => "an interruption",

@@ -8,6 +8,8 @@
 //!                                      ▼
 //!                             Turn { facts, effects }
 //!
+//!  a node with an environment:  Waiting ─▶ Held ─▶ Queued …          Held ─▶ Ended (rejected, cancelled, nobody approved)
+//!
 //!  a node:  Waiting ─▶ Queued ─▶ Running ─▶ Tried ─▶ Ended          a deploy:  Waiting ─▶ Queued ─▶ Deploying ─▶ Ended
 //!              │         ▲                    │                                  │
 //!              │         └──── BackingOff ◀───┘                                  │
@@ -61,7 +63,7 @@ pub struct Rules<'a> {
     /// Invocations at once over the whole run. Deploys do not count: a rollout mostly waits.
     pub parallel: NonZeroUsize,
     pub condition: Evaluate<'a>,
-    /// Asked only of what would start now, one node of each step; a yes is taken at once. When the answer changes, a `Tick` follows.
+    /// Asked only of what would start now, one node of each step, and each deploy with an environment; a yes is taken at once. When the answer changes, a `Tick` follows.
     pub room: Room<'a>,
 }
 

@@ -17,6 +17,12 @@ use super::queue::Queue;
 pub enum NodeState {
     /// Something that it needs has not ended yet.
     Waiting,
+    /// All that it needs has ended. It waits for its environment: for an approval if `approval`, for `opens`, for whoever else is there.
+    Held {
+        approval: bool,
+        opens: Timestamp,
+        expires: Timestamp,
+    },
     /// It may start. An invocation waits for room; a deploy for its rollout.
     Queued {
         attempt: u32,
@@ -48,6 +54,8 @@ impl NodeState {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
+            Self::Held { approval: true, .. } => "waiting for approval",
+            Self::Held { approval: false, .. } => "waiting for its environment",
             Self::Queued { .. } => "queued",
             Self::Running { .. } => "running",
             Self::Tried { .. } => "tried",
@@ -97,7 +105,7 @@ pub struct Run {
     pub(super) index: HashMap<NodeId, usize>,
     pub(super) nodes: Vec<NodeRun>,
     pub(super) queue: Queue,
-    /// Deadlines of the running and ends of the back-offs.
+    /// Deadlines of the running, ends of the back-offs, and when what is held opens or expires.
     pub(super) timers: BTreeSet<(Timestamp, usize)>,
     /// Invocations that have not ended.
     pub(super) running: BTreeSet<usize>,
@@ -165,6 +173,13 @@ impl Run {
             _ => None,
         };
         self.deploying.iter().map(|at| (self.plan.nodes[*at].id.clone(), rollout(at))).collect()
+    }
+    /// What waits for somebody's approval, with its environment.
+    pub fn unapproved(&self) -> Vec<(NodeId, &str)> {
+        let waits = |state: &NodeState| matches!(state, NodeState::Held { approval: true, .. });
+        // Who is held up has a timer: nobody else has to be looked at.
+        let waiting = self.timers.iter().map(|(_, at)| *at).filter(|at| waits(&self.nodes[*at].state));
+        waiting.filter_map(|at| Some((self.plan.nodes[at].id.clone(), self.plan.nodes[at].environment.as_ref()?.environment.as_str()))).collect()
     }
     /// What a node's last attempt left; `None` before it has ended once.
     pub fn kept(&self, id: &NodeId) -> Option<&Kept> {

@@ -128,7 +128,7 @@ pub static STEP: [Key; 22] = [
     key("inputs", &List(&Scalar(&f::GLOB)), "What it may see of the commit.").later(),
     key("cache", &Named { names: &f::NAME, of: &Scalar(&f::ANY_PATH) }, "Folders kept between invocations.").later(),
     key("services", &Named { names: &f::NAME, of: &Keys(&SERVICE) }, "Containers that run beside it."),
-    key("environment", &NAME, "What it deploys to: its approvals, branches and lock.").later(),
+    key("environment", &NAME, "What it deploys to: its approvals, branches and lock."),
 ];
 
 static ERRORS: [Key; 2] = [

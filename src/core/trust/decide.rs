@@ -52,6 +52,10 @@ pub fn text(policy: &Policy, trust: Trust) -> Text {
 
 /// Nobody but those who may write can make these; which of them may is what the policy says.
 fn of_the_repository(policy: &Policy, event: &Event, who: Who, approvals: &[Approval]) -> Decision {
+    if event.kind == EventKind::Deployment && event.reference.is_empty() {
+        // Whoever may deploy names what they like.
+        return run_or_wait(false, Trust::Trusted, event, approvals, || "it names a commit, and nobody knows of which branch".to_owned());
+    }
     let own = event.reference.starts_with("refs/heads/") || event.reference.starts_with("refs/tags/");
     if !own {
         // A forge shows the commits of all forks in the repository: only what a branch or tag leads to is its own.

@@ -27,7 +27,7 @@ pub use decide::{Decision, Who, decide, text};
 pub use environment::{accepts, guard};
 pub use may::{deed, may};
 pub use policy::{Found, policy};
-pub use repeat::{Origin, repeatable};
+pub use repeat::{Origin, apart, repeatable};
 pub use restrict::restrict;
 
 use globset::{GlobBuilder, GlobSetBuilder};

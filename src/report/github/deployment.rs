@@ -15,11 +15,11 @@ const MOST: usize = 140;
 /// `None` for a step that hands nothing over to a rollout (yet).
 pub(super) fn deployment(scene: &Scene<'_>, node: &NodeView) -> Option<Deployment> {
     let picture = scene.pictures.get(node.rollout.as_ref()?);
-    let function = match scene.plan()?.node(&node.id)?.work {
-        Work::Deploy(ref deploy) => deploy.function.name.clone(),
-        Work::Invoke(_) => return None,
-    };
-    let environment = plain(&function, 100);
+    let plan = scene.plan()?;
+    let planned = plan.node(&node.id)?;
+    let Work::Deploy(deploy) = &planned.work else { return None };
+    // Where the policy knows no environment, each function is one.
+    let environment = plain(planned.environment.as_ref().map_or(&deploy.function.name, |gate| &gate.environment), 100);
     Some(Deployment {
         external: scene.external(Some(&node.id)),
         production: environment == "production",

@@ -21,7 +21,7 @@ pub(super) const TITLE: usize = 200;
 
 pub(super) fn state(status: &Status) -> CheckState {
     match status {
-        Status::Waiting | Status::Queued => CheckState::Queued,
+        Status::Waiting | Status::Held { .. } | Status::Queued => CheckState::Queued,
         Status::Running | Status::BackingOff { .. } | Status::Deploying => CheckState::Running,
         Status::Ended(outcome) => CheckState::Done(match outcome {
             Outcome::Succeeded | Outcome::Memoised { .. } => Conclusion::Success,
@@ -62,6 +62,8 @@ pub(super) fn sign(state: CheckState) -> &'static str {
 pub(super) fn result(status: &Status) -> &'static str {
     match status {
         Status::Waiting => "waiting",
+        Status::Held { approval: true, .. } => "waiting for approval",
+        Status::Held { .. } => "waiting for its environment",
         Status::Queued => "waiting for room",
         Status::Running => "running",
         Status::BackingOff { .. } => "will be tried again",

@@ -4,7 +4,7 @@ use crate::model::time::Timestamp;
 
 use super::look::{BOLD, FAINT, Look, run_sign, sign};
 use super::text::{duration, fit, pad, width};
-use super::view::{NodeView, Status, View, reason, short_reason};
+use super::view::{NodeView, Status, View, held, reason, short_reason};
 
 const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
 /// Columns of the time that a node has taken.
@@ -54,6 +54,7 @@ fn chosen(view: &View, room: usize) -> Vec<&NodeView> {
         Status::Running | Status::Deploying => 0,
         Status::Ended(outcome) if !outcome.is_success() && outcome.word() != "skipped" && outcome.word() != "cancelled" => 1,
         Status::BackingOff { .. } => 2,
+        Status::Held { .. } => 2,
         Status::Queued => 3,
         Status::Ended(outcome) if outcome.is_success() => 4,
         Status::Waiting => 5,
@@ -87,6 +88,7 @@ fn line(node: &NodeView, names: usize, now: Timestamp, look: Look) -> String {
 fn telling(node: &NodeView, now: Timestamp) -> String {
     match &node.status {
         Status::Waiting => String::new(),
+        Status::Held { environment, approval, opens } => held(environment, *approval, *opens, now),
         Status::Queued => "waits for room".to_owned(),
         Status::BackingOff { until } => format!("attempt {} follows in {}", node.attempt.saturating_add(1), duration(until.since(now))),
         Status::Deploying => node.rollout.as_ref().map_or_else(String::new, |rollout| super::text::clean(&format!("rollout {rollout}"))),

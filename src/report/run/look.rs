@@ -42,6 +42,7 @@ const BUSY: Style = AnsiColor::Cyan.on_default();
 pub(super) fn sign(status: &Status) -> (&'static str, Style) {
     match status {
         Status::Waiting => ("·", FAINT),
+        Status::Held { .. } => ("◇", ODD),
         Status::Queued => ("○", FAINT),
         Status::Running => ("▶", BUSY),
         Status::BackingOff { .. } => ("↻", ODD),

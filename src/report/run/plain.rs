@@ -6,7 +6,7 @@ use crate::model::time::Timestamp;
 
 use super::look::{BOLD, FAINT, Look, run_sign, sign};
 use super::text::{clean, clock, duration, fit, pad, width};
-use super::view::{NodeView, View, reason, short_reason};
+use super::view::{NodeView, View, held, reason, short_reason};
 
 /// Names take at most so many columns; longer ones push the rest of their line to the right.
 const NAMES: usize = 24;
@@ -37,7 +37,15 @@ impl Plain {
                 (self.node(node)?.name.clone(), format!("{} memoised: as in {}", self.sign(node)?, clean(from.as_str())))
             }
             RunFact::InvocationStarted { node, attempt, .. } => (self.node(node)?.name.clone(), format!("  started (attempt {attempt})")),
-            RunFact::InvocationEnded { .. } | RunFact::NodeQueued { .. } => return None,
+            RunFact::InvocationEnded { .. } | RunFact::NodeQueued { .. } | RunFact::NodeRejected { .. } => return None,
+            // Only what takes its time.
+            RunFact::NodeHeld { approval: false, opens, .. } if *opens <= at => return None,
+            RunFact::NodeHeld { node, environment, approval, opens, .. } => {
+                (self.node(node)?.name.clone(), format!("{} {}", self.sign(node)?, held(&clean(environment), *approval, *opens, at)))
+            }
+            RunFact::NodeApproved { node, by } => {
+                (self.node(node)?.name.clone(), format!("{} approved by {}", self.sign(node)?, clean(&by.to_string())))
+            }
             RunFact::RetryScheduled { node, attempt, at: until } => {
                 (self.node(node)?.name.clone(), format!("{} attempt {attempt} follows in {}", self.sign(node)?, duration(until.since(at))))
             }

@@ -93,7 +93,7 @@ fn details(node: &NodeView) -> Vec<String> {
             (_, Some(why)) => parts.push(format!("{}: {why}", outcome.word())),
             (_, None) => parts.push(outcome.word().to_owned()),
         },
-        Status::Waiting | Status::Queued | Status::BackingOff { .. } => parts.push("has not run".to_owned()),
+        Status::Waiting | Status::Held { .. } | Status::Queued | Status::BackingOff { .. } => parts.push("has not run".to_owned()),
         Status::Running | Status::Deploying => parts.push("still running".to_owned()),
     }
     if node.attempt > 1 {

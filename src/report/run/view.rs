@@ -19,9 +19,17 @@ use super::text;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Status {
     Waiting,
+    /// Its environment holds it up, until somebody has approved it or not.
+    Held {
+        environment: String,
+        approval: bool,
+        opens: Timestamp,
+    },
     Queued,
     Running,
-    BackingOff { until: Timestamp },
+    BackingOff {
+        until: Timestamp,
+    },
     Deploying,
     Ended(Outcome),
 }
@@ -91,6 +99,15 @@ impl View {
                 node.status = Status::Ended(Outcome::Memoised { from: from.to_string() });
                 (node.ended, node.artifacts) = (Some(at), artifacts.clone());
             }
+            RunFact::NodeHeld { node, environment, approval, opens, expires: _ } => {
+                self.node(node).status = Status::Held { environment: text::clean(environment), approval: *approval, opens: *opens };
+            }
+            RunFact::NodeApproved { node, .. } => {
+                if let Status::Held { approval, .. } = &mut self.node(node).status {
+                    *approval = false;
+                }
+            }
+            RunFact::NodeRejected { .. } => {}
             RunFact::NodeQueued { node } => self.node(node).status = Status::Queued,
             RunFact::InvocationStarted { node, attempt, .. } => {
                 let node = self.node(node);
@@ -145,7 +162,7 @@ impl View {
         let mut counts: Vec<(&'static str, usize)> = words.into_iter().map(|word| (word, 0)).collect();
         for node in &self.nodes {
             let word = match &node.status {
-                Status::Waiting | Status::Queued | Status::BackingOff { .. } => "waiting",
+                Status::Waiting | Status::Held { .. } | Status::Queued | Status::BackingOff { .. } => "waiting",
                 Status::Running | Status::Deploying => "running",
                 Status::Ended(outcome) => outcome.word(),
             };
@@ -163,6 +180,15 @@ impl View {
             self.nodes.len() - 1
         });
         &mut self.nodes[at]
+    }
+}
+
+/// Why its environment holds a node up.
+pub fn held(environment: &str, approval: bool, opens: Timestamp, now: Timestamp) -> String {
+    match (approval, opens > now) {
+        (true, _) => format!("waits for approval: {environment}"),
+        (false, true) => format!("{environment} opens in {}", text::duration(opens.since(now))),
+        (false, false) => format!("waits for {environment}, where another one is"),
     }
 }
 

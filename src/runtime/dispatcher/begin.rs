@@ -8,6 +8,9 @@ use super::{Command, Dispatcher, Means, is_start};
 use crate::adapters::journal::Journal as _;
 use crate::core::plan::Plan;
 use crate::core::run::Run;
+use crate::core::trust::{self, Origin};
+use crate::model::check::Place;
+use crate::model::event::Event;
 use crate::model::fact::{Fact, Stream};
 use crate::model::id::RunId;
 use crate::model::request::{Again, RequestFact};
@@ -52,8 +55,9 @@ async fn prepare(means: &Means, run: &RunId) -> Result<(Surroundings, Plan, Kept
         return Err("its request is not in the journal".to_owned());
     };
     let plan = Plan::deserialize(plan).map_err(|error| format!("its plan is damaged: {error}"))?;
+    is_still_so(means, &plan.event).await?;
     let kept = match again {
-        Some(again) => kept(means, again).await?,
+        Some(again) => kept(means, again, &plan).await?,
         None => Vec::new(),
     };
     let (store, mirrors, event) = (means.store.clone(), means.mirrors.clone(), plan.event.clone());
@@ -69,10 +73,27 @@ async fn prepare(means: &Means, run: &RunId) -> Result<(Surroundings, Plan, Kept
     Ok((Surroundings { snapshot: snapshot.path, ..means.around.clone() }, plan, kept))
 }
 
+/// Whoever approved a commit of a pull request approved that one: a push may have come in between, and its delivery be under way. What can not be asked now is
+/// as it was heard of last, where the run is trusted; else it does not begin.
+async fn is_still_so(means: &Means, event: &Event) -> Result<(), String> {
+    let (Some(pull), Some(github)) = (&event.context.pull, &means.github) else { return Ok(()) };
+    let place = Place { repository: event.repository.clone(), installation: event.context.installation };
+    match github.pull(&place, pull.number).await {
+        Ok(now) => trust::void(event, now.open.then_some(&now.commit)).map_or(Ok(()), Err),
+        Err(_) if !pull.fork => Ok(()),
+        Err(error) => Err(format!("whether it is still the head of its pull request can not be asked: {error}")),
+    }
+}
+
+fn origin(plan: &Plan) -> Origin<'_> {
+    Origin { repository: &plan.event.repository, pipeline: &plan.file, commit: &plan.event.commit, trust: plan.trust }
+}
+
 /// What the nodes that are not run again left.
-async fn kept(means: &Means, again: &Again) -> Result<KeptNodes, String> {
+async fn kept(means: &Means, again: &Again, now: &Plan) -> Result<KeptNodes, String> {
     let entries = means.around.journal.read(&Stream::Run(again.run.clone())).await.map_err(|error| error.to_string())?;
     let earlier = Run::replay(&run_facts(&entries)).map_err(|error| error.to_string())?;
+    trust::repeatable(origin(earlier.plan()), origin(now))?;
     let mut kept = Vec::new();
     for node in &again.keep {
         let left = earlier.kept(node).cloned().unwrap_or_default();

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::adapters::forge::github::Github;
 use crate::adapters::journal::{Journal as _, JournalError};
 use crate::adapters::source::mirror::Mirrors;
 use crate::adapters::workspace::Store;
@@ -44,6 +45,8 @@ pub struct Means {
     pub mirrors: Mirrors,
     pub hub: Hub,
     pub room: Room,
+    /// Asked right before a pull request's run begins whether it is still its head; `None`: what was heard of last counts.
+    pub github: Option<Github>,
 }
 
 /// Which requests are void.

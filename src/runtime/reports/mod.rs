@@ -17,7 +17,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{Semaphore, broadcast, watch};
 
 use crate::adapters::forge::github::{Github, Manners};
 use crate::adapters::forge::reports::{Store, StoreError};
@@ -28,15 +29,19 @@ use crate::adapters::state::StateFolder;
 use crate::model::fact::{Entry, Fact, RolloutFact, Stream};
 use crate::model::id::{RolloutId, RunId};
 use crate::model::settings::Settings;
+use crate::model::time::Timestamp;
 use crate::report::github::{House, Name, Templates};
 
 use super::clock;
+use super::hub::Told;
 use super::observer::Observer;
 
 /// Runs and requests that a start looks at, besides the unfinished.
 const RECENT: usize = 1_000;
 /// Whatever was not said of one that ended longer ago is not said any more.
 const OLD: Duration = Duration::from_secs(7 * 24 * 3600);
+/// What was said of one that ended longer ago is forgotten: more than [`OLD`], so that nothing is said twice.
+const FORGOTTEN: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Runs that are spoken of at once. GitHub wants to be told one thing after another.
 const AT_ONCE: usize = 4;
 /// Bytes of a template.
@@ -120,6 +125,7 @@ impl Reports {
         let templates = forge.templates.as_deref().map(templates).transpose().map_err(ReportsError::Templates)?.unwrap_or_default();
         let house = House { templates, prices: settings.prices.clone(), url: settings.server.url.clone() };
         let store = reports::Store::open(&state.root().join("reports.db"))?;
+        store.forget(before(clock::now(), FORGOTTEN)).await?;
         let inner = Inner {
             journal,
             state,
@@ -176,6 +182,26 @@ impl Reports {
                 }
             }
         }
+    }
+
+    /// Hears all that happens in a server, until its hub is gone. Who has missed something looks at all that may not have been said to its end.
+    pub async fn listen(&self, mut told: broadcast::Receiver<Told>) {
+        loop {
+            match told.recv().await {
+                Ok(Told::Fact(entry)) => self.heard(&entry),
+                Ok(Told::Log { .. } | Told::Note(_)) => {}
+                Err(RecvError::Closed) => return,
+                Err(RecvError::Lagged(_)) => match self.inner.perhaps_unsaid().await {
+                    Ok(unsaid) => unsaid.iter().for_each(|run| self.wake(run)),
+                    Err(error) => self.inner.observer.note(format!("reports may be late: {error}")),
+                },
+            }
+        }
+    }
+
+    /// Runs of which something may still have to be said: for metrics.
+    pub fn pending(&self) -> usize {
+        *self.inner.busy.borrow()
     }
 
     /// Returns when there is nothing left to be said. With a forge that is down that can take as long as it is.
@@ -265,6 +291,10 @@ impl Inner {
             None => grown.mul_f64(0.75 + fastrand::f64() / 2.0),
         }
     }
+}
+
+fn before(now: Timestamp, duration: Duration) -> Timestamp {
+    Timestamp::from_micros(now.as_micros().saturating_sub(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)))
 }
 
 fn run_of(stream: &Stream) -> Option<RunId> {

@@ -12,6 +12,7 @@ use crate::model::event::Event;
 use crate::model::id::RunId;
 use crate::report::github::{self, Known};
 
+use super::super::clock;
 use super::Inner;
 use super::gather::Material;
 use super::thing::Thing;
@@ -66,7 +67,7 @@ impl Inner {
         if !material.is_over() {
             return Ok(Rest::Going);
         }
-        self.store.finish(run).await?;
+        self.store.finish(run, clock::now()).await?;
         Ok(Rest::Over)
     }
 

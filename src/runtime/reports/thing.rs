@@ -68,7 +68,7 @@ impl Thing<'_> {
             Self::Check(check) => github.find_check(place, commit, check).await,
             Self::Deployment(deployment) => github.find_deployment(place, commit, deployment).await.map(plain),
             Self::Comment { pull, .. } => github.find_comment(place, *pull).await.map(plain),
-            // Said twice they are the same.
+            // Who says them looks first, or they are the same when they are said twice.
             Self::Status(_) | Self::Sarif { .. } => Ok(None),
         }
     }

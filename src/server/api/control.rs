@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::problem::Problem;
-use crate::model::id::{CommitId, DeliveryId, RolloutId, RunId};
+use crate::model::id::{CommitId, RolloutId, RunId};
 
 /// Commands that may wait for the loop.
 const WAITING: usize = 64;
@@ -47,11 +47,6 @@ pub enum Command {
     },
     Promote {
         rollout: RolloutId,
-        by: String,
-    },
-    /// Handle a stored delivery again.
-    Replay {
-        delivery: DeliveryId,
         by: String,
     },
 }

@@ -8,67 +8,60 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::actions::Asked;
-use super::control::Command;
 use super::extract::{Path, Query};
-use super::who::Caller;
 use super::{Api, Problem, page};
-use crate::model::delivery::{Delivery, Handled};
+use crate::adapters::deliveries::{Deliveries, DeliveriesError, Filter, Known, Page, Replayed, State as Stands};
+use crate::model::delivery::Handled;
 use crate::model::id::DeliveryId;
-
-/// A delivery in the store.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Kept {
-    pub delivery: Delivery,
-    /// `None`: nobody has looked at it yet.
-    pub handled: Option<Handled>,
-}
-
-type ListOf = dyn Fn(Option<&DeliveryId>, usize) -> Result<Vec<Kept>, String> + Send + Sync;
-type Find = dyn Fn(&DeliveryId) -> Result<Option<Kept>, String> + Send + Sync;
-
-/// The store of deliveries, as two questions. Both may block.
-#[derive(Clone)]
-pub struct Deliveries {
-    /// Newest first, from behind this one, at most so many. The bodies may be left out.
-    pub list: std::sync::Arc<ListOf>,
-    pub find: std::sync::Arc<Find>,
-}
-
-impl std::fmt::Debug for Deliveries {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Deliveries")
-    }
-}
+use crate::model::time::Timestamp;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct Wanted {
+    /// Only those that wait (`true`), or that have been handled (`false`).
+    pub waiting: Option<bool>,
+    /// Only those of this event, as the forge calls it.
+    pub event: Option<String>,
     /// 1 to 100 [default: 20]
     #[param(minimum = 1, maximum = 100)]
     pub limit: Option<u16>,
-    /// The id of the last one of the page before.
-    pub cursor: Option<String>,
+    /// What the page before gave as `next`.
+    pub cursor: Option<u64>,
 }
 
 /// One delivery in a few words.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = DeliveryLine)]
 pub struct Line {
-    pub delivery: String,
+    #[schema(value_type = String)]
+    pub delivery: DeliveryId,
+    /// In the order of arrival.
+    pub number: u64,
     pub event: String,
     /// Microseconds since 1970.
-    pub received: u64,
-    /// What became of it; `null` while nobody has looked at it.
+    #[schema(value_type = u64)]
+    pub received: Timestamp,
+    pub bytes: u64,
+    /// Whether its body is still there.
+    pub kept: bool,
+    /// What became of it; `null` while it waits.
     #[schema(value_type = Option<Object>)]
     pub handled: Option<Handled>,
+    #[schema(value_type = Option<u64>)]
+    pub handled_at: Option<Timestamp>,
+    /// How often it was tried to handle it.
+    pub attempts: u32,
+    /// Why that did not go well the last time.
+    pub missed: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[schema(as = DeliveryList)]
+#[schema(as = Deliveries)]
 pub struct Lines {
     pub deliveries: Vec<Line>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
+    pub next: Option<u64>,
 }
 
 /// A delivery with what was sent.
@@ -77,52 +70,89 @@ pub struct Lines {
 pub struct Whole {
     #[serde(flatten)]
     pub delivery: Line,
-    /// JSON as it was signed.
-    #[schema(value_type = Object)]
-    pub body: Value,
+    /// JSON as it was signed; `null` where it is not kept any more.
+    #[schema(value_type = Option<Object>)]
+    pub body: Option<Value>,
 }
 
-fn line(kept: &Kept) -> Line {
-    let Delivery { id, event, received, .. } = &kept.delivery;
-    Line { delivery: id.to_string(), event: event.clone(), received: received.as_micros(), handled: kept.handled.clone() }
+impl From<Known> for Line {
+    fn from(known: Known) -> Self {
+        let Known { number, id, event, received, bytes, kept, state, attempts, missed } = known;
+        let (handled_at, handled) = match state {
+            Stands::Waiting => (None, None),
+            Stands::Handled { at, how } => (Some(at), Some(how)),
+        };
+        Self { delivery: id, number, event, received, bytes, kept, handled, handled_at, attempts, missed }
+    }
 }
 
-async fn ask<T: Send + 'static>(api: &Api, question: impl FnOnce(&Deliveries) -> Result<T, String> + Send + 'static) -> Result<T, Problem> {
-    let store = api.deliveries.clone().ok_or_else(|| Problem::unknown("this server listens for no deliveries"))?;
-    let asked = tokio::task::spawn_blocking(move || question(&store)).await;
-    asked.map_err(|error| Problem::ours(&error))?.map_err(|error| Problem::ours(&error))
+impl From<Line> for Known {
+    fn from(line: Line) -> Self {
+        let Line { delivery, number, event, received, bytes, kept, handled, handled_at, attempts, missed } = line;
+        let state = match (handled_at, handled) {
+            (Some(at), Some(how)) => Stands::Handled { at, how },
+            _ => Stands::Waiting,
+        };
+        Self { number, id: delivery, event, received, bytes, kept, state, attempts, missed }
+    }
+}
+
+impl From<DeliveriesError> for Problem {
+    fn from(error: DeliveriesError) -> Self {
+        match error {
+            DeliveriesError::Full(_) => Self::unavailable(error.to_string()),
+            error => Self::ours(&error),
+        }
+    }
+}
+
+fn store(api: &Api) -> Result<&Deliveries, Problem> {
+    api.deliveries.as_ref().ok_or_else(|| Problem::unknown("this server listens for no deliveries"))
 }
 
 /// Deliveries, newest first.
 #[utoipa::path(get, path = "/api/v1/deliveries", tag = "deliveries", params(Wanted), responses((status = 200, body = Lines)))]
 pub async fn list(State(api): State<Api>, Query(wanted): Query<Wanted>) -> Result<Json<Lines>, Problem> {
     let limit = page::limit(wanted.limit, page::MOST)?;
-    page::text("cursor", wanted.cursor.as_ref())?;
-    let before = wanted.cursor.map(DeliveryId::new);
-    let found = ask(&api, move |store| (store.list)(before.as_ref(), limit)).await?;
-    let next = found.last().filter(|_| found.len() == limit).map(|kept| kept.delivery.id.to_string());
-    Ok(Json(Lines { deliveries: found.iter().map(line).collect(), next }))
+    page::text("event", wanted.event.as_ref())?;
+    let filter = Filter { waiting: wanted.waiting, event: wanted.event };
+    let found = store(&api)?.list(filter, Page { before: wanted.cursor, limit }).await?;
+    let next = found.last().filter(|_| found.len() == limit).map(|known| known.number);
+    Ok(Json(Lines { deliveries: found.into_iter().map(Line::from).collect(), next }))
 }
 
-async fn find(api: &Api, given: String) -> Result<Kept, Problem> {
-    let id = DeliveryId::new(given);
-    let unknown = Problem::unknown(format!("there is no delivery {:?}", id.as_str()));
-    ask(api, move |store| (store.find)(&id)).await?.ok_or(unknown)
+async fn find(api: &Api, given: &str) -> Result<Known, Problem> {
+    let mut found = store(api)?.find(given).await?;
+    match (found.pop(), found.is_empty()) {
+        (Some(one), true) => Ok(one),
+        (Some(_), false) => Err(Problem::conflict(format!("more than one delivery begins with {given:?}; write more of the id"))),
+        (None, _) => Err(Problem::unknown(format!("there is no delivery {given:?}"))),
+    }
 }
 
-/// A delivery with what was sent.
+/// A delivery with what was sent, by its id or a beginning that only one has.
 #[utoipa::path(get, path = "/api/v1/deliveries/{delivery}", tag = "deliveries", params(("delivery" = String, Path)), responses((status = 200, body = Whole)))]
 pub async fn show(State(api): State<Api>, Path(given): Path<String>) -> Result<Json<Whole>, Problem> {
-    let kept = find(&api, given).await?;
-    let body =
-        serde_json::from_slice(&kept.delivery.body).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&kept.delivery.body).into_owned()));
-    Ok(Json(Whole { delivery: line(&kept), body }))
+    let known = find(&api, &given).await?;
+    let body = store(&api)?.load(&known.id).await?.map(|delivery| {
+        serde_json::from_slice(&delivery.body).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&delivery.body).into_owned()))
+    });
+    Ok(Json(Whole { delivery: known.into(), body }))
 }
 
-/// Handles a delivery again, as if it had just come; what it did before is not done twice.
+/// Has a delivery handled again: what it has started is not started twice, what was lost is.
 #[utoipa::path(post, path = "/api/v1/deliveries/{delivery}/replay", tag = "deliveries", params(("delivery" = String, Path)), responses((status = 202, body = Asked)))]
-pub async fn replay(State(api): State<Api>, caller: Caller, Path(given): Path<String>) -> Result<(StatusCode, Json<Asked>), Problem> {
-    let kept = find(&api, given).await?;
-    let done = api.control.ask(Command::Replay { delivery: kept.delivery.id, by: caller.name() }).await?;
-    Ok((StatusCode::ACCEPTED, Json(done.into())))
+pub async fn replay(State(api): State<Api>, Path(given): Path<String>) -> Result<(StatusCode, Json<Asked>), Problem> {
+    let known = find(&api, &given).await?;
+    let said = match store(&api)?.replay(&known.id).await? {
+        Replayed::Waiting => "waits again",
+        Replayed::AlreadyWaiting => "waits already",
+        Replayed::Unknown => return Err(Problem::unknown(format!("there is no delivery {given:?}"))),
+        Replayed::Dropped => {
+            let why =
+                format!("the body of {} is not kept any more, so it can not be handled again; GitHub can send it again for three days", known.id);
+            return Err(Problem::conflict(why));
+        }
+    };
+    Ok((StatusCode::ACCEPTED, Json(Asked { runs: Vec::new(), said: said.to_owned() })))
 }

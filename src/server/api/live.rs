@@ -16,14 +16,14 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::Stream as Flow;
 use futures_util::stream;
 use serde_json::json;
-use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::extract::{Path, Query};
 use super::{Api, Problem, logs, page};
 use crate::adapters::journal::Journal as _;
 use crate::model::fact::{Fact, RunFact, Stream};
-use crate::model::id::RunId;
+use crate::model::id::NodeId;
+use crate::runtime::said::{Piece, Said};
 
 /// Streams at once, of all readers together.
 const STREAMS: usize = 256;
@@ -35,7 +35,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LIFE: Duration = Duration::from_secs(3600);
 /// Events that wait for the reader.
 const WAITING: usize = 16;
-const PIECE: usize = 32 << 10;
 
 #[derive(Debug)]
 pub struct Streams(Arc<Semaphore>);
@@ -156,57 +155,37 @@ pub async fn log(
     let path = logs::file(&api, &run, &node, attempt, which.service.as_deref()).await?;
     let from = seen(&headers)?.or(which.offset).unwrap_or(0);
     let (line, answer) = answer(&api)?;
-    tokio::spawn(async move { tell_log(&api, &line, Attempt { run, node, attempt }, &path, from).await });
+    let said = Said::new(api.records.clone(), (run, NodeId::new(node), attempt), path, from);
+    tokio::spawn(async move { tell_log(&line, said, from).await });
     Ok(answer)
 }
 
-struct Attempt {
-    run: RunId,
-    node: String,
-    attempt: u32,
-}
-
-async fn tell_log(api: &Api, line: &Line, of: Attempt, path: &std::path::Path, mut told: u64) -> Result<(), Over> {
-    let mut facts = 0;
-    let mut over = false;
-    let mut file = None;
+async fn tell_log(line: &Line, mut said: Said, mut told: u64) -> Result<(), Over> {
     let mut kept: Vec<u8> = Vec::new();
     loop {
-        // Asked before the log is read: what it says until its end is in the log by then.
-        over = over || has_ended(api, &of, &mut facts).await?;
-        if file.is_none()
-            && let Ok(mut opened) = tokio::fs::File::open(path).await
-        {
-            opened.seek(std::io::SeekFrom::Start(told)).await.map_err(|_| Over)?;
-            file = Some(opened);
-        }
-        let mut piece = vec![0; PIECE];
-        let read = match &mut file {
-            Some(file) => file.read(&mut piece).await.map_err(|_| Over)?,
-            None => 0,
+        let whole = match said.next().await.map_err(|_| Over)? {
+            Piece::Bytes(bytes) => {
+                kept.extend_from_slice(&bytes);
+                // Half a character waits for its other half.
+                kept.len() - half(&kept)
+            }
+            Piece::Nothing => {
+                line.wait().await?;
+                continue;
+            }
+            Piece::End if kept.is_empty() => return line.tell(Event::default().event("end").data(json!({ "bytes": told }).to_string())).await,
+            Piece::End => kept.len(),
         };
-        kept.extend_from_slice(&piece[..read]);
-        // Half a character waits for its other half, unless there is none.
-        let whole = if read > 0 {
-            kept.len() - half(&kept)
-        } else if over {
-            kept.len()
-        } else {
-            0
-        };
-        if whole > 0 {
-            let piece: Vec<u8> = kept.drain(..whole).collect();
-            told += piece.len() as u64;
-            let data = match String::from_utf8(piece) {
-                Ok(text) => json!({ "text": text }),
-                Err(error) => json!({ "base64": STANDARD.encode(error.as_bytes()) }),
-            };
-            line.tell(Event::default().event("log").id(told.to_string()).data(data.to_string())).await?;
-        } else if read == 0 && over {
-            return line.tell(Event::default().event("end").data(json!({ "bytes": told }).to_string())).await;
-        } else if read == 0 {
-            line.wait().await?;
+        if whole == 0 {
+            continue;
         }
+        let piece: Vec<u8> = kept.drain(..whole).collect();
+        told += piece.len() as u64;
+        let data = match String::from_utf8(piece) {
+            Ok(text) => json!({ "text": text }),
+            Err(error) => json!({ "base64": STANDARD.encode(error.as_bytes()) }),
+        };
+        line.tell(Event::default().event("log").id(told.to_string()).data(data.to_string())).await?;
     }
 }
 
@@ -220,25 +199,6 @@ fn half(bytes: &[u8]) -> usize {
             .find(|n| matches!(std::str::from_utf8(&tail[tail.len() - n..]), Err(error) if error.error_len().is_none() && error.valid_up_to() == 0))
             .unwrap_or(0),
         Ok(_) => 0,
-    }
-}
-
-async fn has_ended(api: &Api, of: &Attempt, seen: &mut u64) -> Result<bool, Over> {
-    let stream = Stream::Run(of.run.clone());
-    if api.records.is_interrupted(&stream).await.map_err(|_| Over)? {
-        return Ok(true);
-    }
-    loop {
-        let facts = api.records.journal.read_after(&stream, *seen, 500).await.map_err(|_| Over)?;
-        let Some(last) = facts.last() else { return Ok(false) };
-        *seen = last.number;
-        let ends = |fact: &Fact| match fact {
-            Fact::Run(RunFact::InvocationEnded { node, attempt, .. }) => node.as_str() == of.node && *attempt == of.attempt,
-            fact => is_end(fact),
-        };
-        if facts.iter().any(|entry| ends(&entry.fact)) {
-            return Ok(true);
-        }
     }
 }
 

@@ -8,23 +8,23 @@
 //! `router` is all that a listener needs; it must hand on the peer's address (`into_make_service_with_connect_info::<SocketAddr>()`) for the limit on
 //! wrong tokens, and bound heads, connections and slow clients itself.
 
-mod actions;
+pub mod actions;
 mod around;
 pub mod control;
-mod deliveries;
+pub mod deliveries;
 mod extract;
 mod live;
 pub mod login;
 mod logs;
 mod page;
 mod problem;
-mod requests;
-mod rollouts;
+pub mod requests;
+pub mod rollouts;
 pub mod routes;
-mod runs;
-mod system;
+pub mod runs;
+pub mod system;
 mod throttle;
-mod usage;
+pub mod usage;
 mod who;
 
 use std::ops::Deref;
@@ -37,13 +37,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes as paths;
 
 use crate::adapters::access::Access;
+use crate::adapters::deliveries::Deliveries;
 use crate::adapters::mailbox::Mailbox;
 use crate::model::access::Person;
 use crate::model::settings::{Prices, Server};
 use crate::runtime::records::Records;
 use crate::server::metrics::Metrics;
 
-pub use deliveries::{Deliveries, Kept};
 pub use problem::Problem;
 
 /// All that the API answers with.

@@ -137,6 +137,7 @@ pub async fn some_facts(api: &Api, stream: Stream, of: String, after: &After) ->
 fn word(status: &Status) -> &'static str {
     match status {
         Status::Waiting => "waiting",
+        Status::Held { .. } => "held",
         Status::Queued => "queued",
         Status::Running => "running",
         Status::BackingOff { .. } => "backing-off",

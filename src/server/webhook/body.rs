@@ -23,7 +23,7 @@ const SPARE: usize = 8 << 20;
 /// As long as that may take, where nothing is wanted of it any more.
 const SPARE_TIME: Duration = Duration::from_secs(5);
 
-/// Room for bytes in memory. It is taken as they come: who only says that many will come holds nothing.
+/// Room for bytes in memory. It is taken as they come: who only says that many will come holds next to nothing.
 pub(super) struct Room {
     all: Arc<Semaphore>,
     held: Option<OwnedSemaphorePermit>,
@@ -60,22 +60,29 @@ pub(super) struct Taken {
 pub(super) async fn take(mut body: Body, head: &Head, room: &Arc<Semaphore>, limits: Limits) -> Result<Taken, Problem> {
     let deadline = Instant::now() + limits.body_time;
     let slow = |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time");
-    // Reserving is not using: pages of memory are had when something is written there.
-    let mut taken = Taken { body: Vec::with_capacity(head.length), room: Room::none(room) };
+    let mut taken = Taken { body: Vec::new(), room: Room::none(room) };
     // A form is there twice when it is decoded.
     let copies = if head.form { 2 } else { 1 };
     while let Some(frame) = timeout_at(deadline, body.frame()).await.map_err(slow)? {
         let frame = frame.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "the body was cut short"))?;
         let Ok(data) = frame.into_data() else { continue };
-        if taken.room.grow(data.len() * copies).is_none() {
+        let more = growth(&taken.body, data.len(), head.length);
+        if taken.room.grow(more * copies).is_none() {
             drop(taken);
             throw_away(body, limits.body, deadline).await;
             let why = "too many bytes are under way: send it again";
             return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, why).retry_after(RETRY_AFTER));
         }
+        taken.body.reserve_exact((taken.body.capacity() + more).saturating_sub(taken.body.len()));
         taken.body.extend_from_slice(&data);
     }
     Ok(taken)
+}
+
+/// By how much a body's memory grows for what has come: to twice as much as there is then, and never beyond what was said.
+fn growth(body: &Vec<u8>, came: usize, said: usize) -> usize {
+    let needed = body.len() + came;
+    if needed <= body.capacity() { 0 } else { (needed * 2).min(said.max(needed)) - body.capacity() }
 }
 
 /// Of a request that is refused for its head: who still sends would not read the answer otherwise. Not where the client waits to be told to send, and not

@@ -13,11 +13,12 @@ use tidegate::model::function::{EnvValue, Function, Target};
 use tidegate::model::id::{CommitId, DeliveryId, Digest, NodeId, RolloutId, RunId};
 use tidegate::model::invocation::{Discarded, InvocationRecord, Phases};
 use tidegate::model::outcome::{Exit, Outcome, RunOutcome};
+use tidegate::model::policy::Voice;
 use tidegate::model::release::{Release, ReleaseId};
 use tidegate::model::request::{Again, Dropped, Group, RequestFact, Waiting};
 use tidegate::model::time::Timestamp;
 use tidegate::model::traffic::{Destination, TrafficSplit, Weight};
-use tidegate::model::trust::{Approval, Trust};
+use tidegate::model::trust::{Approval, Permission, Trust};
 
 pub fn at() -> Timestamp {
     Timestamp::from_micros(1_790_000_000_000_000)
@@ -112,7 +113,17 @@ pub fn since_2() -> Vec<(Stream, Vec<Fact>)> {
         layer: Some(text("/state/layers/1")),
     };
     let run = RunId::new("01990a6e-0000-7000-8000-000000000004");
-    vec![(Stream::Run(run), vec![Fact::Run(kept)]), request_facts()]
+    let held = |approval| RunFact::NodeHeld { node: NodeId::new("ship"), environment: text("production"), approval, opens: at(), expires: at() };
+    let by = || Voice::Forge { login: text("ada"), permission: Permission::Maintain };
+    let facts = vec![
+        kept,
+        held(true),
+        held(false),
+        RunFact::NodeApproved { node: NodeId::new("ship"), by: by() },
+        RunFact::NodeApproved { node: NodeId::new("ship"), by: Voice::Machine { user: text("root") } },
+        RunFact::NodeRejected { node: NodeId::new("ship"), by: by(), reason: text("not today") },
+    ];
+    vec![(Stream::Run(run), facts.into_iter().map(Fact::Run).collect()), request_facts()]
 }
 
 fn request_facts() -> (Stream, Vec<Fact>) {

@@ -55,6 +55,11 @@ fn of_repository(world: &mut World, asked: &Asked, method: &str, repository: &st
         ("PATCH", ["check-runs", id]) => with_check(world, repository, id, |check| update_check(check, &asked.body)),
         ("GET", ["check-runs", id]) => with_check(world, repository, id, |check| (200, shown(check))),
         ("GET", ["commits", sha, "check-runs"]) => list_checks(world, asked, repository, sha),
+        ("GET", ["commits", sha, "statuses"]) => {
+            let all = world.statuses.iter().rev().filter(|it| it.repository == repository && it.sha == *sha);
+            let shown = |it: &Status| json!({ "id": 1, "state": it.state, "context": it.context, "description": it.description });
+            (200, page(asked, all.map(shown).collect()))
+        }
         ("POST", ["statuses", sha]) => status(world, repository, sha, &asked.body),
         ("POST", ["deployments"]) => create_deployment(world, repository, &asked.body),
         ("GET", ["deployments"]) => list_deployments(world, asked, repository),

@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use super::supervisor::desk::{Asked, Desk};
 use super::supervisor::request::Home;
-use super::{Choice, Executor, Standing, Watcher, Way};
+use super::{Choice, Executor, Watcher, Way};
 use crate::adapters::image::{Credentials, Found};
 use crate::adapters::sandbox::Isolation;
 use crate::adapters::workspace::Store;
@@ -186,6 +186,9 @@ impl ContainerExecutor {
 }
 
 impl Executor for ContainerExecutor {
+    fn desk(&self) -> &Desk {
+        &self.desk
+    }
     async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
         self.invoke_by(self.way.clone(), spec, log, watcher, 0, Duration::ZERO).await
     }
@@ -193,17 +196,5 @@ impl Executor for ContainerExecutor {
         let result = self.desk.resume(run, node, attempt, log, watcher).await;
         self.clear(run, node, attempt, &result).await;
         result
-    }
-    fn standing(&self, run: &RunId, node: &NodeId, attempt: u32) -> Standing {
-        self.desk.standing(run, node, attempt)
-    }
-    fn forget(&self, run: &RunId, node: &NodeId, attempt: u32) {
-        self.desk.forget(run, node, attempt);
-    }
-    fn recorded(&self) -> io::Result<Vec<String>> {
-        self.desk.recorded()
-    }
-    fn sweep(&self, runs: &[String]) -> io::Result<usize> {
-        self.desk.sweep(runs)
     }
 }

@@ -9,7 +9,6 @@ mod surroundings;
 mod watch;
 
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -20,7 +19,7 @@ use super::supervisor::desk::{Asked, Desk};
 use super::supervisor::infrastructure;
 use super::supervisor::place::Place;
 use super::supervisor::request::Home;
-use super::{Choice, Executor, Standing, Watcher, Way};
+use super::{Choice, Executor, Watcher, Way};
 use crate::adapters::image::{Image, Images, PullPolicy};
 use crate::adapters::sandbox::{self, Isolation};
 use crate::adapters::workspace::Store;
@@ -198,6 +197,9 @@ impl SandboxExecutor {
 }
 
 impl Executor for SandboxExecutor {
+    fn desk(&self) -> &Desk {
+        &self.desk
+    }
     async fn invoke(&self, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
         let place = self.desk.place(&spec.run, &spec.node, spec.attempt);
         match self.invoke_at(place, spec, log, watcher, false).await {
@@ -207,17 +209,5 @@ impl Executor for SandboxExecutor {
     }
     async fn resume(&self, run: &RunId, node: &NodeId, attempt: u32, log: &Path, watcher: Watcher) -> InvocationResult {
         self.desk.resume(run, node, attempt, log, watcher).await
-    }
-    fn standing(&self, run: &RunId, node: &NodeId, attempt: u32) -> Standing {
-        self.desk.standing(run, node, attempt)
-    }
-    fn forget(&self, run: &RunId, node: &NodeId, attempt: u32) {
-        self.desk.forget(run, node, attempt);
-    }
-    fn recorded(&self) -> io::Result<Vec<String>> {
-        self.desk.recorded()
-    }
-    fn sweep(&self, runs: &[String]) -> io::Result<usize> {
-        self.desk.sweep(runs)
     }
 }

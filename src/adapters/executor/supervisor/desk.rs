@@ -36,8 +36,9 @@ pub(in super::super) struct Asked {
     pub(in super::super) warm: bool,
 }
 
+/// The records of one state folder's invocations, and who is asked for more of them.
 #[derive(Debug)]
-pub(in super::super) struct Desk {
+pub struct Desk {
     state: PathBuf,
     store: Store,
     /// The executor's, for the record of what nobody else can say.

@@ -1,6 +1,6 @@
 //! Commit statuses: what there is for who may not make checks.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::model::check::{CheckState, Conclusion, Place, Status};
 use crate::model::id::CommitId;
@@ -21,10 +21,21 @@ struct Wanted<'a> {
     target_url: Option<&'a str>,
 }
 
+#[derive(Deserialize)]
+struct Stated {
+    state: String,
+    context: String,
+    #[serde(default)]
+    description: Option<String>,
+}
+
+/// Pages of a hundred that are looked through for the last one of a context.
+const PAGES: usize = 3;
+
 impl Github {
-    /// The last one of a context counts, so it can be said twice.
+    /// Says it, unless that is what was said last.
     pub async fn set_status(&self, place: &Place, commit: &CommitId, status: &Status) -> Result<(), ForgeError> {
-        let path = format!("{}/statuses/{}", names::repository(place)?, names::commit(commit)?);
+        let (repository, commit) = (names::repository(place)?, names::commit(commit)?);
         let state = match status.state {
             // There is no word for "somebody has to do something first" but that it is not over.
             CheckState::Queued | CheckState::Running | CheckState::Done(Conclusion::ActionRequired) => "pending",
@@ -33,7 +44,13 @@ impl Github {
             CheckState::Done(Conclusion::Cancelled) => "error",
         };
         let wanted = Wanted { state, context: &status.context, description: short(&status.description), target_url: status.details.as_deref() };
-        self.call::<serde::de::IgnoredAny>(place, Request::post(path, &wanted)).await.map(drop)
+        // Newest first.
+        let said: Vec<Stated> = self.list(place, &format!("{repository}/commits/{commit}/statuses"), PAGES, serde_json::from_value).await?;
+        let last = said.into_iter().find(|it| it.context == wanted.context);
+        if last.is_some_and(|it| it.state == state && it.description.as_deref().unwrap_or_default() == wanted.description) {
+            return Ok(());
+        }
+        self.call::<serde::de::IgnoredAny>(place, Request::post(format!("{repository}/statuses/{commit}"), &wanted)).await.map(drop)
     }
 }
 

@@ -50,7 +50,7 @@ impl Deciding<'_> {
                 NodeState::Queued { .. } if self.run.deploying.contains(&at) => {
                     Outcome::Infrastructure { reason: "Tidegate died as its rollout was about to start".to_owned() }
                 }
-                NodeState::Waiting | NodeState::Queued { .. } | NodeState::BackingOff { .. } => {
+                NodeState::Waiting | NodeState::Held { .. } | NodeState::Queued { .. } | NodeState::BackingOff { .. } => {
                     Outcome::Cancelled { reason: "the run was interrupted before it could start".to_owned() }
                 }
             };

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::fact::RolloutOutcome;
 use crate::model::id::RolloutId;
+use crate::model::trust::Permission;
 
 /// What the world does next; numbers choose among what is there.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ enum Move {
     Stray(usize, u32),
     /// The n-th deploy gets its rollout, or its end.
     Deploy(usize, bool),
+    /// Somebody says yes or no to the n-th node, whether it waits or not, and whether they may or not.
+    Word(usize, bool, bool),
     Tick,
     Cancel,
     Wait(u64),
@@ -42,6 +45,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         2 => any::<usize>().prop_map(Move::Again),
         2 => (any::<usize>(), 0..4_u32).prop_map(|(which, attempt)| Move::Stray(which, attempt)),
         4 => (any::<usize>(), any::<bool>()).prop_map(|(which, well)| Move::Deploy(which, well)),
+        4 => (any::<usize>(), prop::bool::weighted(0.8), prop::bool::weighted(0.8)).prop_map(|(which, yes, may)| Move::Word(which, yes, may)),
         3 => Just(Move::Tick),
         3 => (0..40_u64).prop_map(Move::Wait),
         1 => prop_oneof![3 => Just(Move::Tick), 1 => Just(Move::Cancel), 1 => Just(Move::Interrupt)],
@@ -62,14 +66,22 @@ fn nodes() -> impl Strategy<Value = Vec<Node>> {
         let on = all.into_iter().zip(reasons).filter_map(|(reason, covered)| covered.then_some(reason)).collect();
         Retry { attempts, on, delay: Duration::from_secs(delay), after_start: attempts % 2 == 0 }
     });
-    let one = (prop::collection::vec(any::<prop::sample::Index>(), 0..4), conditions, retries, any::<bool>(), 0..6_u8, 0..4_usize);
+    let gates = prop::option::weighted(0.3, (any::<bool>(), 0..30_u64));
+    let one = (prop::collection::vec(any::<prop::sample::Index>(), 0..4), conditions, retries, any::<bool>(), 0..6_u8, 0..4_usize, gates);
     prop::collection::vec(one, 1..25).prop_map(|drawn| {
-        let make = |(at, (needs, condition, retry, idempotent, kind, step)): (usize, (Vec<prop::sample::Index>, _, _, _, _, usize))| {
+        let make = |(at, (needs, condition, retry, idempotent, kind, step, gate)): (
+            usize,
+            (Vec<prop::sample::Index>, _, _, _, _, usize, Option<(bool, u64)>),
+        )| {
             let needs: Vec<String> = if at == 0 { Vec::new() } else { needs.iter().map(|need| format!("n{}", need.index(at))).collect() };
             let needs: Vec<&str> = needs.iter().map(String::as_str).collect();
             let made = if kind == 0 { deploy(&format!("n{at}"), &needs) } else { node(&format!("n{at}"), &needs) };
             // Steps 1 to 3 may run so many of theirs at once; step 0 has no limit.
             let concurrency = u32::try_from(step).ok().filter(|limit| *limit > 0);
+            let made = match gate {
+                Some((approval, wait)) => gated(made, approval.then_some(Approvers::AtLeast(Permission::Write)), wait),
+                None => made,
+            };
             Node { condition, retry, idempotent, step: format!("step{step}"), concurrency, ..made }
         };
         drawn.into_iter().enumerate().map(make).collect()
@@ -88,6 +100,8 @@ struct World {
     ever_invoked: HashSet<(NodeId, u32)>,
     deploys: Vec<(NodeId, bool)>,
     over: HashSet<NodeId>,
+    /// When what has an environment may go in; `None` until somebody has approved it.
+    held: HashMap<NodeId, (Option<()>, Timestamp)>,
     finished: usize,
     said: Vec<Input>,
 }
@@ -97,8 +111,20 @@ impl World {
         let (run, turn) = start(nodes, parallel);
         let (invoked, deploys, ever_invoked, over) = (Vec::new(), Vec::new(), HashSet::new(), HashSet::new());
         let shadow = Run::replay(&[(seconds(0), turn.facts[0].clone())]).expect("the start of a run");
-        let mut world =
-            Self { run, shadow, parallel, now: 0, facts: Vec::new(), invoked, ever_invoked, deploys, over, finished: 0, said: Vec::new() };
+        let mut world = Self {
+            held: HashMap::new(),
+            run,
+            shadow,
+            parallel,
+            now: 0,
+            facts: Vec::new(),
+            invoked,
+            ever_invoked,
+            deploys,
+            over,
+            finished: 0,
+            said: Vec::new(),
+        };
         world.perform(turn);
         world
     }
@@ -137,6 +163,17 @@ impl World {
                 let needs = &self.run.node(node).expect("of the plan").needs;
                 assert!(needs.iter().all(|need| self.over.contains(need)), "{node} starts before its needs");
                 assert!(!self.over.contains(node), "{node} starts after its end");
+                if self.run.node(node).is_some_and(|node| node.environment.is_some()) {
+                    let (approved, opens) = self.held.get(node).expect("it was held");
+                    assert!(approved.is_some() && *opens <= seconds(self.now), "{node} goes into its environment too early");
+                }
+            }
+            RunFact::NodeHeld { node, approval, opens, .. } => {
+                assert!(self.held.insert(node.clone(), ((!approval).then_some(()), *opens)).is_none(), "{node} is held twice");
+            }
+            RunFact::NodeApproved { node, by } => {
+                assert!(matches!(by, Voice::Forge { permission, .. } if *permission >= Permission::Write), "{by} may not");
+                self.held.get_mut(node).expect("it was held").0 = Some(());
             }
             RunFact::InvocationStarted { node, attempt, .. } => {
                 let most = self.run.node(node).expect("of the plan").retry.attempts;
@@ -148,7 +185,7 @@ impl World {
     }
 
     fn check_limits(&self) {
-        let timed = |state: &NodeState| matches!(state, NodeState::Running { .. } | NodeState::BackingOff { .. });
+        let timed = |state: &NodeState| matches!(state, NodeState::Running { .. } | NodeState::BackingOff { .. } | NodeState::Held { .. });
         assert_eq!(self.run.timers.len(), self.run.nodes().filter(|(_, state)| timed(state)).count(), "a timer is left over or missing");
         if self.run.outcome().is_some() {
             return;
@@ -190,7 +227,7 @@ impl World {
                 self.invoked.clear();
                 self.deploys.clear();
             }
-            Input::Tick | Input::Cancel { .. } => {}
+            Input::Approved { .. } | Input::Rejected { .. } | Input::Tick | Input::Cancel { .. } => {}
         }
     }
 
@@ -217,6 +254,11 @@ impl World {
                     });
                 }
             }
+            Move::Word(n, yes, may) => {
+                let by = Voice::Forge { login: "bob".to_owned(), permission: if may { Permission::Admin } else { Permission::Read } };
+                let node = id(&format!("n{}", n % 30));
+                self.say(if yes { Input::Approved { node, by } } else { Input::Rejected { node, by, reason: "no".to_owned() } });
+            }
             Move::Tick => self.say(Input::Tick),
             Move::Cancel => self.say(Input::Cancel { reason: "Ctrl-C".to_owned() }),
             Move::Interrupt => self.say(Input::Interrupted),
@@ -235,6 +277,7 @@ impl World {
             }
             self.make(Move::End(0, Outcome::Succeeded));
             self.make(Move::Deploy(0, true));
+            (0..25).for_each(|n| self.make(Move::Word(n, true, true)));
             self.make(Move::Wait(20));
         }
     }

@@ -1,6 +1,7 @@
 //! The machine, told as stories (`stories`), driven at random (`any_order`) and at size (`large`).
 
 mod any_order;
+mod environments;
 mod large;
 mod stories;
 
@@ -17,6 +18,7 @@ use crate::model::id::{CommitId, NodeId, RunId};
 use crate::model::invocation::{InvocationRecord, InvocationResult};
 use crate::model::limits::{Network, Resources, Retry, RetryOn};
 use crate::model::outcome::{Exit, Outcome};
+use crate::model::policy::{Approvers, Gate, PATIENCE, Protection, Voice};
 use crate::model::time::Timestamp;
 
 /// Knows three conditions: `always()`, `failed()`, and what can not be decided.
@@ -92,6 +94,11 @@ fn deploy(name: &str, needs: &[&str]) -> Node {
     };
     let artifact = ArtifactRef { node: id(needs.first().copied().unwrap_or(name)), output: "bundle".to_owned() };
     Node { work: Work::Deploy(Box::new(Deploy { function, artifact, policy })), ..node(name, needs) }
+}
+
+fn gated(node: Node, approvers: Option<Approvers>, wait: u64) -> Node {
+    let protection = Protection { approvers, wait: Duration::from_secs(wait), self_approval: false };
+    Node { environment: Some(Gate { environment: "production".to_owned(), protection: Some(protection) }), ..node }
 }
 
 fn when(source: &str, even_after_failure: bool, node: Node) -> Node {

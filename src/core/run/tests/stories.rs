@@ -8,6 +8,12 @@ fn told(turn: &Turn<RunFact, Effect>) -> String {
     let facts = turn.facts.iter().map(|fact| match fact {
         RunFact::Started { .. } => "the run has started".to_owned(),
         RunFact::NodeKept { node, from, .. } => format!("{node} is as in {from}"),
+        RunFact::NodeHeld { node, environment, approval, opens, expires } => {
+            let (opens, expires) = (opens.as_millis() / 1000, expires.as_millis() / 1000);
+            format!("{node} is held by {environment} (approval: {approval}, opens at {opens} s, expires at {expires} s)")
+        }
+        RunFact::NodeApproved { node, by } => format!("{node} is approved by {by}"),
+        RunFact::NodeRejected { node, by, .. } => format!("{node} is rejected by {by}"),
         RunFact::NodeQueued { node } => format!("{node} is queued"),
         RunFact::InvocationStarted { node, attempt, deadline } => {
             format!("{node} starts (attempt {attempt}, until {} s)", deadline.as_millis() / 1000)

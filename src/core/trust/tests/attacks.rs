@@ -100,6 +100,23 @@ fn artifact_poisoning() {
     assert!(repeatable(origin(Trust::Trusted), Origin { repository: "sam/shop", ..origin(Trust::Trusted) }).is_err());
 }
 
+/// A stranger's run gets no trusted one out of its way, whatever group the file names.
+#[test]
+fn concurrency_poisoning() {
+    use crate::model::request::{Group, Waiting};
+    let group = || Group { name: "deploy".into(), supersede: true, queue: Waiting::Latest };
+    let trusted = apart(group(), &event(EventKind::Push), Trust::Trusted);
+    assert_eq!(trusted, group());
+    let stranger = apart(group(), &fork_pull(Association::None), Trust::Untrusted);
+    let mut other = fork_pull(Association::None);
+    other.context.pull.iter_mut().for_each(|pull| pull.number = 8);
+    let other = apart(group(), &other, Trust::Untrusted);
+    assert!(trusted.name != stranger.name && stranger.name != other.name);
+    // Nor by a name that looks like another's.
+    let forged = Group { name: stranger.name.clone(), ..group() };
+    assert_ne!(apart(forged, &fork_pull(Association::None), Trust::Untrusted).name, stranger.name);
+}
+
 /// Somebody pushes right after the approval: it was for what they had shown.
 #[test]
 fn approval_race() {

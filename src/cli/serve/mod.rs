@@ -1,5 +1,8 @@
 //! `tidegate serve`: keeps functions serving behind the gateway until Ctrl-C.
 
+mod house;
+mod obey;
+
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
@@ -8,30 +11,36 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::args::{GatewayArguments, Global, ServeArguments};
 use super::exit::Exit;
 use super::print::{eprintln, println};
-use super::session::{self, Session, fail};
+use super::session::{self, Session, SessionError, fail};
 use super::settings;
 use crate::adapters::executor::AnyExecutor;
 use crate::adapters::provider::AnyProvider;
 use crate::adapters::state::{self, StateFolder};
+use crate::core::run::Run;
 use crate::model::function::Target;
+use crate::model::settings::Settings;
 use crate::report::run::text::clean;
 use crate::runtime::drive_run::Rest;
 use crate::runtime::observer::Shown;
 use crate::server::handover::Offer;
-use crate::server::life::{self, Life};
+use crate::server::life::Life;
 use crate::server::listeners::{self, Opened, Wanted};
-use crate::server::{listen, notify};
+use crate::server::notify;
+use house::{House, Opened as Door};
 
 pub fn run(global: &Global, arguments: &ServeArguments) -> Exit {
-    // Warnings only: what a function says is in its log. Somebody may have set another one up already.
-    let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_writer(std::io::stderr).with_target(false).try_init();
+    super::log::begin(arguments.log_format, arguments.log_level);
     // Before there are threads and other processes.
-    let ports = match ports(global, arguments) {
+    let settings = match settings::load(global) {
+        Ok(found) => found.settings,
+        Err(error) => return fail(Exit::Usage, error),
+    };
+    let ports = match ports(global, arguments, &settings) {
         Ok(ports) => ports,
         Err((exit, why)) => return fail(exit, why),
     };
     match session::tokio() {
-        Ok(runtime) => runtime.block_on(serve(global, arguments, ports)).unwrap_or_else(|(exit, why)| fail(exit, why)),
+        Ok(runtime) => runtime.block_on(serve(global, arguments, settings, ports)).unwrap_or_else(|(exit, why)| fail(exit, why)),
         Err(error) => fail(Exit::Infrastructure, error),
     }
 }
@@ -46,15 +55,14 @@ const SERVER: &str = "server";
 const LEAVE: Duration = Duration::from_secs(25);
 
 /// The gateway's port, and the server's if the settings have one.
-fn ports(global: &Global, arguments: &ServeArguments) -> Result<Opened, (Exit, String)> {
-    let settings = settings::load(global).map_err(|error| (Exit::Usage, error.to_string()))?.settings;
+fn ports(global: &Global, arguments: &ServeArguments, settings: &Settings) -> Result<Opened, (Exit, String)> {
     let state = state::locate(global.state_dir.as_deref(), |name| std::env::var_os(name)).and_then(StateFolder::open).map_err(ours)?;
     let mut wanted = vec![Wanted { name: GATEWAY, address: arguments.listen }];
     wanted.extend(settings.server.listen.map(|address| Wanted { name: SERVER, address }));
     listeners::open(state.root(), &wanted).map_err(ours)
 }
 
-async fn serve(global: &Global, arguments: &ServeArguments, mut ports: Opened) -> Result<Exit, (Exit, String)> {
+async fn serve(global: &Global, arguments: &ServeArguments, settings: Settings, mut ports: Opened) -> Result<Exit, (Exit, String)> {
     // Before anything is started, so that no early signal is lost.
     let mut stop = stop_signals().map_err(|error| ours(format!("signals can not be handled on this machine: {error}")))?;
     let shared = ports.shared().map_err(ours)?;
@@ -65,7 +73,13 @@ async fn serve(global: &Global, arguments: &ServeArguments, mut ports: Opened) -
         eprintln!("note: taking the place of process {}", before.pid());
         tokio::task::spawn_blocking(move || before.leave()).await.map_err(ours)?.map_err(ours)?;
     }
-    session.recover(Rest::Run).await.map_err(ours)?;
+    let life = Life::default();
+    let listener = ports.take(SERVER);
+    let mut house = match &listener {
+        Some(_) => Some(House::build(&session, &settings, &life).await.map_err(ours)?),
+        None => None,
+    };
+    recover(&session, house.as_mut()).await.map_err(ours)?;
     for shown in session.observer.drain() {
         if let Shown::Note(text) = shown {
             eprintln!("note: {}", clean(&text));
@@ -83,9 +97,8 @@ async fn serve(global: &Global, arguments: &ServeArguments, mut ports: Opened) -
         let traffic: Vec<String> = function.traffic.split.iter().map(|(to, weight)| format!("{weight} {}", function.name_of(to))).collect();
         println!("  http://{}/{}  {}", local.address(), function.name, traffic.join(", "));
     }
-    let life = Life::default();
     life.serve();
-    let door = open_door(ports.take(SERVER), &life).map_err(ours)?;
+    let door = open_door(listener.zip(house), &life, &session.state).map_err(ours)?;
     println!("Ctrl-C ends it.");
     notify::ready("serving");
     let mut successor = None;
@@ -108,8 +121,10 @@ async fn serve(global: &Global, arguments: &ServeArguments, mut ports: Opened) -
         }
     }
     let close = async {
+        if let Some(door) = door {
+            door.close().await;
+        }
         local.end().await;
-        let _ = door.await;
     };
     tokio::select! {
         () = close => Ok(Exit::Success),
@@ -117,12 +132,24 @@ async fn serve(global: &Global, arguments: &ServeArguments, mut ports: Opened) -
     }
 }
 
+/// What dead processes left: where there is a server, it is gone on with in its queue.
+async fn recover(session: &Session, house: Option<&mut House>) -> Result<(), SessionError> {
+    let Some(house) = house else { return session.recover(Rest::Run).await };
+    house.deciding.look_back().await?;
+    let around = house.around.clone();
+    let deciding = std::sync::Mutex::new(&mut house.deciding);
+    // A panic while it was held would end the whole start.
+    let adopt = |run: &Run| deciding.lock().unwrap_or_else(std::sync::PoisonError::into_inner).adopt(run);
+    session.recover_with(&around, &adopt).await?;
+    house.deciding.replay().await?;
+    Ok(())
+}
+
 /// What others reach besides the functions.
-fn open_door(listener: Option<std::net::TcpListener>, life: &Life) -> std::io::Result<tokio::task::JoinHandle<()>> {
-    let Some(listener) = listener else { return Ok(tokio::spawn(async {})) };
+fn open_door(door: Option<(std::net::TcpListener, House)>, life: &Life, state: &StateFolder) -> std::io::Result<Option<Door>> {
+    let Some((listener, house)) = door else { return Ok(None) };
     println!("server: http://{}", listener.local_addr()?);
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    Ok(tokio::spawn(listen::serve(listener, life::routes(life.clone()), listen::Limits::default(), life.draining())))
+    house.open(listener, life, state).map(Some)
 }
 
 /// What a killed process leaves in a container engine while this one serves. Never ends.

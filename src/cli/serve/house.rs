@@ -1,0 +1,174 @@
+//! All that a server is besides its gateway: put together here, and nowhere else.
+//!
+//! ```text
+//!  webhook ─▶ deliveries ─▶ intake ─┐
+//!  schedule ────────────────────────┼─▶ asking ─▶ dispatcher ─▶ runs ─▶ hub ─▶ reports
+//!  API ─▶ obey ─────────────────────┘                                    journal ─▶ metrics, traces
+//! ```
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use axum::Router;
+use tokio::task::JoinHandle;
+
+use super::super::pipeline::own_action;
+use super::super::session::{Session, processors};
+use super::obey::Obeying;
+use crate::adapters::access::Access;
+use crate::adapters::deliveries::{Deliveries, Keep};
+use crate::adapters::mailbox::Mailbox;
+use crate::adapters::source::mirror::Mirrors;
+use crate::core::queue::Room;
+use crate::model::fact::Stream;
+use crate::model::settings::Settings;
+use crate::runtime::asking::{Asking, SharedAsking};
+use crate::runtime::dispatcher::{Deciding, Dispatcher, Means};
+use crate::runtime::drive_run::Surroundings;
+use crate::runtime::hub::{Hub, Told};
+use crate::runtime::intake::{Intake, Words};
+use crate::runtime::records::Records;
+use crate::runtime::reports::{Pace, Reports};
+use crate::runtime::schedule::Schedule;
+use crate::server::api::{self, Parts, control, login};
+use crate::server::life::Life;
+use crate::server::metrics::Metrics;
+use crate::server::traces::Traces;
+use crate::server::{listen, observe, webhook};
+
+/// Runs at once, where the settings do not say: what runs waits for room for each of its steps anyway.
+const RUNS: usize = 32;
+
+/// A server that has been put together and does nothing yet.
+pub struct House {
+    pub dispatcher: Dispatcher,
+    pub deciding: Deciding,
+    pub around: Surroundings,
+    reports: Option<Reports>,
+    hub: Hub,
+    asking: SharedAsking,
+    intake: Intake,
+    deliveries: Deliveries,
+    metrics: Arc<Metrics>,
+    traces: Option<Traces>,
+    obeying: Obeying,
+    router: Router,
+}
+
+impl std::fmt::Debug for House {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("House").finish_non_exhaustive()
+    }
+}
+
+type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+impl House {
+    /// Opens everything. Needs a tokio runtime around it.
+    pub async fn build(session: &Session, settings: &Settings, life: &Life) -> Result<Self, Failed> {
+        let hub = Hub::default();
+        let state = session.state.clone();
+        let journal = session.journal.clone();
+        let mirrors = Mirrors::open(&state)?;
+        let rollouts = session.rollouts.observed_by(hub.observer(None));
+        let around = Surroundings { observer: hub.observer(None), rollouts, ..session.around(std::path::PathBuf::new(), processors()) };
+        let room = Room { runs: RUNS, repository: RUNS / 2 };
+        let reports = Reports::start(settings, journal.clone(), state.clone(), hub.observer(None), Pace::default()).await?;
+        let github = reports.as_ref().map(|reports| reports.github().clone());
+        let means =
+            Means { around: around.clone(), store: session.store.clone(), mirrors: mirrors.clone(), hub: hub.clone(), room, github: github.clone() };
+        let (dispatcher, deciding) = Dispatcher::new(means);
+        let asking = Arc::new(Asking { journal: journal.clone(), mirrors, dispatcher: dispatcher.clone(), github, own_action });
+        let deliveries = Deliveries::open(state.root(), Keep::default())?;
+        let letters = Mailbox::new(state.folder("letters")?);
+        let words = Words { journal: journal.clone(), state: state.clone(), letters: letters.clone() };
+        let intake = Intake { deliveries: deliveries.clone(), asking: asking.clone(), words, hub: hub.clone() };
+        let metrics = Arc::new(Metrics::default());
+        let endpoint = settings.server.traces.clone().or_else(|| std::env::var("OTEL_EXPORTER_OTLP_ENDPOINT").ok());
+        let traces = endpoint.map(|url| Traces::open(&url)).transpose()?;
+        let (control, asked) = control::channel();
+        let obeying = Obeying::new(asked, asking.clone(), session, letters.clone());
+        let parts = Parts {
+            records: Records { state: state.clone(), journal: journal.clone() },
+            letters,
+            access: Access::open(&state.root().join("access.db"))?,
+            control,
+            deliveries: Some(deliveries.clone()),
+            prices: settings.prices.clone(),
+            server: settings.server.clone(),
+            oauth: settings.github.as_ref().map(login::Oauth::new).transpose()?.flatten(),
+            ready: {
+                let life = life.clone();
+                Box::new(move || life.ready())
+            },
+            metrics: metrics.clone(),
+        };
+        let secrets = settings.github.as_ref().map(|github| github.webhook_secrets.clone()).unwrap_or_default();
+        let router = api::router(parts).merge(webhook::router(deliveries.clone(), secrets, webhook::Limits::default()));
+        Ok(Self { dispatcher, deciding, around, reports, hub, asking, intake, deliveries, metrics, traces, obeying, router })
+    }
+
+    /// Everything begins: connections are taken, deliveries handled, runs begun.
+    pub fn open(self, listener: TcpListener, life: &Life, state: &crate::adapters::state::StateFolder) -> std::io::Result<Opened> {
+        listener.set_nonblocking(true)?;
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let door = tokio::spawn(listen::serve(listener, self.router, listen::Limits::default(), life.draining()));
+        let schedule = Schedule::open(state, self.asking.clone(), self.hub.clone());
+        let journal = self.asking.journal.clone();
+        let at_work = vec![
+            tokio::spawn(self.deciding.run()),
+            tokio::spawn(self.intake.run()),
+            tokio::spawn(self.obeying.run()),
+            tokio::spawn(schedule.run()),
+            tokio::spawn(observe::follow(journal, self.metrics, self.traces)),
+            tokio::spawn(tell(self.hub, self.reports.clone())),
+        ];
+        drop(self.deliveries);
+        Ok(Opened { door, at_work, dispatcher: self.dispatcher, reports: self.reports })
+    }
+}
+
+/// A server at work.
+#[derive(Debug)]
+pub struct Opened {
+    door: JoinHandle<()>,
+    at_work: Vec<JoinHandle<()>>,
+    dispatcher: Dispatcher,
+    reports: Option<Reports>,
+}
+
+impl Opened {
+    /// Requests under way are answered; nothing else begins any more. What runs is left to the next process, which finds it as it is.
+    pub async fn close(self) {
+        let _ = self.door.await;
+        self.dispatcher.stop().await;
+        for task in self.at_work {
+            task.abort();
+        }
+        if let Some(reports) = self.reports {
+            reports.close().await;
+        }
+    }
+}
+
+/// What happens is reported, and what the hub notes is said in the log.
+async fn tell(hub: Hub, reports: Option<Reports>) {
+    let mut told = hub.listen();
+    loop {
+        match told.recv().await {
+            Ok(Told::Fact(entry)) => {
+                if let Some(reports) = &reports {
+                    reports.heard(&entry);
+                    if let Stream::Request(run) = &entry.stream {
+                        reports.wake(run);
+                    }
+                }
+            }
+            Ok(Told::Note(note)) => tracing::warn!("{}", crate::report::run::text::clean(&note)),
+            Ok(Told::Log { .. }) => {}
+            // Too much at once: which runs were meant is not known any more, but every one that goes on is heard of again.
+            Err(tokio::sync::broadcast::error::RecvError::Lagged(missed)) => tracing::debug!("{missed} things were not heard of"),
+            Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Streams of events: every fact once however often the reader is cut off, and every byte of a log.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::time::Duration;
+
+use base64::Engine as _;
+use serde_json::Value;
+use tidegate::adapters::journal::{self, Journal as _};
+use tidegate::model::access::Scope;
+use tidegate::model::fact::{Fact, RunFact, Stream};
+use tidegate::model::id::{NodeId, RunId};
+use tidegate::model::outcome::{Outcome, RunOutcome};
+use tidegate::model::time::Timestamp;
+
+use crate::bench::Bench;
+
+/// An event's name, id and data.
+type Event = (String, String, Value);
+
+/// Events from behind `last`, until there are `most`, the end comes, or the stream is over.
+async fn events(request: reqwest::RequestBuilder, last: Option<&str>, most: usize) -> Vec<Event> {
+    let request = match last {
+        Some(last) => request.header("last-event-id", last),
+        None => request,
+    };
+    let mut response = request.send().await.expect("an answer");
+    assert_eq!((response.status().as_u16(), &response.headers()["content-type"]), (200, &"text/event-stream".parse().expect("a value")));
+    let (mut kept, mut found) = (String::new(), Vec::new());
+    let mut bytes = Vec::new();
+    while let Some(piece) = response.chunk().await.expect("a piece") {
+        bytes.extend_from_slice(&piece);
+        kept.push_str(&String::from_utf8(std::mem::take(&mut bytes)).expect("events are text, whole characters at a time in these tests"));
+        while let Some(end) = kept.find("\n\n") {
+            let block: String = kept.drain(..end + 2).collect();
+            let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap_or_default().to_owned();
+            let data = field("data");
+            if data.is_empty() {
+                continue;
+            }
+            found.push((field("event"), field("id"), serde_json::from_str(&data).expect("JSON")));
+            if found.len() == most || found.last().is_some_and(|event| event.0 == "end") {
+                return found;
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_fact_is_told_once_over_twenty_reconnects() {
+    let bench = Bench::new();
+    let token = bench.token(&[Scope::Read]);
+    let stream = Stream::Run(RunId::new("bb03"));
+    let writer = journal::open(&bench.story.state.journal(), bench.story.living.id()).expect("the journal");
+    let begun = bench.runtime.block_on(writer.read(&stream)).expect("read").len() as u64;
+    // Whoever drives the run writes on while somebody reads.
+    let writing = bench.runtime.spawn(async move {
+        for number in begun + 1..=begun + 200 {
+            let fact = Fact::Run(RunFact::NodeEnded { node: NodeId::new(format!("n{number}")), outcome: Outcome::Succeeded });
+            writer
+                .append(&Stream::Run(RunId::new("bb03")), number, Timestamp::from_micros(1_790_000_200_000_000 + number), vec![fact])
+                .await
+                .expect("appended");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let end = Fact::Run(RunFact::Ended { outcome: RunOutcome::Succeeded });
+        writer
+            .append(&Stream::Run(RunId::new("bb03")), begun + 201, Timestamp::from_micros(1_790_000_300_000_000), vec![end])
+            .await
+            .expect("appended");
+    });
+    let told = bench.runtime.block_on(async {
+        let mut told: Vec<Event> = Vec::new();
+        let mut reconnects = 0;
+        loop {
+            let last = told.last().map(|event| event.1.clone());
+            let most = if reconnects < 20 { 8 } else { usize::MAX };
+            let more = events(bench.request("GET", "/api/v1/runs/bb03/events").bearer_auth(&token), last.as_deref(), most).await;
+            let over = more.last().is_some_and(|event| event.0 == "end");
+            told.extend(more);
+            if over {
+                assert!(reconnects >= 20, "{reconnects}");
+                break told;
+            }
+            reconnects += 1;
+        }
+    });
+    bench.runtime.block_on(writing).expect("written");
+    let numbers: Vec<u64> = told.iter().filter(|event| event.0 == "fact").map(|event| event.2["number"].as_u64().expect("a number")).collect();
+    assert_eq!(numbers, (1..=begun + 201).collect::<Vec<u64>>());
+    assert!(told.iter().filter(|event| event.0 == "fact").all(|event| event.1 == event.2["number"].to_string()));
+}
+
+#[test]
+fn a_log_is_followed_byte_for_byte() {
+    let bench = Bench::new();
+    let token = bench.token(&[Scope::Read]);
+    let (run, node) = (RunId::new("bb03"), NodeId::new("test"));
+    let path = bench.story.state.log(&run, &node, 1);
+    // Characters that are cut in the middle, what is no text, and lines that look like events.
+    let mut whole = std::fs::read(&path).expect("its log");
+    let more: Vec<u8> = (0..4_000_u32)
+        .flat_map(|n| format!("€ {n} 😀\r\ndata: x\n\nevent: end\n\n\u{0}").into_bytes().into_iter().chain([0xff, (n % 251) as u8]))
+        .collect();
+    whole.extend_from_slice(&more);
+    let writer = journal::open(&bench.story.state.journal(), bench.story.living.id()).expect("the journal");
+    let writing = bench.runtime.spawn_blocking(move || {
+        let mut file = std::fs::File::options().append(true).open(&path).expect("its log");
+        for piece in more.chunks(997) {
+            file.write_all(piece).expect("written");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+    let told = bench.runtime.block_on(async {
+        let mut told: Vec<Event> = Vec::new();
+        for round in 0.. {
+            let last = told.iter().rev().find(|event| event.0 == "log").map(|event| event.1.clone());
+            let request = bench.request("GET", "/api/v1/runs/bb03/logs/test/1/events").bearer_auth(&token);
+            let more = tokio::time::timeout(Duration::from_millis(150), events(request, last.as_deref(), if round % 2 == 0 { 2 } else { 1 })).await;
+            told.extend(more.unwrap_or_default());
+            let bytes: u64 = told.iter().rev().find(|event| event.0 == "log").map_or(0, |event| event.1.parse().expect("a number"));
+            if bytes >= whole.len() as u64 {
+                break;
+            }
+        }
+        writing.await.expect("written");
+        let ended = Fact::Run(RunFact::InvocationEnded {
+            node,
+            attempt: 1,
+            outcome: Outcome::Succeeded,
+            record: None,
+            artifacts: Vec::new(),
+            values: BTreeMap::new(),
+            layer: None,
+        });
+        let next = writer.read(&Stream::Run(run.clone())).await.expect("read").len() as u64 + 1;
+        writer.append(&Stream::Run(run), next, Timestamp::from_micros(1_790_000_200_000_000), vec![ended]).await.expect("appended");
+        let last = told.iter().rev().find(|event| event.0 == "log").map(|event| event.1.clone());
+        told.extend(events(bench.request("GET", "/api/v1/runs/bb03/logs/test/1/events").bearer_auth(&token), last.as_deref(), 100).await);
+        told
+    });
+    let said: Vec<u8> = told
+        .iter()
+        .filter(|event| event.0 == "log")
+        .flat_map(|event| match event.2["text"].as_str() {
+            Some(text) => text.as_bytes().to_vec(),
+            None => base64::engine::general_purpose::STANDARD.decode(event.2["base64"].as_str().expect("bytes")).expect("base64"),
+        })
+        .collect();
+    assert!(said == whole, "{} bytes were told, {} were said", said.len(), whole.len());
+    assert_eq!(told.last().map(|event| (event.0.as_str(), event.2["bytes"].as_u64())), Some(("end", Some(whole.len() as u64))));
+}
+
+#[test]
+fn a_stream_that_is_not_gone_on_with_rightly_is_refused() {
+    let bench = Bench::new();
+    let token = bench.token(&[Scope::Read]);
+    for wrong in ["-1", "one", "1e3", "99999999999999999999999"] {
+        bench.send(bench.request("GET", "/api/v1/runs/aa01/events").bearer_auth(&token).header("last-event-id", wrong)).problem(400);
+    }
+    // An end that was seen already is told again, and nothing else.
+    let told = bench.runtime.block_on(events(bench.request("GET", "/api/v1/runs/aa01/events").bearer_auth(&token), Some("9999999"), 10));
+    assert_eq!(told.iter().map(|event| event.0.as_str()).collect::<Vec<_>>(), ["end"]);
+    // One whose process is dead ends as well.
+    let told = bench.runtime.block_on(events(bench.request("GET", "/api/v1/runs/aa02/events").bearer_auth(&token), None, 100));
+    assert_eq!(told.last().map(|event| (event.0.as_str(), event.2["interrupted"].as_bool())), Some(("end", Some(true))));
+}
