@@ -23,6 +23,9 @@ use crate::model::trigger::Repository;
 /// How often one looks. A moment is a minute: this is how late a run may be asked for.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// Pipeline files with their expressions.
+type Plan = Vec<(String, Vec<String>)>;
+
 #[derive(Debug)]
 pub struct Schedule {
     asking: SharedAsking,
@@ -31,7 +34,7 @@ pub struct Schedule {
     /// By repository.
     looked: BTreeMap<String, Timestamp>,
     /// What the newest commit of a default branch has for schedules: file, expressions.
-    plans: BTreeMap<String, (CommitId, Vec<(String, Vec<String>)>)>,
+    plans: BTreeMap<String, (CommitId, Plan)>,
 }
 
 impl Schedule {
@@ -100,14 +103,14 @@ impl Schedule {
     }
 
     /// What the default branch had for schedules when something of it was fetched last. What is not valid has none: whoever pushed it was told.
-    fn plan(&mut self, repository: &Repository) -> Vec<(String, Vec<String>)> {
+    fn plan(&mut self, repository: &Repository) -> Plan {
         let reference = format!("refs/heads/{}", repository.default_branch);
         let Some(head) = self.asking.mirrors.resolve(&repository.name, &reference) else { return Vec::new() };
         match self.plans.get(&repository.name) {
             Some((commit, plan)) if *commit == head => plan.clone(),
             _ => {
                 let plan = self.asking.triggers(&repository.name, &head).into_iter().filter(|(_, on)| !on.schedule.is_empty());
-                let plan: Vec<_> = plan.map(|(file, Triggers { schedule, .. })| (file, schedule)).collect();
+                let plan: Plan = plan.map(|(file, Triggers { schedule, .. })| (file, schedule)).collect();
                 self.plans.insert(repository.name.clone(), (head, plan.clone()));
                 plan
             }

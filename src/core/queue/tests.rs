@@ -22,7 +22,7 @@ fn queue(runs: usize, repository: usize) -> Queue {
 }
 
 fn all(queue: &mut Queue) -> Vec<String> {
-    std::iter::from_fn(|| queue.next()).map(|run| run.to_string()).collect()
+    std::iter::from_fn(|| queue.begin_next()).map(|run| run.to_string()).collect()
 }
 
 fn ask(queue: &mut Queue, asking: Asking) {
@@ -192,7 +192,7 @@ proptest! {
                 }
                 Act::LetIn(at) => pick(at).map(|run| queue.let_in(&run)).unwrap_or_default(),
                 Act::Next => {
-                    if let Some(run) = queue.next() {
+                    if let Some(run) = queue.begin_next() {
                         prop_assert!(begun.insert(run.clone()), "{run} began twice");
                         running.insert(run);
                     }
@@ -231,7 +231,7 @@ proptest! {
         }
         // When all that runs has ended, all that is not held begins.
         loop {
-            while let Some(run) = queue.next() {
+            while let Some(run) = queue.begin_next() {
                 prop_assert!(begun.insert(run.clone()));
                 running.insert(run);
             }
@@ -242,7 +242,7 @@ proptest! {
         for run in asked.keys().cloned().collect::<Vec<_>>() {
             // Only who is held is left: let in, each begins or is dropped by a newer one.
             let dropped = queue.let_in(&run);
-            let next = queue.next();
+            let next = queue.begin_next();
             prop_assert!(next.is_some() || dropped.contains(&Supersedes::Drop(run.clone())), "{run} is stuck");
             if let Some(run) = next {
                 queue.remove(&run);

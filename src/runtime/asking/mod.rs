@@ -235,7 +235,7 @@ impl Asking {
     /// What starts the pipelines of a commit that is here. Those that are not valid are left out.
     pub fn triggers(&self, repository: &str, at: &CommitId) -> Vec<(String, Triggers)> {
         let Ok(source) = self.mirrors.source(repository) else { return Vec::new() };
-        let loaded = |(file, text): (String, Result<String, String>)| {
+        let loaded = |(file, text): PipelineFile| {
             let pipeline = spec::load(&file, &text.ok()?, &|name| self.action(&source, name, at)).ok()?;
             Some((file, pipeline.on))
         };
@@ -265,8 +265,11 @@ fn planned(pipeline: &Pipeline, here: &looked::Looked, trust: Trust) -> Result<(
     Ok((plan, group))
 }
 
-/// Every pipeline file of a commit, with its text or why it has none.
-fn files(source: &Source, at: &CommitId) -> Result<Vec<(String, Result<String, String>)>, MirrorError> {
+/// A pipeline file, with its text or why it has none.
+type PipelineFile = (String, Result<String, String>);
+
+/// Every pipeline file of a commit.
+fn files(source: &Source, at: &CommitId) -> Result<Vec<PipelineFile>, MirrorError> {
     let revision = Revision::Commit(at.clone());
     let names = source.list(FOLDER, &revision)?;
     let yaml = |name: &String| (name.ends_with(".yaml") || name.ends_with(".yml")) && !is_policy(name);

@@ -269,7 +269,7 @@ impl Deciding {
     }
 
     fn begin_who_may(&mut self) {
-        while let Some(run) = self.queue.next() {
+        while let Some(run) = self.queue.begin_next() {
             let (stop, stopped) = watch::channel(None);
             self.running.insert(run.clone(), stop);
             tokio::spawn(begin::begin(self.means.clone(), self.dispatcher.clone(), run, stopped));

@@ -9,7 +9,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 pub const APP: u64 = 4711;
 /// What the App is called where it writes.
 pub const BOT: &str = "tidegate-test[bot]";
-pub const PLAIN: &str = "ghp_plaintokenofatestplaintokenofatest00";
+pub const PLAIN: &str = "plain-token-of-a-test-0123456789";
 
 struct Keys {
     _folder: tempfile::TempDir,

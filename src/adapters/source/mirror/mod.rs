@@ -99,7 +99,10 @@ impl Mirrors {
         if let (Err(error), true) = (&fetched, refspecs.len() > 1)
             && error.code() == git2::ErrorCode::NotFound
         {
-            fetched = refspecs.iter().map(|one| source.fetch(&parsed, std::slice::from_ref(one), token)).fold(Ok(()), |first, next| first.or(next));
+            let mut each = refspecs.iter().map(|one| source.fetch(&parsed, std::slice::from_ref(one), token)).collect::<Vec<_>>();
+            // All of them were asked for; it went well if one did.
+            let good = each.iter().position(Result::is_ok);
+            fetched = each.swap_remove(good.unwrap_or(0));
         }
         fetched.or_else(|error| if wanted.commit.is_some() { Ok(()) } else { Err(fetch(super::clean(error.message()))) })?;
         match (&wanted.commit, &wanted.reference) {
