@@ -76,7 +76,7 @@ fn linters_find_what_is_wrong() {
     std::fs::create_dir(place.path().join("action")).unwrap();
     let unsafe_action = place.path().join("action/action.yml");
     std::fs::write(&unsafe_action, text.replacen("run: '\"$GITHUB_ACTION_PATH/run.sh\"'", "run: echo ${{ inputs.file }}", 1)).unwrap();
-    assert!(run(&tools, "zizmor", &["--offline", "--no-progress"], &[unsafe_action.clone()]).1.contains("template-injection"));
+    assert!(run(&tools, "zizmor", &["--offline", "--no-progress"], std::slice::from_ref(&unsafe_action)).1.contains("template-injection"));
     std::fs::write(&unsafe_action, text.replacen("using: composite", "using: magic", 1)).unwrap();
     assert_ne!(run(&tools, "check-jsonschema", &["--builtin-schema", "vendor.github-actions"], &[unsafe_action]).0, Some(0));
     let wrong = WORKFLOW.replace("runs-on: ubuntu-latest", "runs-on: ubuntu-latest\n    tiemout-minutes: 3");

@@ -28,6 +28,9 @@ enum Move {
     Interrupt,
 }
 
+/// What is drawn for one node.
+type Drawn<C, R, I, K> = (Vec<prop::sample::Index>, C, R, I, K, usize, Option<(bool, u64)>);
+
 fn outcomes() -> impl Strategy<Value = Outcome> {
     prop_oneof![
         4 => Just(Outcome::Succeeded),
@@ -69,10 +72,7 @@ fn nodes() -> impl Strategy<Value = Vec<Node>> {
     let gates = prop::option::weighted(0.3, (any::<bool>(), 0..30_u64));
     let one = (prop::collection::vec(any::<prop::sample::Index>(), 0..4), conditions, retries, any::<bool>(), 0..6_u8, 0..4_usize, gates);
     prop::collection::vec(one, 1..25).prop_map(|drawn| {
-        let make = |(at, (needs, condition, retry, idempotent, kind, step, gate)): (
-            usize,
-            (Vec<prop::sample::Index>, _, _, _, _, usize, Option<(bool, u64)>),
-        )| {
+        let make = |(at, (needs, condition, retry, idempotent, kind, step, gate)): (usize, Drawn<_, _, _, _>)| {
             let needs: Vec<String> = if at == 0 { Vec::new() } else { needs.iter().map(|need| format!("n{}", need.index(at))).collect() };
             let needs: Vec<&str> = needs.iter().map(String::as_str).collect();
             let made = if kind == 0 { deploy(&format!("n{at}"), &needs) } else { node(&format!("n{at}"), &needs) };
