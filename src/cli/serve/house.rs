@@ -17,6 +17,7 @@ use super::super::session::{Session, processors};
 use super::obey::Obeying;
 use crate::adapters::access::Access;
 use crate::adapters::deliveries::{Deliveries, Keep};
+use crate::adapters::journal::Watch;
 use crate::adapters::mailbox::Mailbox;
 use crate::adapters::source::mirror::Mirrors;
 use crate::core::queue::Room;
@@ -68,10 +69,17 @@ impl House {
     pub async fn build(session: &Session, settings: &Settings, life: &Life) -> Result<Self, Failed> {
         let hub = Hub::default();
         let state = session.state.clone();
-        let journal = session.journal.clone();
+        let metrics = Arc::new(Metrics::default());
+        let counted = metrics.clone();
+        let journal = session.journal.clone().watched(Watch::new(move |took| counted.appended(took)));
         let mirrors = Mirrors::open(&state)?;
         let rollouts = session.rollouts.observed_by(hub.observer(None));
-        let around = Surroundings { observer: hub.observer(None), rollouts, ..session.around(std::path::PathBuf::new(), processors()) };
+        let around = Surroundings {
+            observer: hub.observer(None),
+            rollouts,
+            journal: journal.clone(),
+            ..session.around(std::path::PathBuf::new(), processors())
+        };
         let room = Room { runs: RUNS, repository: RUNS / 2 };
         let reports = Reports::start(settings, journal.clone(), state.clone(), hub.observer(None), Pace::default()).await?;
         let github = reports.as_ref().map(|reports| reports.github().clone());
@@ -83,7 +91,6 @@ impl House {
         let letters = Mailbox::new(state.folder("letters")?);
         let words = Words { journal: journal.clone(), state: state.clone(), letters: letters.clone() };
         let intake = Intake { deliveries: deliveries.clone(), asking: asking.clone(), words, hub: hub.clone() };
-        let metrics = Arc::new(Metrics::default());
         let endpoint = settings.server.traces.clone().or_else(|| std::env::var("OTEL_EXPORTER_OTLP_ENDPOINT").ok());
         let traces = endpoint.map(|url| Traces::open(&url)).transpose()?;
         let (control, asked) = control::channel();
@@ -101,7 +108,8 @@ impl House {
             metrics: metrics.clone(),
         };
         let secrets = settings.github.as_ref().map(|github| github.webhook_secrets.clone()).unwrap_or_default();
-        let router = api::router(parts).merge(webhook::router(deliveries.clone(), secrets, webhook::Limits::default()));
+        let router =
+            api::router(parts).merge(counted_hooks(webhook::router(deliveries.clone(), secrets, webhook::Limits::default()), metrics.clone()));
         Ok(Self { dispatcher, deciding, around, reports, hub, asking, intake, deliveries, metrics, traces, obeying, router })
     }
 
@@ -112,6 +120,7 @@ impl House {
         let door = tokio::spawn(listen::serve(listener, self.router, listen::Limits::default(), life.draining()));
         let schedule = Schedule::open(state, self.asking.clone(), self.hub.clone());
         let journal = self.asking.journal.clone();
+        let counting = self.metrics.clone();
         let at_work = vec![
             tokio::spawn(self.deciding.run()),
             tokio::spawn(self.intake.run()),
@@ -119,6 +128,7 @@ impl House {
             tokio::spawn(schedule.run()),
             tokio::spawn(observe::follow(journal, self.metrics, self.traces)),
             tokio::spawn(tell(self.hub, self.reports.clone())),
+            tokio::spawn(count_reports(self.reports.clone(), counting)),
         ];
         drop(self.deliveries);
         Ok(Opened { door, at_work, dispatcher: self.dispatcher, reports: self.reports })
@@ -168,4 +178,26 @@ async fn tell(hub: Hub, reports: Option<Reports>) {
             Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
         }
     }
+}
+
+/// How many reports the forge has not got yet. Never ends.
+async fn count_reports(reports: Option<Reports>, metrics: Arc<Metrics>) {
+    let Some(reports) = reports else { return };
+    loop {
+        metrics.reports(reports.pending());
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+}
+
+/// Every delivery is counted, with what it was answered.
+fn counted_hooks(router: Router, metrics: Arc<Metrics>) -> Router {
+    router.layer(axum::middleware::from_fn(move |request: axum::extract::Request, next: axum::middleware::Next| {
+        let metrics = metrics.clone();
+        async move {
+            let event = request.headers().get("x-github-event").and_then(|event| event.to_str().ok()).unwrap_or_default().to_owned();
+            let answer = next.run(request).await;
+            metrics.delivery(&event, answer.status().as_u16());
+            answer
+        }
+    }))
 }
