@@ -71,6 +71,18 @@ async fn found(machine: &Machine, node: &str) -> (u32, u32) {
     (parent(proxies[0]), proxies[0])
 }
 
+/// What is done to a step while it runs. A step that ends before it was done is a failure, and no reason to wait for ever.
+async fn while_it_runs<T: std::fmt::Debug>(step: impl Future<Output = T>, done_to_it: impl Future<Output = ()>) -> T {
+    let (mut step, mut done_to_it) = (std::pin::pin!(step), std::pin::pin!(done_to_it));
+    tokio::select! {
+        () = &mut done_to_it => step.await,
+        ended = &mut step => match tokio::time::timeout(Duration::from_secs(30), done_to_it).await {
+            Ok(()) => ended,
+            Err(_) => panic!("it ended before anything was done to it: {ended:?}"),
+        },
+    }
+}
+
 fn server() -> (std::net::TcpListener, String) {
     let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = server.local_addr().unwrap().to_string();
@@ -98,7 +110,7 @@ async fn a_proxy_has_no_rights_serves_no_neighbour_and_dies_with_its_supervisor(
         };
         let script = format!("show('up', connect('{address}'))\ntime.sleep(1000)");
         let network = only(&[&address]);
-        let ((_, result), ()) = tokio::join!(machine.step("one", network, &script), watching);
+        let (_, result) = while_it_runs(machine.step("one", network, &script), watching).await;
         assert!(matches!(result.outcome, Outcome::Infrastructure { .. }), "{result:?}");
         nobody_holds(&machine.lock("one")).await;
     }
@@ -133,7 +145,7 @@ except OSError:
 show('then', attempt(socket.SOCK_STREAM, socket.AF_INET, PROXY), attempt(socket.SOCK_STREAM, socket.AF_INET, ('93.184.216.34', 80)))"
         );
         let network = only(&[&address]);
-        let ((said, egress), ()) = tokio::join!(machine.said("one", network, &script), killing);
+        let (said, egress) = while_it_runs(machine.said("one", network, &script), killing).await;
         assert_eq!(said, "up: 200\nthen: Connection refused Network is unreachable\n");
         assert!(egress.lost && egress.attempts.is_empty());
     }

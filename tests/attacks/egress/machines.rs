@@ -109,7 +109,7 @@ pub fn every_machine() -> Vec<Machine> {
         sandboxed(state, store)
     };
     let mut all = vec![Machine::new("sandbox", None, sandboxed), Machine::new("image in sandbox", Some(IMAGE), with_image)];
-    for engine in engines::all() {
+    for engine in engines::of_root() {
         let podman = engine.name.starts_with("Podman");
         let name = if podman { format!("docker.io/library/{IMAGE}") } else { IMAGE.to_owned() };
         if !docker(&engine, &["image", "inspect", &name]).status.success() {
