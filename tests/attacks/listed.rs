@@ -1,10 +1,11 @@
-//! docs/security.md lists the attacks: what it names is a test here (on services: in tests/images and tests/conformance; on webhooks: in tests/hooks), and there
-//! are as many as it takes.
+//! docs/security.md lists the attacks: what it names is a test here (on services: in tests/images and tests/conformance; on webhooks: in tests/hooks;
+//! on the API: in tests/api), and there are as many as it takes.
 
 use std::collections::BTreeSet;
 
 const PAGE: &str = include_str!("../../docs/security.md");
-const SOURCES: [(&str, &str); 15] = [
+const SOURCES: [(&str, &str); 20] = [
+    ("attacks", include_str!("../api/attacks.rs")),
     ("beside", include_str!("beside.rs")),
     ("bombs", include_str!("bombs.rs")),
     ("calls", include_str!("calls.rs")),
@@ -24,9 +25,13 @@ const SOURCES: [(&str, &str); 15] = [
     ("kernel", include_str!("kernel.rs")),
     ("leftovers", include_str!("leftovers.rs")),
     ("mounts", include_str!("mounts.rs")),
+    ("observed", include_str!("../api/observed.rs")),
     ("others", include_str!("others.rs")),
     ("outputs", include_str!("outputs.rs")),
+    ("people", include_str!("../api/people.rs")),
     ("proc", include_str!("proc.rs")),
+    ("remote", include_str!("../api/remote.rs")),
+    ("scopes", include_str!("../api/scopes.rs")),
     (
         "services",
         concat!(
