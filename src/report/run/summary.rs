@@ -10,7 +10,7 @@ use crate::model::time::Timestamp;
 use super::look::{BOLD, FAINT, Look, run_sign, sign};
 use super::network::network;
 use super::text::{bytes, clean, count, duration, fit, pad, width, wrap, wrap_parts};
-use super::view::{NodeView, Status, View, reason, short_reason};
+use super::view::{NodeView, Status, View, held, reason, short_reason};
 
 /// Narrower screens than this get lines that wrap.
 const NARROWEST: usize = 24;
@@ -70,7 +70,7 @@ fn node_lines(node: &NodeView, names: usize, now: Timestamp, look: Look) -> Vec<
     let time = node.took(now).map_or_else(String::new, duration);
     let name = pad(&fit(&node.name, names), names);
     let head = format!("  {} {name}  {}", look.paint(style, mark), pad(&time, TIME));
-    let details = details(node);
+    let details = details(node, now);
     let room = look.width.saturating_sub(names + TIME + 8);
     if details.is_empty() {
         return vec![head];
@@ -83,7 +83,7 @@ fn node_lines(node: &NodeView, names: usize, now: Timestamp, look: Look) -> Vec<
     std::iter::once(head).chain(below.into_iter().map(|line| format!("      {}", look.paint(FAINT, &line)))).collect()
 }
 
-fn details(node: &NodeView) -> Vec<String> {
+fn details(node: &NodeView, now: Timestamp) -> Vec<String> {
     let mut parts = Vec::new();
     let short = short_reason(node);
     match &node.status {
@@ -93,7 +93,8 @@ fn details(node: &NodeView) -> Vec<String> {
             (_, Some(why)) => parts.push(format!("{}: {why}", outcome.word())),
             (_, None) => parts.push(outcome.word().to_owned()),
         },
-        Status::Waiting | Status::Held { .. } | Status::Queued | Status::BackingOff { .. } => parts.push("has not run".to_owned()),
+        Status::Held { environment, approval, opens } => parts.push(held(environment, *approval, *opens, now)),
+        Status::Waiting | Status::Queued | Status::BackingOff { .. } => parts.push("has not run".to_owned()),
         Status::Running | Status::Deploying => parts.push("still running".to_owned()),
     }
     if node.attempt > 1 {
