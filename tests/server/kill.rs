@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tidegate::model::fact::RunFact;
@@ -32,28 +33,32 @@ fn send(to: SocketAddr, post: &Post) -> u16 {
     read(&mut stream).status
 }
 
-/// What was sent, and whether it was answered that it is kept.
-#[derive(Default)]
-struct Sent {
-    all: Vec<(String, usize, bool)>,
+/// A delivery: its id, its branch, and whether it was answered that it is kept.
+type Sent = Vec<(String, usize, bool)>;
+
+fn post(id: &str, branch: usize, bodies: &[String]) -> Post {
+    Post::new(id, "push", bodies[branch].clone())
 }
 
-impl Sent {
-    fn one(&mut self, town: &Town, bodies: &[String], random: &mut fastrand::Rng) {
-        let branch = random.usize(..bodies.len());
-        let id = format!("delivery-{}", self.all.len());
-        let post = Post::new(&id, "push", bodies[branch].clone());
-        let kept = matches!(send(town.server, &post), 200 | 202);
-        self.all.push((id, branch, kept));
-    }
-
-    /// What was not answered is sent once more, as people do on GitHub's page.
-    fn rest(&mut self, town: &Town, bodies: &[String]) {
-        for (id, branch, kept) in self.all.iter_mut().filter(|(_, _, kept)| !kept) {
-            let status = send(town.server, &Post::new(id, "push", bodies[*branch].clone()));
-            assert!(matches!(status, 200 | 202), "{id}: {status}");
-            *kept = true;
+/// Sends while the server lives, from the moment when it listens; at most so many.
+fn load(to: SocketAddr, bodies: &[String], (first, most): (usize, usize), mut random: fastrand::Rng, over: &AtomicBool) -> Sent {
+    let mut sent = Sent::new();
+    while !over.load(Ordering::SeqCst) && sent.len() < most {
+        if TcpStream::connect(to).is_ok() {
+            let (id, branch) = (format!("delivery-{}", first + sent.len()), random.usize(..bodies.len()));
+            let kept = matches!(send(to, &post(&id, branch, bodies)), 200 | 202);
+            sent.push((id, branch, kept));
         }
+        std::thread::sleep(Duration::from_millis(random.u64(1..60)));
+    }
+    sent
+}
+
+/// What was not answered is sent once more, as people do on GitHub's page.
+fn rest(town: &Town, bodies: &[String], sent: &Sent) {
+    for (id, branch, _) in sent.iter().filter(|(_, _, kept)| !kept) {
+        let status = send(town.server, &post(id, *branch, bodies));
+        assert!(matches!(status, 200 | 202), "{id}: {status}");
     }
 }
 
@@ -69,39 +74,40 @@ fn nothing_that_was_answered_is_lost_and_nothing_is_begun_twice() {
         let commit = town.push("door.txt", &format!("{n}"), &reference);
         bodies.push(push(&town.url(), &reference, &commit).to_string());
     }
-    let mut sent = Sent::default();
-    let (mut answered, mut in_the_start) = (0, 0);
+    let mut sent = Sent::new();
+    let mut in_the_start = 0;
     for _ in 0..kills {
         let mut child = town.command().stdout(Stdio::null()).spawn().expect("the binary");
-        let patience = Duration::from_millis(random.u64(50..3500));
-        let begun = std::time::Instant::now();
-        let before = sent.all.len();
-        let mut there = false;
-        while begun.elapsed() < patience {
-            there = there || TcpStream::connect(town.server).is_ok();
-            if there && sent.all.len() < before + 4 {
-                sent.one(&town, &bodies, &mut random);
-            }
-            std::thread::sleep(Duration::from_millis(random.u64(1..200)));
-        }
-        in_the_start += usize::from(!there);
-        child.kill().expect("killed");
-        child.wait().expect("it ended");
-        answered += sent.all[before..].iter().filter(|(_, _, kept)| *kept).count();
+        // Every second one in its start, or soon after.
+        let most = if random.bool() { 400 } else { 3000 };
+        let patience = Duration::from_millis(random.u64(..most));
+        let (over, first, fork) = (AtomicBool::new(false), sent.len(), random.fork());
+        let (server, bodies) = (town.server, &bodies);
+        let came = std::thread::scope(|scope| {
+            let sending = scope.spawn(|| load(server, bodies, (first, 4), fork, &over));
+            std::thread::sleep(patience);
+            child.kill().expect("killed");
+            child.wait().expect("it ended");
+            over.store(true, Ordering::SeqCst);
+            sending.join().expect("sent")
+        });
+        in_the_start += usize::from(came.is_empty());
+        sent.extend(came);
     }
+    let answered = sent.iter().filter(|(_, _, kept)| *kept).count();
     town.start();
-    sent.rest(&town, &bodies);
+    rest(&town, &bodies, &sent);
     town.until("the end of everything", || (town.unfinished() == 0 && waiting(&town) == 0).then_some(()));
     let runs = by_delivery(&town, &sent);
-    assert_eq!(town.requests().len(), sent.all.len(), "one request a delivery");
+    assert_eq!(town.requests().len(), sent.len(), "one request a delivery");
     let mut facts = 0;
-    for (id, branch, _) in &sent.all {
+    for (id, branch, _) in &sent {
         let run = &runs[id];
         facts += one_run(&town, run, branch % 2 == 1);
     }
     println!(
-        "seed {seed}: {kills} kills ({in_the_start} before it listened), {} deliveries ({answered} answered before the kills), 0 lost, 0 doubled, {facts} facts, {} checks",
-        sent.all.len(),
+        "seed {seed}: {kills} kills ({in_the_start} before it listened), {} deliveries ({answered} answered before a kill), 0 lost, 0 doubled, {facts} facts, {} checks",
+        sent.len(),
         town.github.checks(SHOP).len()
     );
 }
@@ -113,7 +119,7 @@ fn waiting(town: &Town) -> usize {
 
 /// The only run that each delivery asked for.
 fn by_delivery(town: &Town, sent: &Sent) -> BTreeMap<String, tidegate::model::id::RunId> {
-    let runs = sent.all.iter().map(|(id, _, _)| (id.clone(), town.asked_one(&town.handled(id))));
+    let runs = sent.iter().map(|(id, _, _)| (id.clone(), town.asked_one(&town.handled(id))));
     let runs: BTreeMap<_, _> = runs.collect();
     let different: std::collections::BTreeSet<_> = runs.values().map(|run| run.as_str().to_owned()).collect();
     assert_eq!(different.len(), runs.len());

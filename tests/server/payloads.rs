@@ -26,7 +26,11 @@ fn person(login: &str) -> Value {
 
 pub fn push(url: &str, reference: &str, commit: &str) -> Value {
     let head = json!({ "id": commit, "message": "Sell doors", "author": { "name": "Ada" } });
-    body(url, "ada", json!({ "ref": reference, "before": NOBODY, "after": commit, "created": false, "deleted": false, "forced": false, "head_commit": head }))
+    body(
+        url,
+        "ada",
+        json!({ "ref": reference, "before": NOBODY, "after": commit, "created": false, "deleted": false, "forced": false, "head_commit": head }),
+    )
 }
 
 pub fn deletion(url: &str, reference: &str, before: &str) -> Value {

@@ -44,6 +44,6 @@ fn a_pipeline_file_that_is_broken_makes_a_red_check_that_says_where() {
     let commit = town.world.git(&["rev-parse", "HEAD"]).trim().to_owned();
     let run = town.asked_one(&town.deliver("d1", "push", &push(&town.url(), "refs/heads/main", &commit)));
     let check = town.check(run.as_str(), "failure");
-    assert!(check.summary.contains(".tidegate/shop.yaml:4:12"), "{check:#?}");
+    assert!(check.summary.contains("--> .tidegate/shop.yaml:4:12\n"), "{check:#?}");
     assert_eq!(town.facts(&run), []);
 }

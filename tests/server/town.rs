@@ -12,6 +12,7 @@ use tidegate::model::fact::{Fact, RunFact, Stream};
 use tidegate::model::id::RunId;
 use tidegate::model::outcome::RunOutcome;
 use tidegate::model::request::RequestFact;
+use tidegate::model::time::Timestamp;
 
 use crate::client::{Answer, Post, SECRET};
 use crate::git_http::GitHttp;
@@ -93,9 +94,12 @@ impl Town {
 
     /// Ends it and starts another.
     pub fn restart(&mut self, signal: Signal) {
-        let before = self.serve.take().expect("a server");
-        before.end(signal);
+        self.stop(signal);
         self.start();
+    }
+
+    pub fn stop(&mut self, signal: Signal) {
+        self.serve.take().expect("a server").end(signal);
     }
 
     /// The next server takes over from this one, which answers its exit code.
@@ -171,6 +175,12 @@ impl Town {
         entries.into_iter().filter_map(|entry| if let Fact::Run(fact) = entry.fact { Some(fact) } else { None }).collect()
     }
 
+    /// When a run began and ended.
+    pub fn span(&self, run: &RunId) -> (Timestamp, Timestamp) {
+        let entries = self.runtime.block_on(self.reader.journal.read(&Stream::Run(run.clone()))).expect("a run");
+        (entries.first().expect("it began").at, entries.last().expect("it ended").at)
+    }
+
     pub fn unfinished(&self) -> usize {
         self.runtime.block_on(self.reader.journal.unfinished()).expect("the journal").len()
     }
@@ -184,7 +194,9 @@ impl Town {
 
     #[track_caller]
     pub fn dropped(&self, run: &RunId) -> RequestFact {
-        self.until(&format!("the end of the request {run}"), || self.request(run).into_iter().find(|fact| matches!(fact, RequestFact::Dropped { .. })))
+        self.until(&format!("the end of the request {run}"), || {
+            self.request(run).into_iter().find(|fact| matches!(fact, RequestFact::Dropped { .. }))
+        })
     }
 
     #[track_caller]
@@ -198,9 +210,8 @@ impl Town {
     #[track_caller]
     pub fn check(&self, external: &str, conclusion: &str) -> Check {
         let of = || self.github.checks(SHOP).into_iter().filter(|check| check.external == external).collect::<Vec<_>>();
-        let found = self.until(&format!("{conclusion} of {external}"), || {
-            of().into_iter().find(|check| check.conclusion.as_deref() == Some(conclusion))
-        });
+        let found =
+            self.until(&format!("{conclusion} of {external}"), || of().into_iter().find(|check| check.conclusion.as_deref() == Some(conclusion)));
         assert_eq!(of().len(), 1, "{:#?}", of());
         found
     }
