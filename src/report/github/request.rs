@@ -9,9 +9,18 @@ use crate::model::request::{Dropped, RequestFact};
 use crate::model::time::Timestamp;
 
 use super::pipeline::{name, row_of, waiting};
-use super::text::{code, plain};
+use super::text::{code, fenced, plain};
 use super::words::{TITLE, sign};
 use super::{House, Name};
+
+/// Bytes of why it can not begin.
+const MOST_WHY: usize = 8_000;
+
+/// What is wrong with a pipeline file is a picture of it: its lines stay lines.
+fn because(why: &str) -> String {
+    let lines: Vec<String> = why.lines().map(str::to_owned).collect();
+    if lines.len() > 1 { fenced(&lines, MOST_WHY) } else { format!("{}.", code(why)) }
+}
 
 /// Where it stands.
 struct Standing {
@@ -71,7 +80,7 @@ fn standing(facts: &[(Timestamp, RequestFact)], event: &Event, approval: Option<
                 return ended(Conclusion::Cancelled, "Not wanted any more", Some(format!("Because {}.", code(because))));
             }
             RequestFact::Dropped { why: Dropped::Failed { why } } => {
-                return ended(Conclusion::Failure, "It could not begin", Some(format!("{}.", code(why))));
+                return ended(Conclusion::Failure, "It could not begin", Some(because(why)));
             }
             RequestFact::Approved { approval } => {
                 return Standing {

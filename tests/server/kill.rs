@@ -1,0 +1,148 @@
+//! The server is killed at random moments while deliveries come: what was answered is run, once, and reported, once.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpStream};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tidegate::model::fact::RunFact;
+use tidegate::model::outcome::RunOutcome;
+
+use crate::client::{Post, read};
+use crate::payloads::push;
+use crate::town::{SHOP, Town};
+
+const BRANCHES: usize = 10;
+const PIPELINE: &str = "\
+name: shop
+on: { push: {} }
+steps:
+  build: { run: echo built }
+  odd: { needs: [build], run: \"case ${{ event.branch }} in b1|b3|b5|b7|b9) exit 1;; esac\" }
+";
+
+/// As GitHub: who is not there, or goes away, has not answered.
+fn send(to: SocketAddr, post: &Post) -> u16 {
+    let Ok(mut stream) = TcpStream::connect(to) else { return 0 };
+    let _ = stream.set_read_timeout(Some(Duration::from_secs(60)));
+    if stream.write_all(&post.bytes()).is_err() {
+        return 0;
+    }
+    read(&mut stream).status
+}
+
+/// A delivery: its id, its branch, and whether it was answered that it is kept.
+type Sent = Vec<(String, usize, bool)>;
+
+fn post(id: &str, branch: usize, bodies: &[String]) -> Post {
+    Post::new(id, "push", bodies[branch].clone())
+}
+
+/// Sends while the server lives, from the moment when it listens; at most so many.
+fn load(to: SocketAddr, bodies: &[String], (first, most): (usize, usize), mut random: fastrand::Rng, over: &AtomicBool) -> Sent {
+    let mut sent = Sent::new();
+    while !over.load(Ordering::SeqCst) && sent.len() < most {
+        if TcpStream::connect(to).is_ok() {
+            let (id, branch) = (format!("delivery-{}", first + sent.len()), random.usize(..bodies.len()));
+            let kept = matches!(send(to, &post(&id, branch, bodies)), 200 | 202);
+            sent.push((id, branch, kept));
+        }
+        std::thread::sleep(Duration::from_millis(random.u64(1..60)));
+    }
+    sent
+}
+
+/// What was not answered is sent once more, as people do on GitHub's page.
+fn rest(town: &Town, bodies: &[String], sent: &Sent) {
+    for (id, branch, _) in sent.iter().filter(|(_, _, kept)| !kept) {
+        let status = send(town.server, &post(id, *branch, bodies));
+        assert!(matches!(status, 200 | 202), "{id}: {status}");
+    }
+}
+
+#[test]
+fn nothing_that_was_answered_is_lost_and_nothing_is_begun_twice() {
+    let kills: usize = std::env::var("TIDEGATE_TEST_KILLS").map_or(12, |n| n.parse().expect("a number"));
+    let seed = std::env::var("TIDEGATE_TEST_SEED").map_or(5, |n| n.parse().expect("a number"));
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut town = Town::quiet(&[(".tidegate/shop.yaml", PIPELINE)]);
+    let mut bodies = Vec::new();
+    for n in 0..BRANCHES {
+        let reference = format!("refs/heads/b{n}");
+        let commit = town.push("door.txt", &format!("{n}"), &reference);
+        bodies.push(push(&town.url(), &reference, &commit).to_string());
+    }
+    let mut sent = Sent::new();
+    let mut in_the_start = 0;
+    for _ in 0..kills {
+        let mut child = town.command().stdout(Stdio::null()).spawn().expect("the binary");
+        // Every second one in its start, or soon after.
+        let most = if random.bool() { 400 } else { 3000 };
+        let patience = Duration::from_millis(random.u64(..most));
+        let (over, first, fork) = (AtomicBool::new(false), sent.len(), random.fork());
+        let (server, bodies) = (town.server, &bodies);
+        let came = std::thread::scope(|scope| {
+            let sending = scope.spawn(|| load(server, bodies, (first, 4), fork, &over));
+            std::thread::sleep(patience);
+            child.kill().expect("killed");
+            child.wait().expect("it ended");
+            over.store(true, Ordering::SeqCst);
+            sending.join().expect("sent")
+        });
+        in_the_start += usize::from(came.is_empty());
+        sent.extend(came);
+    }
+    let answered = sent.iter().filter(|(_, _, kept)| *kept).count();
+    town.start();
+    rest(&town, &bodies, &sent);
+    town.until("the end of everything", || (town.unfinished() == 0 && waiting(&town) == 0).then_some(()));
+    let runs = by_delivery(&town, &sent);
+    assert_eq!(town.requests().len(), sent.len(), "one request a delivery");
+    let mut facts = 0;
+    for (id, branch, _) in &sent {
+        let run = &runs[id];
+        facts += one_run(&town, run, branch % 2 == 1);
+    }
+    println!(
+        "seed {seed}: {kills} kills ({in_the_start} before it listened), {} deliveries ({answered} answered before a kill), 0 lost, 0 doubled, {facts} facts, {} checks",
+        sent.len(),
+        town.github.checks(SHOP).len()
+    );
+}
+
+fn waiting(town: &Town) -> usize {
+    let listed = town.world.tidegate(&["deliveries", "ls", "--state", "waiting", "--json"]).expect(0).out;
+    listed.lines().filter(|line| !line.trim().is_empty()).count()
+}
+
+/// The only run that each delivery asked for.
+fn by_delivery(town: &Town, sent: &Sent) -> BTreeMap<String, tidegate::model::id::RunId> {
+    let runs = sent.iter().map(|(id, _, _)| (id.clone(), town.asked_one(&town.handled(id))));
+    let runs: BTreeMap<_, _> = runs.collect();
+    let different: std::collections::BTreeSet<_> = runs.values().map(|run| run.as_str().to_owned()).collect();
+    assert_eq!(different.len(), runs.len());
+    runs
+}
+
+/// Begun once, ended once, no attempt twice, and the truth at GitHub, once. Answers how many facts it has.
+fn one_run(town: &Town, run: &tidegate::model::id::RunId, fails: bool) -> usize {
+    let facts = town.facts(run);
+    let count = |is: fn(&RunFact) -> bool| facts.iter().filter(|fact| is(fact)).count();
+    assert_eq!(count(|fact| matches!(fact, RunFact::Started { .. })), 1, "{facts:#?}");
+    assert_eq!(count(|fact| matches!(fact, RunFact::Ended { .. })), 1, "{facts:#?}");
+    let mut attempts = BTreeMap::new();
+    for fact in &facts {
+        if let RunFact::InvocationStarted { node, attempt, .. } = fact {
+            *attempts.entry((node.as_str().to_owned(), *attempt)).or_insert(0) += 1;
+        }
+    }
+    assert!(attempts.values().all(|times| *times == 1), "{attempts:?}");
+    let (outcome, word) = if fails { (RunOutcome::Failed, "failure") } else { (RunOutcome::Succeeded, "success") };
+    assert_eq!(town.end_of(run), outcome, "{facts:#?}");
+    town.check(run.as_str(), word);
+    town.check(&format!("{run}/build"), "success");
+    town.check(&format!("{run}/odd"), word);
+    facts.len()
+}

@@ -1,0 +1,24 @@
+//! The whole server: real webhooks over HTTP, real git as the remote, a small GitHub that remembers; and what people see in the end.
+
+#[path = "../hooks/client.rs"]
+#[allow(dead_code, reason = "the hooks' tests use more of it")]
+mod client;
+#[path = "../support/git_http.rs"]
+mod git_http;
+#[path = "../support/github.rs"]
+mod github;
+#[path = "../handover/process.rs"]
+#[allow(dead_code, reason = "the tests of handovers use more of it")]
+mod process;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod again;
+mod forks;
+mod handover;
+mod kill;
+mod payloads;
+mod pushes;
+mod queue;
+mod schedule;
+mod town;

@@ -1,0 +1,245 @@
+//! A server with all that is around it: a repository behind real git, GitHub, and somebody who sends deliveries.
+
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tidegate::adapters::journal::{self, AnyJournal, Journal as _};
+use tidegate::adapters::state::{Owner, StateFolder};
+use tidegate::model::fact::{Fact, RunFact, Stream};
+use tidegate::model::id::RunId;
+use tidegate::model::outcome::RunOutcome;
+use tidegate::model::request::RequestFact;
+use tidegate::model::time::Timestamp;
+
+use crate::client::{Answer, Post, SECRET};
+use crate::git_http::GitHttp;
+use crate::github::{Check, Github};
+use crate::process::Serve;
+use crate::support::World;
+
+pub const SHOP: &str = "acme/shop";
+pub const FORK: &str = "eve/shop";
+/// Long enough for any machine; what takes longer has stopped.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+pub struct Town {
+    pub world: World,
+    pub github: Github,
+    pub server: SocketAddr,
+    serve: Option<Serve>,
+    git: GitHttp,
+    reader: Reader,
+    runtime: tokio::runtime::Runtime,
+}
+
+/// Whoever reads the journal beside the server, as `tidegate runs` does.
+struct Reader {
+    journal: AnyJournal,
+    _owner: Owner,
+}
+
+impl Town {
+    /// With one commit of these files, which GitHub has as well; the server runs.
+    pub fn with(files: &[(&str, &str)]) -> Self {
+        let mut town = Self::quiet(files);
+        town.start();
+        town
+    }
+
+    /// Nothing runs yet.
+    pub fn quiet(files: &[(&str, &str)]) -> Self {
+        let world = World::with(files);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        let bare = world.path("served/acme/shop.git");
+        std::fs::create_dir_all(&bare).expect("a folder");
+        world.git(&["init", "--quiet", "--bare", "--initial-branch=main", bare.to_str().expect("UTF-8")]);
+        world.git(&["remote", "add", "origin", bare.to_str().expect("UTF-8")]);
+        world.git(&["push", "--quiet", "origin", "main"]);
+        let git = runtime.block_on(GitHttp::serve(&world.path("served")));
+        let github = Github::start();
+        github.repository(SHOP);
+        for (login, role) in [("ada", "write"), ("bob", "read")] {
+            github.world().role(SHOP, login, role);
+        }
+        // A port that is free now; nobody else asks for its number in between.
+        let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
+        std::fs::write(world.path("secret"), SECRET).expect("written");
+        let settings = format!(
+            "server: {{ listen: \"{server}\" }}\n{}  webhook_secrets: [{{ file: {} }}]\n",
+            crate::github::settings(&github),
+            world.path("secret").display()
+        );
+        std::fs::write(world.path("settings.yaml"), settings).expect("written");
+        let state = StateFolder::open(world.state()).expect("a state folder");
+        let owner = state.claim().expect("an owner");
+        let journal = journal::open(&state.journal(), owner.id()).expect("a journal");
+        Self { world, github, server, serve: None, git, reader: Reader { journal, _owner: owner }, runtime }
+    }
+
+    /// The command of a server here; what it says to people goes into a file.
+    pub fn command(&self) -> Command {
+        let settings = self.world.path("settings.yaml");
+        let mut command = self.world.command(&["serve", "--listen", "127.0.0.1:0", "--config", settings.to_str().expect("UTF-8")]);
+        let log = std::fs::File::options().create(true).append(true).open(self.world.path("serve.log")).expect("a file");
+        command.stderr(Stdio::from(log));
+        command
+    }
+
+    pub fn start(&mut self) {
+        self.serve = Some(Serve::start(self.command()));
+    }
+
+    /// Ends it and starts another.
+    pub fn restart(&mut self, signal: Signal) {
+        self.stop(signal);
+        self.start();
+    }
+
+    pub fn stop(&mut self, signal: Signal) {
+        self.serve.take().expect("a server").end(signal);
+    }
+
+    /// The next server takes over from this one, which answers its exit code.
+    pub fn hand_over(&mut self) -> Option<i32> {
+        let before = self.serve.take().expect("a server");
+        self.start();
+        before.wait()
+    }
+
+    pub fn url(&self) -> String {
+        self.git.url(SHOP)
+    }
+
+    /// A commit on what is checked out, at GitHub as this reference.
+    pub fn push(&self, path: &str, text: &str, reference: &str) -> String {
+        self.world.write(path, text);
+        let commit = self.world.commit("Sell doors");
+        self.world.git(&["push", "--quiet", "--force", "origin", &format!("HEAD:{reference}")]);
+        commit
+    }
+
+    pub fn send(&self, id: &str, event: &str, body: &Value) -> Answer {
+        Post::new(id, event, body.to_string()).send(self.server)
+    }
+
+    /// Sent, answered, and handled: what `deliveries show` says of it.
+    #[track_caller]
+    pub fn deliver(&self, id: &str, event: &str, body: &Value) -> Value {
+        let answer = self.send(id, event, body);
+        assert_eq!(answer.status, 202, "{answer:?}");
+        self.handled(id)
+    }
+
+    #[track_caller]
+    pub fn handled(&self, id: &str) -> Value {
+        self.until(&format!("the handling of {id}"), || {
+            let shown = self.world.tidegate(&["deliveries", "show", id, "--json"]).expect(0).out;
+            let shown: Value = serde_json::from_str(&shown).expect("JSON");
+            (!shown["handled"].is_null()).then_some(shown)
+        })
+    }
+
+    #[track_caller]
+    pub fn until<T>(&self, what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+        let begun = Instant::now();
+        loop {
+            if let Some(found) = found() {
+                return found;
+            }
+            if begun.elapsed() > PATIENCE {
+                let log = std::fs::read_to_string(self.world.path("serve.log")).unwrap_or_default();
+                let seen = self.world.tidegate(&["runs", "ls"]).all();
+                panic!("{what} never came\n{seen}\n{}\n--- the server said ---\n{log}", self.world.tidegate(&["deliveries", "ls"]).all());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Newest first.
+    pub fn requests(&self) -> Vec<RunId> {
+        let all = self.runtime.block_on(self.reader.journal.requests(100_000)).expect("requests");
+        let run = |fact: Fact| if let Fact::Request(RequestFact::Asked { run, .. }) = fact { Some(run) } else { None };
+        all.into_iter().filter_map(|(first, _)| run(first.fact)).collect()
+    }
+
+    pub fn request(&self, run: &RunId) -> Vec<RequestFact> {
+        let entries = self.runtime.block_on(self.reader.journal.read(&Stream::Request(run.clone()))).expect("a request");
+        entries.into_iter().filter_map(|entry| if let Fact::Request(fact) = entry.fact { Some(fact) } else { None }).collect()
+    }
+
+    pub fn facts(&self, run: &RunId) -> Vec<RunFact> {
+        let entries = self.runtime.block_on(self.reader.journal.read(&Stream::Run(run.clone()))).expect("a run");
+        entries.into_iter().filter_map(|entry| if let Fact::Run(fact) = entry.fact { Some(fact) } else { None }).collect()
+    }
+
+    /// When a run began and ended.
+    pub fn span(&self, run: &RunId) -> (Timestamp, Timestamp) {
+        let entries = self.runtime.block_on(self.reader.journal.read(&Stream::Run(run.clone()))).expect("a run");
+        (entries.first().expect("it began").at, entries.last().expect("it ended").at)
+    }
+
+    pub fn unfinished(&self) -> usize {
+        self.runtime.block_on(self.reader.journal.unfinished()).expect("the journal").len()
+    }
+
+    #[track_caller]
+    pub fn end_of(&self, run: &RunId) -> RunOutcome {
+        self.until(&format!("the end of {run}"), || {
+            self.facts(run).iter().find_map(|fact| if let RunFact::Ended { outcome } = fact { Some(*outcome) } else { None })
+        })
+    }
+
+    #[track_caller]
+    pub fn dropped(&self, run: &RunId) -> RequestFact {
+        self.until(&format!("the end of the request {run}"), || {
+            self.request(run).into_iter().find(|fact| matches!(fact, RequestFact::Dropped { .. }))
+        })
+    }
+
+    #[track_caller]
+    pub fn invoked(&self, run: &RunId) {
+        self.until(&format!("the first step of {run}"), || {
+            self.facts(run).iter().any(|fact| matches!(fact, RunFact::InvocationStarted { .. })).then_some(())
+        });
+    }
+
+    /// The check of this run or step, once it has come to this end.
+    #[track_caller]
+    pub fn check(&self, external: &str, conclusion: &str) -> Check {
+        let of = || self.github.checks(SHOP).into_iter().filter(|check| check.external == external).collect::<Vec<_>>();
+        let found =
+            self.until(&format!("{conclusion} of {external}"), || of().into_iter().find(|check| check.conclusion.as_deref() == Some(conclusion)));
+        assert_eq!(of().len(), 1, "{:#?}", of());
+        found
+    }
+
+    /// The runs that a delivery asked for.
+    #[track_caller]
+    pub fn asked(&self, handled: &Value) -> Vec<RunId> {
+        let runs = handled["handled"]["runs"].as_array().unwrap_or_else(|| panic!("it asked for nothing: {handled:#}"));
+        runs.iter().map(|run| RunId::new(run.as_str().expect("an id"))).collect()
+    }
+
+    #[track_caller]
+    pub fn asked_one(&self, handled: &Value) -> RunId {
+        let runs = self.asked(handled);
+        assert_eq!(runs.len(), 1, "{handled:#}");
+        runs[0].clone()
+    }
+}
+
+pub fn begun(facts: &[RunFact], step: &str) -> usize {
+    facts.iter().filter(|fact| matches!(fact, RunFact::InvocationStarted { node, .. } if node.as_str() == step)).count()
+}
+
+impl Drop for Town {
+    fn drop(&mut self) {
+        // Politely, so that it ends what it has started.
+        if let Some(serve) = self.serve.take() {
+            serve.end(Signal::TERM);
+        }
+    }
+}
