@@ -175,8 +175,10 @@ async fn credentials_are_those_of_dockers_configuration() {
     let refused = pull("wrong");
     assert_eq!(refused.status.code(), Some(4));
     assert!(
-        said(&refused)
-            .contains(&format!("does not let anybody without (other) credentials pull {}: `docker login {host}`", registry.name("private:1"))),
+        said(&refused).contains(&format!(
+            "the registry {host} does not take the credentials that are known for it, or does not let them pull {}: `docker login {host}` again",
+            registry.name("private:1")
+        )),
         "{}",
         said(&refused)
     );
