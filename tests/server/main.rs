@@ -18,6 +18,7 @@ mod forks;
 mod handover;
 mod kill;
 mod payloads;
+mod pulls;
 mod pushes;
 mod queue;
 mod schedule;

@@ -39,12 +39,21 @@ pub fn deletion(url: &str, reference: &str, before: &str) -> Value {
 
 /// Pull request 7 of `eve`'s fork, into main.
 pub fn pull(url: &str, action: &str, head: &str, base: &str) -> Value {
+    pull_of(url, action, "eve", (head, json!({ "id": 2, "full_name": FORK })), base)
+}
+
+/// Pull request 7 of a branch of the repository itself, by `ada`.
+pub fn own_pull(url: &str, action: &str, head: &str, base: &str) -> Value {
+    pull_of(url, action, "ada", (head, json!({ "id": 1, "full_name": SHOP })), base)
+}
+
+fn pull_of(url: &str, action: &str, by: &str, (head, from): (&str, Value), base: &str) -> Value {
     let pull = json!({
-        "number": 7, "title": "Better doors", "user": person("eve"), "author_association": "NONE", "draft": false, "labels": [],
-        "head": { "ref": "doors", "sha": head, "repo": { "id": 2, "full_name": FORK } },
+        "number": 7, "title": "Better doors", "user": person(by), "author_association": "NONE", "draft": false, "labels": [],
+        "head": { "ref": "doors", "sha": head, "repo": from },
         "base": { "ref": "main", "sha": base, "repo": { "id": 1, "full_name": SHOP } },
     });
-    body(url, "eve", json!({ "action": action, "number": 7, "pull_request": pull }))
+    body(url, by, json!({ "action": action, "number": 7, "pull_request": pull }))
 }
 
 pub fn comment(url: &str, by: &str, said: &str) -> Value {

@@ -43,6 +43,8 @@ pub fn approve(
 pub fn void(asked: &Event, head: Option<&CommitId>) -> Option<String> {
     asked.context.pull.as_ref()?;
     match head {
+        // Asked for because it was closed.
+        None if asked.context.action.as_deref() == Some("closed") => None,
         None => Some("its pull request is closed, or its repository gone".to_owned()),
         Some(head) if *head != asked.commit => Some(format!("its pull request has another head by now: {}", head.short())),
         Some(_) => None,

@@ -1,10 +1,13 @@
 //! What is done for each wish.
 
 use super::Intake;
+use crate::adapters::forge::ForgeError;
+use crate::core::trust;
+use crate::model::check::PullHead;
 use crate::model::delivery::{Delivery, Handled};
 use crate::model::event::{Actor, Event};
 use crate::model::trigger::{Repository, Wish};
-use crate::runtime::asking::{AskError, AskedFor, Authority, Repeat, Seed};
+use crate::runtime::asking::{AskError, AskedFor, Asking, Authority, Repeat, Seed};
 use crate::runtime::dispatcher::Which;
 
 impl Intake {
@@ -64,14 +67,29 @@ impl Intake {
         event.context.installation = repository.installation;
         event.context.default_branch = Some(repository.default_branch.clone());
         if let Some(pull) = &event.context.pull {
+            let now = self.now(repository, &event, pull.number).await?;
             // What waits for an earlier head waits for something that is not there any more: above all for an approval.
-            let which = Which::Pull { repository: repository.name.clone(), number: pull.number, but: Some(event.commit.clone()) };
-            self.asking.dispatcher.void(which, format!("its pull request has another head: {}", event.commit.short())).await;
+            let which = Which::Pull { repository: repository.name.clone(), number: pull.number, but: Some(now.commit.clone()) };
+            self.asking.dispatcher.void(which, format!("its pull request has another head: {}", now.commit.short())).await;
+            if let Some(because) = trust::void(&event, now.open.then_some(&now.commit)) {
+                return Ok(Handled::Ignored { because });
+            }
         }
         let AskedFor { runs, refused } = self.asking.event(repository, event, seed, None, Authority::Forge, &[]).await?;
         Ok(match refused {
             Some(because) => Handled::Refused { because },
             None => Handled::Asked { runs },
         })
+    }
+
+    /// Where a pull request is: deliveries come late, twice, and again. Where the forge can not be asked, what was heard counts.
+    async fn now(&self, repository: &Repository, event: &Event, number: u64) -> Result<PullHead, AskError> {
+        let heard = PullHead { commit: event.commit.clone(), open: true };
+        let Some(github) = &self.asking.github else { return Ok(heard) };
+        match github.pull(&Asking::place(repository), number).await {
+            Ok(now) => Ok(now),
+            Err(ForgeError::Refused { .. }) => Ok(heard),
+            Err(error) => Err(error.into()),
+        }
     }
 }
