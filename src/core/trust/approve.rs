@@ -37,6 +37,11 @@ pub fn approve(
     Ok(Approval { by: by.login.clone(), commit: head.clone() })
 }
 
+/// Whether it is the end of a pull request: what that starts is not void by it.
+pub fn closes(event: &Event) -> bool {
+    event.context.pull.is_some() && event.context.action.as_deref() == Some("closed")
+}
+
 /// Why what was asked for is not so any more, if it is not. Asked when somebody pushes, when it is approved, and once more right before it begins.
 ///
 /// `head` is what the pull request points to now; `None` if it is closed, or its repository gone.
@@ -44,7 +49,7 @@ pub fn void(asked: &Event, head: Option<&CommitId>) -> Option<String> {
     asked.context.pull.as_ref()?;
     match head {
         // Asked for because it was closed.
-        None if asked.context.action.as_deref() == Some("closed") => None,
+        None if closes(asked) => None,
         None => Some("its pull request is closed, or its repository gone".to_owned()),
         Some(head) if *head != asked.commit => Some(format!("its pull request has another head by now: {}", head.short())),
         Some(_) => None,

@@ -22,7 +22,7 @@ mod restrict;
 #[cfg(test)]
 mod tests;
 
-pub use approve::{approve, void};
+pub use approve::{approve, closes, void};
 pub use decide::{Decision, Who, decide, text};
 pub use environment::{accepts, guard};
 pub use may::{deed, may};

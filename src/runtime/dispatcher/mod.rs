@@ -361,7 +361,7 @@ impl Deciding {
 
     async fn void(&mut self, which: &Which, because: &str) -> Vec<RunId> {
         // What has begun is not void any more: its group, or a person, decides about it.
-        let is_void = |(run, standing): &(&RunId, &Standing)| standing.is_meant(which) && !self.running.contains_key(*run);
+        let is_void = |(run, standing): &(&RunId, &Standing)| standing.is_void(which) && !self.running.contains_key(*run);
         let void: Vec<RunId> = self.requests.iter().filter(is_void).map(|(run, _)| run.clone()).collect();
         for run in &void {
             self.close(run, RequestFact::Dropped { why: Dropped::Void { because: because.to_owned() } }).await;

@@ -3,6 +3,7 @@
 use super::{Which, circle};
 use crate::core::queue::Asking;
 use crate::core::run::Run;
+use crate::core::trust;
 use crate::model::fact::{Entry, Fact};
 use crate::model::id::{CommitId, RunId};
 use crate::model::request::RequestFact;
@@ -13,6 +14,8 @@ pub(super) struct Standing {
     pub commit: CommitId,
     reference: String,
     pull: Option<u64>,
+    /// Asked for because its pull request was closed: to hear of that once more does not make it void.
+    closing: bool,
     /// How many facts its stream has.
     pub written: u64,
 }
@@ -31,7 +34,7 @@ impl Standing {
         };
         let (commit, reference) = (event.commit.clone(), event.reference.clone());
         let pull = event.context.pull.as_ref().map(|pull| pull.number);
-        Some((run.clone(), Self { asking, commit, reference, pull, written: 1 }))
+        Some((run.clone(), Self { asking, commit, reference, pull, closing: trust::closes(event), written: 1 }))
     }
 
     /// Where its facts have led.
@@ -41,6 +44,10 @@ impl Standing {
         standing.asking.held &= !facts.any(|fact| matches!(fact, RequestFact::Approved { .. }));
         standing.written = entries.len() as u64;
         Some(standing)
+    }
+
+    pub fn is_void(&self, which: &Which) -> bool {
+        self.is_meant(which) && !(self.closing && matches!(which, Which::Pull { but: None, .. }))
     }
 
     pub fn is_meant(&self, which: &Which) -> bool {

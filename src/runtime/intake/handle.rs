@@ -29,13 +29,7 @@ impl Intake {
         };
         let seed = Seed { at: delivery.received, name: delivery.id.to_string() };
         match wish {
-            Wish::Happened(event) => self.happened(&repository, *event, &seed, delivery).await,
-            Wish::Closed { event } => {
-                let number = event.context.pull.as_ref().map(|pull| pull.number).unwrap_or_default();
-                let which = Which::Pull { repository: repository.name.clone(), number, but: None };
-                self.asking.dispatcher.void(which, "its pull request is closed".to_owned()).await;
-                self.happened(&repository, *event, &seed, delivery).await
-            }
+            Wish::Happened(event) | Wish::Closed { event } => self.happened(&repository, *event, &seed, delivery).await,
             Wish::Deleted { reference } => {
                 let which = Which::Reference { repository: repository.name, reference: reference.clone() };
                 let gone = self.asking.dispatcher.void(which, format!("{reference} was deleted")).await;
@@ -69,8 +63,11 @@ impl Intake {
         if let Some(pull) = &event.context.pull {
             let now = self.now(repository, &event, pull.number).await?;
             // What waits for an earlier head waits for something that is not there any more: above all for an approval.
-            let which = Which::Pull { repository: repository.name.clone(), number: pull.number, but: Some(now.commit.clone()) };
-            self.asking.dispatcher.void(which, format!("its pull request has another head: {}", now.commit.short())).await;
+            let (but, because) = match now.open {
+                true => (Some(now.commit.clone()), format!("its pull request has another head: {}", now.commit.short())),
+                false => (None, "its pull request is closed".to_owned()),
+            };
+            self.asking.dispatcher.void(Which::Pull { repository: repository.name.clone(), number: pull.number, but }, because).await;
             if let Some(because) = trust::void(&event, now.open.then_some(&now.commit)) {
                 return Ok(Handled::Ignored { because });
             }
@@ -84,7 +81,7 @@ impl Intake {
 
     /// Where a pull request is: deliveries come late, twice, and again. Where the forge can not be asked, what was heard counts.
     async fn now(&self, repository: &Repository, event: &Event, number: u64) -> Result<PullHead, AskError> {
-        let heard = PullHead { commit: event.commit.clone(), open: true };
+        let heard = PullHead { commit: event.commit.clone(), open: !trust::closes(event) };
         let Some(github) = &self.asking.github else { return Ok(heard) };
         match github.pull(&Asking::place(repository), number).await {
             Ok(now) => Ok(now),
