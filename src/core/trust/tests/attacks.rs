@@ -131,6 +131,11 @@ fn approval_race() {
     assert!(void(&shown, None).is_some_and(|why| why.contains("closed")));
     assert_eq!(void(&shown, Some(&shown.commit)), None);
     assert_eq!(void(&event(EventKind::Push), None), None);
+    // What closing it starts is not void by that; by another head it is.
+    let mut closed = shown.clone();
+    closed.context.action = Some("closed".to_owned());
+    assert_eq!(void(&closed, None), None);
+    assert!(void(&closed, Some(&commit('3'))).is_some());
     // Between the look and the word, to a commit that was made to begin like the one that was shown.
     let (first, second) = (CommitId::new(format!("abcdef1{}", "0".repeat(33))), CommitId::new(format!("abcdef1{}", "f".repeat(33))));
     let mary = actor("mary");
