@@ -57,11 +57,13 @@ async fn a_deploy_joins_it_and_its_functions_outlive_it() {
     assert!(again.lines[1].ends_with(&format!("/hello  100% v{}", release.version)), "{:?}", again.lines);
     let second = process_of(&Client::new(again.address)).await;
     let other = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(other.path(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
     let hosting = Local::connect(other.path(), &options()).await.unwrap();
     let second_serve =
         Command::new(env!("CARGO_BIN_EXE_tidegate")).args(["serve", "--listen", "127.0.0.1:0", "--state-dir"]).arg(other.path()).output().unwrap();
-    assert_eq!(second_serve.status.code(), Some(2), "there is one host, and what is no serve does not hand over");
-    assert!(String::from_utf8_lossy(&second_serve.stderr).contains(&hosting.address().to_string()));
+    let said = String::from_utf8_lossy(&second_serve.stderr);
+    assert_eq!(second_serve.status.code(), Some(2), "there is one host, and what is no serve does not hand over: {said}");
+    assert!(said.contains(&hosting.address().to_string()), "{said}");
     hosting.close().await;
     std::fs::write(state.path().join("local/staging/half"), b"what a publish that was killed has left").unwrap();
     again.signal(rustix::process::Signal::KILL);

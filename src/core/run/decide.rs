@@ -158,14 +158,15 @@ impl<'a> Deciding<'a> {
         self.after(at, attempt, started, outcome);
     }
 
-    /// An invocation that was killed because its time was over has timed out, whoever noticed it first.
+    /// An invocation that was killed because its time was over has timed out, whoever noticed it first. It had the time that its step has, not what was left
+    /// of that when its process began.
     fn judged(&self, at: usize, outcome: Outcome) -> Outcome {
-        match (&self.run.nodes[at].state, outcome) {
-            (NodeState::Running { deadline, since, .. }, Outcome::Cancelled { .. }) if self.run.cancel.is_none() && *deadline <= self.now => {
-                let after_ms = u64::try_from(deadline.since(*since).as_millis()).unwrap_or(u64::MAX);
-                Outcome::TimedOut { after_ms }
-            }
-            (_, outcome) => outcome,
+        let NodeState::Running { deadline, since, .. } = &self.run.nodes[at].state else { return outcome };
+        let timed_out = || Outcome::TimedOut { after_ms: u64::try_from(deadline.since(*since).as_millis()).unwrap_or(u64::MAX) };
+        match outcome {
+            Outcome::TimedOut { .. } => timed_out(),
+            Outcome::Cancelled { .. } if self.run.cancel.is_none() && *deadline <= self.now => timed_out(),
+            outcome => outcome,
         }
     }
 
