@@ -103,6 +103,22 @@ async fn what_is_not_there_is_gone_and_not_tried_for_ever() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_deleted_is_not_there_although_it_was_fetched_before() {
+    let scene = Scene::new().await;
+    scene.commit("oak", "refs/heads/main");
+    scene.commit("ash", "refs/heads/topic");
+    let there = async |name: &'static str| {
+        let (mirrors, url) = (scene.mirrors.clone(), scene.git.url("acme/shop"));
+        tokio::task::spawn_blocking(move || mirrors.is_there("acme/shop", &url, name, None)).await.expect("it returns").expect("it answers")
+    };
+    scene.fetch(Wanted { reference: Some("refs/heads/topic".to_owned()), ..Wanted::default() }, None).await.expect("fetched");
+    assert!(there("refs/heads/topic").await);
+    git(&scene.place.path().join("work"), &["push", "-q", "origin", ":refs/heads/topic"]);
+    assert!(!there("refs/heads/topic").await);
+    assert!(there("refs/heads/main").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_private_repository_is_fetched_with_a_token_that_no_error_holds() {
     let scene = Scene::new().await;
     let commit = scene.commit("oak", "refs/heads/main");

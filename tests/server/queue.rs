@@ -79,7 +79,12 @@ fn what_waits_of_a_branch_that_is_deleted_does_not_begin() {
     let last = pushed(&town, "d3", "main", ENDS).0;
     // The next server knows as well who waits, and for what.
     town.restart(rustix::process::Signal::KILL);
-    town.deliver("d4", "push", &deletion(&town.url(), "refs/heads/doors", &gone.1));
+    // A word of an earlier branch of this name, late: there is one.
+    let late = town.deliver("d4", "push", &deletion(&town.url(), "refs/heads/doors", &gone.1));
+    assert!(late.to_string().contains("is there again"), "{late}");
+    assert_eq!(town.request(&gone.0).len(), 1, "it waits still");
+    town.delete("refs/heads/doors");
+    town.deliver("d5", "push", &deletion(&town.url(), "refs/heads/doors", &gone.1));
     assert!(matches!(town.dropped(&gone.0), RequestFact::Dropped { why: Dropped::Void { .. } }));
     cancel(&town, &first);
     assert_eq!(town.end_of(&last), RunOutcome::Succeeded);

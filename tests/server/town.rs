@@ -121,6 +121,11 @@ impl Town {
         commit
     }
 
+    /// GitHub has it no more.
+    pub fn delete(&self, reference: &str) {
+        self.world.git(&["push", "--quiet", "origin", &format!(":{reference}")]);
+    }
+
     pub fn send(&self, id: &str, event: &str, body: &Value) -> Answer {
         Post::new(id, event, body.to_string()).send(self.server)
     }

@@ -41,6 +41,14 @@ impl Asking {
         looked.await?
     }
 
+    /// Whether a branch or tag is there now, whatever a delivery says.
+    pub async fn is_there(&self, repository: &Repository, reference: &str) -> Result<bool, AskError> {
+        let token = login(self.github.as_ref(), &Self::place(repository)).await?;
+        let (mirrors, repository, reference) = (self.mirrors.clone(), repository.clone(), reference.to_owned());
+        let asked = tokio::task::spawn_blocking(move || Ok(mirrors.is_there(&repository.name, &repository.url, &reference, token.as_ref())?));
+        asked.await?
+    }
+
     /// The policy of the default branch as it is now.
     pub async fn policy(&self, repository: &Repository) -> Result<Policy, AskError> {
         let token = login(self.github.as_ref(), &Self::place(repository)).await?;

@@ -30,6 +30,8 @@ impl Intake {
         let seed = Seed { at: delivery.received, name: delivery.id.to_string() };
         match wish {
             Wish::Happened(event) | Wish::Closed { event } => self.happened(&repository, *event, &seed, delivery).await,
+            // An old word, or one that is said again, after it was made anew: what waits for the new one stays.
+            Wish::Deleted { reference } if self.asking.is_there(&repository, &reference).await? => ignored(format!("{reference} is there again")),
             Wish::Deleted { reference } => {
                 let which = Which::Reference { repository: repository.name, reference: reference.clone() };
                 let gone = self.asking.dispatcher.void(which, format!("{reference} was deleted")).await;

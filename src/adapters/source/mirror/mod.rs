@@ -129,6 +129,23 @@ impl Mirrors {
         }
     }
 
+    /// Whether the other side has a reference of this name now. Blocks; needs a tokio runtime around it.
+    pub fn is_there(&self, repository: &str, url: &str, reference: &str, token: Option<&Secret>) -> Result<bool, MirrorError> {
+        let failed = |why: String| MirrorError::Fetch { repository: repository.to_owned(), why };
+        let parsed = http::checked(url).map_err(failed)?;
+        let token = token.filter(|_| http::is_private(&parsed));
+        let _lock = self.lock(repository)?;
+        let source = self.open_or_make(repository)?;
+        let listed = http::with_access(token, || {
+            let mut remote = source.repository.remote_anonymous(parsed.as_str())?;
+            remote.connect(git2::Direction::Fetch)?;
+            let found = remote.list()?.iter().any(|head| head.name() == reference);
+            remote.disconnect()?;
+            Ok(found)
+        });
+        listed.map_err(|error| failed(super::clean(error.message())))
+    }
+
     /// Where a reference pointed to when it was fetched last.
     pub fn resolve(&self, repository: &str, reference: &str) -> Option<CommitId> {
         self.source(repository).ok()?.resolve(&ours(reference))
