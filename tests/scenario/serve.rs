@@ -17,6 +17,14 @@ struct Serve {
     lines: Vec<String>,
 }
 
+/// However the story goes: nothing that it started stays. One that has ended already is not ended twice.
+impl Drop for Serve {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 impl Serve {
     fn start(state: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
