@@ -1,5 +1,6 @@
 //! A step that waits for its environment, as a person meets it at a terminal.
 
+use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,12 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
         assert!(since.elapsed() < Duration::from_secs(120), "{what} did not come");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// A word is written beside and renamed: what is only half there would be put into a folder that is gone.
+fn is_said(words: &Path) -> bool {
+    let inside = |folder: PathBuf| std::fs::read_dir(folder).into_iter().flatten().flatten();
+    inside(words.to_path_buf()).flat_map(|run| inside(run.path())).any(|word| word.file_name().to_string_lossy().starts_with("word-"))
 }
 
 /// Ends what it started.
@@ -95,7 +102,7 @@ fn a_run_that_waits_is_told_from_another_process() {
         let run = Running(world.start(&["run", "--approve", "production"]));
         // What was said ahead is forgotten while the first step runs, so that the second one waits.
         let words = world.state().join("words");
-        until("what was said ahead", || std::fs::read_dir(&words).is_ok_and(|mut runs| runs.next().is_some()));
+        until("what was said ahead", || is_said(&words));
         std::fs::read_dir(&words).expect("it").flatten().for_each(|run| std::fs::remove_dir_all(run.path()).expect("removed"));
         until("the step that waits", || world.tidegate(&["runs", "show", "latest"]).all().contains("waits for approval: production"));
         world.tidegate(&["runs", "approve", "latest", "--environment", "staging"]).expect(2).says("waits for \"staging\"");
