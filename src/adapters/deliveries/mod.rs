@@ -148,6 +148,7 @@ impl Deliveries {
         let failed = |error: &dyn std::fmt::Display| DeliveriesError::Open { path: path.display().to_string(), why: error.to_string() };
         reading.pragma_update(None, "query_only", true).map_err(|error| failed(&error))?;
         let folder = log::folder(state).map_err(|error| failed(&error))?;
+        index::tune(&writing).map_err(|error| failed(&error))?;
         index::recover(&mut writing, &folder).map_err(|error| failed(&error))?;
         let writer = Writer::spawn(writing, folder.clone(), keep).map_err(|error| failed(&error))?;
         Ok(Self { writer: Arc::new(writer), reader: Arc::new(Mutex::new(reading)), folder: Arc::new(folder), came: Arc::new(Notify::new()) })

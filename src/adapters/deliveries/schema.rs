@@ -13,7 +13,7 @@ const APPLICATION_ID: i64 = 0x7469_6464;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The first version kept bodies in a table of their own. Those that are there stay there until they are dropped, as file 0; new ones stand in logs (`log`).
-const MIGRATIONS: [&str; 2] = [
+pub(super) const MIGRATIONS: [&str; 2] = [
     "CREATE TABLE deliveries (
         number     INTEGER PRIMARY KEY,
         id         TEXT    NOT NULL UNIQUE,

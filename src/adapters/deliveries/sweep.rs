@@ -53,14 +53,14 @@ fn oldest(connection: &Connection, over: u64, old: i64) -> rusqlite::Result<Vec<
     Ok(found)
 }
 
-/// Takes away the files before the last one that nothing is kept of. That nothing is must be on disk before the file goes: else a row could outlive its body.
+/// Takes away the files before the last one that nothing is kept of. That nothing is must be on disk before a file goes, so commits must be synced here: else a row
+/// could outlive its body.
 pub(super) fn files(connection: &Connection, folder: &Path) -> rusqlite::Result<()> {
     let empty = "kept <= 0 AND number > 0 AND number < (SELECT max(number) FROM segments)";
     let any: bool = connection.prepare_cached(&format!("SELECT EXISTS (SELECT 1 FROM segments WHERE {empty})"))?.query_row((), |row| row.get(0))?;
     if !any {
         return Ok(());
     }
-    index::sync(connection, true)?;
     let mut statement = connection.prepare_cached(&format!("DELETE FROM segments WHERE {empty} RETURNING number"))?;
     let gone = statement.query_map((), |row| row.get(0))?.collect::<rusqlite::Result<Vec<u64>>>();
     for segment in gone? {

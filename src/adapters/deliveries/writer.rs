@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::log::Log;
 use super::tail::Tail;
-use super::{DeliveriesError, Keep, Replayed, Stored, index, mark, sweep};
+use super::{DeliveriesError, Keep, Replayed, Stored, mark, sweep};
 use crate::model::delivery::{Delivery, Handled};
 use crate::model::id::DeliveryId;
 use crate::model::time::Timestamp;
@@ -97,6 +97,8 @@ struct Desk {
     connection: Connection,
     folder: PathBuf,
     log: Log,
+    /// Whether every commit of the connection is synced by now; at first it is.
+    every: bool,
     keep: Keep,
     /// The newest moment that was heard of: what is old is old compared with it.
     now: Timestamp,
@@ -104,7 +106,7 @@ struct Desk {
 
 impl Desk {
     fn new(connection: Connection, folder: PathBuf, keep: Keep) -> Self {
-        Self { connection, log: Log::new(folder.clone()), folder, keep, now: Timestamp::EPOCH }
+        Self { connection, log: Log::new(folder.clone()), every: true, folder, keep, now: Timestamp::EPOCH }
     }
 
     fn serve(mut self, mut asks: mpsc::Receiver<Ask>) {
@@ -113,17 +115,26 @@ impl Desk {
             let done = self.commit(&batch);
             let swept = matches!(done, Ok((_, true)));
             answer(batch, done.map(|(said, _)| said).map_err(|error| DeliveriesError::Write(error.to_string())));
-            if swept && let Err(error) = sweep::files(&self.connection, &self.folder) {
+            if swept && let Err(error) = self.sync(true).and_then(|()| sweep::files(&self.connection, &self.folder)) {
                 tracing::error!(%error, "bodies that are not kept any longer stay on disk");
             }
         }
+    }
+
+    /// Whether every commit is synced, or only what is written back into the database's file.
+    fn sync(&mut self, every: bool) -> rusqlite::Result<()> {
+        if self.every != every {
+            self.connection.pragma_update(None, "synchronous", if every { "FULL" } else { "NORMAL" })?;
+            self.every = every;
+        }
+        Ok(())
     }
 
     /// One transaction, and whether it dropped bodies. The lock is taken first, so what is read in it is what is there when it is written. The bodies are on disk
     /// before the index says where.
     fn commit(&mut self, batch: &[Ask]) -> Result<(Vec<Said>, bool), Trouble> {
         // What a mark says is nowhere else.
-        index::sync(&self.connection, batch.iter().any(|ask| !matches!(ask, Ask::Store { .. })))?;
+        self.sync(batch.iter().any(|ask| !matches!(ask, Ask::Store { .. })))?;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut tail = Tail::of(&transaction, &self.folder)?;
         let mut said = Vec::with_capacity(batch.len());
