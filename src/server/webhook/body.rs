@@ -112,7 +112,8 @@ pub(super) fn is_json(body: &[u8]) -> Result<(), Problem> {
     if !text.trim_start().starts_with('{') {
         return Err(bad("the body is no JSON object".to_owned()));
     }
-    // Level by level it has a limit of depth, and looks at each character that is written as a number. What can have neither is skipped over, in half the time.
+    // Level by level, depth has a limit and half a character written as a number is none. What can have neither is skipped over, in half the time; whether each of its
+    // numbers has a place in one of ours is then for whoever reads it.
     let read = if is_plain(body) { serde_json::from_slice::<IgnoredAny>(body).map(drop) } else { serde_json::from_str::<Skimmed>(text).map(drop) };
     read.map_err(|error| bad(format!("the body is not JSON: {error}")))
 }
