@@ -34,6 +34,7 @@ fn a_full_disk_is_said_and_nothing_half_is_there() {
     let filled = disk.join("filled by somebody else");
     let mut filling = std::fs::File::create(&filled).expect("a file");
     while filling.write_all(&[1; 4096]).is_ok() {}
+    drop(filling);
     let large = format!(r#"{{"filling":"{}"}}"#, "x".repeat(6 << 20));
     for _ in 0..2 {
         let answer = Post::new("large", "push", large.as_str()).send(server.address);
