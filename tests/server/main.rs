@@ -13,6 +13,7 @@ mod process;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod aftermath;
 mod again;
 mod forks;
 mod handover;
