@@ -217,6 +217,31 @@ async fn a_secret_in_a_log_goes_no_further() {
     assert!(github.requests().iter().all(|asked| !asked.body.to_string().contains(&token)));
 }
 
+/// More is told than is kept for whoever is slow: what was missed stands in the journal.
+#[tokio::test]
+async fn what_was_not_heard_of_is_looked_up() {
+    let (github, house) = (github(), House::new());
+    let reports = house.reports(&settings(&github), pace()).await;
+    let hub = tidegate::runtime::hub::Hub::default();
+    let told = hub.listen();
+    let mut facts = vec![started("r1", event(), &["lint"]), begins("lint")];
+    facts.extend(ends("lint", Outcome::Succeeded));
+    facts.push(over(RunOutcome::Succeeded));
+    house.append("r1", facts).await;
+    let stream = Stream::Run(RunId::new("r1"));
+    for entry in tidegate::adapters::journal::Journal::read(&house.journal, &stream).await.expect("read") {
+        hub.tell(tidegate::runtime::hub::Told::Fact(Box::new(entry)));
+    }
+    for _ in 0..10_000 {
+        hub.tell(tidegate::runtime::hub::Told::Note("noise".to_owned()));
+    }
+    drop(hub);
+    reports.listen(told).await;
+    reports.idle().await;
+    assert_eq!(github.check(SHOP, "tidegate / test").conclusion.as_deref(), Some("success"));
+    assert_eq!(github.check(SHOP, "tidegate / test / lint").conclusion.as_deref(), Some("success"));
+}
+
 #[tokio::test]
 async fn what_happens_in_the_server_is_heard() {
     let (github, house) = (github(), House::new());

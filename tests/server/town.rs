@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -195,6 +195,28 @@ impl Town {
         }
     }
 
+    /// Of the server.
+    pub fn pid(&self) -> i32 {
+        self.serve.as_ref().expect("a server").id()
+    }
+
+    /// Requests that a server finds when it starts.
+    pub fn write_requests(&self, requests: Vec<RequestFact>) {
+        let now = || Timestamp::from_micros(u64::try_from(SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_micros()).expect("a time"));
+        let journal = &self.reader.journal;
+        self.runtime.block_on(async {
+            let mut writes = tokio::task::JoinSet::new();
+            for fact in requests {
+                let RequestFact::Asked { run, .. } = &fact else { panic!("it asks for nothing: {fact:?}") };
+                let (journal, stream) = (journal.clone(), Stream::Request(run.clone()));
+                writes.spawn(async move { journal.append(&stream, 1, now(), vec![Fact::Request(fact)]).await });
+            }
+            while let Some(written) = writes.join_next().await {
+                written.expect("no panic").expect("written");
+            }
+        });
+    }
+
     /// The whole journal, in the order in which it was written.
     pub fn journal(&self) -> Vec<Entry> {
         let (mut mark, mut all) = (0, Vec::new());
@@ -233,6 +255,12 @@ impl Town {
 
     pub fn unfinished(&self) -> usize {
         self.runtime.block_on(self.reader.journal.unfinished()).expect("the journal").len()
+    }
+
+    /// Runs that have ended.
+    pub fn ended(&self) -> usize {
+        let all = self.runtime.block_on(self.reader.journal.runs(100_000)).expect("the journal");
+        all.iter().filter(|(_, last)| matches!(last.fact, Fact::Run(RunFact::Ended { .. }))).count()
     }
 
     #[track_caller]

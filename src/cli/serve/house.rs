@@ -10,6 +10,8 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use axum::Router;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
 
 use super::super::pipeline::own_action;
@@ -21,7 +23,6 @@ use crate::adapters::journal::Watch;
 use crate::adapters::mailbox::Mailbox;
 use crate::adapters::source::mirror::Mirrors;
 use crate::core::queue::Room;
-use crate::model::fact::Stream;
 use crate::model::settings::Settings;
 use crate::runtime::asking::{Asking, SharedAsking};
 use crate::runtime::dispatcher::{Deciding, Dispatcher, Means};
@@ -127,7 +128,8 @@ impl House {
             tokio::spawn(self.obeying.run()),
             tokio::spawn(schedule.run()),
             tokio::spawn(observe::follow(journal, self.metrics, self.traces)),
-            tokio::spawn(tell(self.hub, self.reports.clone())),
+            tokio::spawn(report(self.reports.clone(), self.hub.listen())),
+            tokio::spawn(note(self.hub.listen())),
             tokio::spawn(count_reports(self.reports.clone(), counting)),
         ];
         drop(self.deliveries);
@@ -158,24 +160,21 @@ impl Opened {
     }
 }
 
-/// What happens is reported, and what the hub notes is said in the log.
-async fn tell(hub: Hub, reports: Option<Reports>) {
-    let mut told = hub.listen();
+/// What happens is reported. Never ends.
+async fn report(reports: Option<Reports>, told: Receiver<Told>) {
+    if let Some(reports) = reports {
+        reports.listen(told).await;
+    }
+}
+
+/// What is noted is said in the log.
+async fn note(mut told: Receiver<Told>) {
     loop {
         match told.recv().await {
-            Ok(Told::Fact(entry)) => {
-                if let Some(reports) = &reports {
-                    reports.heard(&entry);
-                    if let Stream::Request(run) = &entry.stream {
-                        reports.wake(run);
-                    }
-                }
-            }
             Ok(Told::Note(note)) => tracing::warn!("{}", crate::report::run::text::clean(&note)),
-            Ok(Told::Log { .. }) => {}
-            // Too much at once: which runs were meant is not known any more, but every one that goes on is heard of again.
-            Err(tokio::sync::broadcast::error::RecvError::Lagged(missed)) => tracing::debug!("{missed} things were not heard of"),
-            Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+            Ok(Told::Fact(_) | Told::Log { .. }) => {}
+            Err(RecvError::Lagged(missed)) => tracing::debug!("{missed} things were not heard of"),
+            Err(RecvError::Closed) => return,
         }
     }
 }
