@@ -42,6 +42,7 @@ struct Moments {
     asked: Timestamp,
     begun: Timestamp,
     invoked: Timestamp,
+    ended: Timestamp,
 }
 
 struct Sent {
@@ -86,12 +87,14 @@ fn one(town: &Town, lines: &std::sync::mpsc::Receiver<(RunId, Timestamp)>, (roun
             ("pull_request", own_pull(&town.url(), "synchronize", &head, known))
         }
     };
+    let t = std::time::Instant::now();
     let at = watch::now();
     let answer = town.send(&id, event, &body);
     let answered = watch::now();
     assert_eq!(answer.status, 202, "{answer:?}");
     let (run, line) = lines.recv_timeout(Duration::from_secs(60)).expect("a first line within a minute");
     town.until("the end of the run", || (town.unfinished() == 0).then_some(()));
+    eprintln!("{kind} {:?}", t.elapsed());
     Sent { kind, run, at, answered, line }
 }
 
@@ -100,11 +103,12 @@ fn moments(town: &Town) -> HashMap<RunId, Moments> {
     for entry in town.journal() {
         let (Stream::Run(run) | Stream::Request(run)) = &entry.stream else { continue };
         let never = Timestamp::from_micros(0);
-        let one = all.entry(run.clone()).or_insert(Moments { answered: never, asked: never, begun: never, invoked: never });
+        let one = all.entry(run.clone()).or_insert(Moments { answered: never, asked: never, begun: never, invoked: never, ended: never });
         match &entry.fact {
             Fact::Request(RequestFact::Asked { .. }) => one.asked = entry.at,
             Fact::Run(RunFact::Started { .. }) => one.begun = entry.at,
             Fact::Run(RunFact::InvocationStarted { .. }) => one.invoked = entry.at,
+            Fact::Run(RunFact::Ended { .. }) => one.ended = entry.at,
             _ => {}
         }
     }
@@ -112,8 +116,10 @@ fn moments(town: &Town) -> HashMap<RunId, Moments> {
 }
 
 fn print(sent: &[Sent], moments: &HashMap<RunId, Moments>) {
-    println!("| a push to | deliveries | p50 ms | p99 ms | answered | asked for | begun | its step asked for | its first line |");
-    println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|");
+    println!(
+        "| a push to | deliveries | p50 ms | p99 ms | answered | asked for | begun | its step asked for | its first line | its end after that |"
+    );
+    println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
     for (kind, (_, name)) in KINDS.iter().enumerate() {
         let of: Vec<(&Sent, Moments)> =
             sent.iter().filter(|one| one.kind == kind).map(|one| (one, Moments { answered: one.answered, ..moments[&one.run] })).collect();
@@ -123,7 +129,7 @@ fn print(sent: &[Sent], moments: &HashMap<RunId, Moments>) {
         let p50 = |mut times: Vec<Duration>| common::quantile(&mut times, 0.5);
         let mut whole = part(|one, _| one.at, |one, _| one.line);
         println!(
-            "| {name} | {} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} |",
+            "| {name} | {} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} |",
             of.len(),
             common::quantile(&mut whole, 0.5),
             common::quantile(&mut whole, 0.99),
@@ -132,7 +138,8 @@ fn print(sent: &[Sent], moments: &HashMap<RunId, Moments>) {
             p50(part(|_, it| it.asked, |_, it| it.begun)),
             p50(part(|_, it| it.begun, |_, it| it.invoked)),
             p50(part(|one, it| it.invoked.min(one.line), |one, _| one.line)),
+            p50(part(|one, _| one.line, |_, it| it.ended)),
         );
     }
-    println!("\nThe last five columns are medians of each part, in ms, in the order in which they follow.\n");
+    println!("\nThe last six columns are medians of each part, in ms, in the order in which they follow.\n");
 }

@@ -30,8 +30,8 @@ pub fn first_lines(state: &Path) -> mpsc::Receiver<(RunId, Timestamp)> {
         loop {
             let Ok(event) = events.next() else { continue };
             let folder = if event.wd() == root {
-                let name = event.file_name().expect("a name").to_string_lossy().into_owned();
-                let folder = runs.join(name);
+                let Some(name) = event.file_name() else { return };
+                let folder = runs.join(name.to_string_lossy().into_owned());
                 let Ok(inside) = inotify::add_watch(&watch, &folder, WatchFlags::MODIFY) else { continue };
                 folders.insert(inside, folder.clone());
                 folder

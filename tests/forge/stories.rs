@@ -1,11 +1,15 @@
 //! A run as it goes on, and what stands at GitHub meanwhile.
 
+use std::time::Duration;
+
+use tidegate::adapters::forge::github::Manners;
 use tidegate::model::artifact::{Artifact, ArtifactKind};
 use tidegate::model::fact::{Fact, Stream};
 use tidegate::model::id::{CommitId, Digest, NodeId, RunId};
 use tidegate::model::outcome::{Outcome, RunOutcome};
 use tidegate::model::request::{Dropped, RequestFact};
 use tidegate::model::trust::{Approval, Trust};
+use tidegate::runtime::reports::Pace;
 
 use crate::github::Github;
 use crate::house::*;
@@ -215,6 +219,32 @@ async fn a_secret_in_a_log_goes_no_further() {
     let text = github.check(SHOP, "tidegate / test / build").text;
     assert!(text.contains("cloning with ***\n@admin") && text.len() <= 65_535, "{}", text.len());
     assert!(github.requests().iter().all(|asked| !asked.body.to_string().contains(&token)));
+}
+
+/// GitHub wants a second between two changes: with an hour, what is left would be said in days.
+#[tokio::test]
+async fn who_closes_does_not_wait_for_what_has_not_been_said() {
+    let (github, house) = (github(), House::new());
+    let manners = Manners { between: Duration::from_secs(3600), burst: 2, ..pace().manners };
+    let reports = house.reports(&settings(&github), Pace { manners, ..pace() }).await;
+    for n in 0..20 {
+        let run = format!("r{n}");
+        house.append(&run, vec![started(&run, event(), &["lint"]), begins("lint")]).await;
+        reports.wake(&RunId::new(run));
+    }
+    while github.checks(SHOP).len() < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    reports.close().await;
+    let said = github.requests().len();
+    reports.idle().await;
+    assert_eq!((github.checks(SHOP).len(), github.requests().len()), (2, said), "nothing is said when it is closed");
+    house.reports(&settings(&github), pace()).await.idle().await;
+    let mut about: Vec<String> = github.checks(SHOP).into_iter().map(|check| check.external).collect();
+    about.sort();
+    let mut wanted: Vec<String> = (0..20).flat_map(|n| [format!("r{n}"), format!("r{n}/lint")]).collect();
+    wanted.sort();
+    assert_eq!(about, wanted);
 }
 
 /// More is told than is kept for whoever is slow: what was missed stands in the journal.
