@@ -87,14 +87,12 @@ fn one(town: &Town, lines: &std::sync::mpsc::Receiver<(RunId, Timestamp)>, (roun
             ("pull_request", own_pull(&town.url(), "synchronize", &head, known))
         }
     };
-    let t = std::time::Instant::now();
     let at = watch::now();
     let answer = town.send(&id, event, &body);
     let answered = watch::now();
     assert_eq!(answer.status, 202, "{answer:?}");
     let (run, line) = lines.recv_timeout(Duration::from_secs(60)).expect("a first line within a minute");
     town.until("the end of the run", || (town.unfinished() == 0).then_some(()));
-    eprintln!("{kind} {:?}", t.elapsed());
     Sent { kind, run, at, answered, line }
 }
 

@@ -258,8 +258,9 @@ impl Inner {
             if self.turns.is_closed() {
                 break;
             }
+            // Boxed: thousands may wait for their turn, and only who looks needs room for it.
             let looked = tokio::select! {
-                looked = self.look(&run) => looked,
+                looked = Box::pin(self.look(&run)) => looked,
                 () = self.silenced() => break,
             };
             drop((speaking, turn));
