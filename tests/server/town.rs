@@ -189,15 +189,40 @@ impl Town {
     #[track_caller]
     fn unless_it_stands(&self, what: &str, since: Instant) {
         if since.elapsed() > PATIENCE {
-            let log = std::fs::read_to_string(self.world.path("serve.log")).unwrap_or_default();
+            let log = self.server_log();
             let seen = self.world.tidegate(&["runs", "ls"]).all();
             panic!("{what} never came\n{seen}\n{}\n--- the server said ---\n{log}", self.world.tidegate(&["deliveries", "ls"]).all());
         }
     }
 
+    /// What servers have said here to people.
+    pub fn server_log(&self) -> String {
+        std::fs::read_to_string(self.world.path("serve.log")).unwrap_or_default()
+    }
+
     /// Of the server.
     pub fn pid(&self) -> i32 {
         self.serve.as_ref().expect("a server").id()
+    }
+
+    /// Where its functions are.
+    pub fn gateway(&self) -> SocketAddr {
+        let lines = &self.serve.as_ref().expect("a server").lines;
+        let address = lines.iter().find_map(|line| line.strip_prefix("gateway: http://")).expect("a gateway");
+        address.parse().expect("an address")
+    }
+
+    /// All that a stream says happened so much earlier: as if the clock had gone on while no server ran.
+    pub fn was_long_ago(&self, stream: &Stream, ago: Duration) {
+        let (kind, id) = match stream {
+            Stream::Run(id) => ("run", id.as_str()),
+            Stream::Rollout(id) => ("rollout", id.as_str()),
+            Stream::Request(id) => ("request", id.as_str()),
+        };
+        let journal = rusqlite::Connection::open(self.world.state().join("journal.db")).expect("the journal");
+        let ago = i64::try_from(ago.as_micros()).expect("a time");
+        let changed = journal.execute("UPDATE facts SET at = at - ?3 WHERE kind = ?1 AND stream = ?2", (kind, id, ago)).expect("changed");
+        assert!(changed > 0, "{stream:?} is not there");
     }
 
     /// Requests that a server finds when it starts.
@@ -235,6 +260,10 @@ impl Town {
         let all = self.runtime.block_on(self.reader.journal.requests(100_000)).expect("requests");
         let run = |fact: Fact| if let Fact::Request(RequestFact::Asked { run, .. }) = fact { Some(run) } else { None };
         all.into_iter().filter_map(|(first, _)| run(first.fact)).collect()
+    }
+
+    pub fn entries(&self, stream: &Stream) -> Vec<Entry> {
+        self.runtime.block_on(self.reader.journal.read(stream)).expect("a stream")
     }
 
     pub fn request(&self, run: &RunId) -> Vec<RequestFact> {

@@ -48,6 +48,8 @@ pub struct House {
     pub around: Surroundings,
     reports: Option<Reports>,
     hub: Hub,
+    /// From the first moment: what recovery notes and ends is heard as well.
+    told: [Receiver<Told>; 2],
     asking: SharedAsking,
     intake: Intake,
     deliveries: Deliveries,
@@ -69,6 +71,7 @@ impl House {
     /// Opens everything. Needs a tokio runtime around it.
     pub async fn build(session: &Session, settings: &Settings, life: &Life) -> Result<Self, Failed> {
         let hub = Hub::default();
+        let told = [hub.listen(), hub.listen()];
         let state = session.state.clone();
         let metrics = Arc::new(Metrics::default());
         let counted = metrics.clone();
@@ -111,7 +114,7 @@ impl House {
         let secrets = settings.github.as_ref().map(|github| github.webhook_secrets.clone()).unwrap_or_default();
         let router =
             api::router(parts).merge(counted_hooks(webhook::router(deliveries.clone(), secrets, webhook::Limits::default()), metrics.clone()));
-        Ok(Self { dispatcher, deciding, around, reports, hub, asking, intake, deliveries, metrics, traces, obeying, router })
+        Ok(Self { dispatcher, deciding, around, reports, hub, told, asking, intake, deliveries, metrics, traces, obeying, router })
     }
 
     /// Everything begins: connections are taken, deliveries handled, runs begun.
@@ -119,17 +122,18 @@ impl House {
         listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let door = tokio::spawn(listen::serve(listener, self.router, listen::Limits::default(), life.draining()));
-        let schedule = Schedule::open(state, self.asking.clone(), self.hub.clone());
+        let schedule = Schedule::open(state, self.asking.clone(), self.hub);
         let journal = self.asking.journal.clone();
         let counting = self.metrics.clone();
+        let [for_reports, for_log] = self.told;
         let at_work = vec![
             tokio::spawn(self.deciding.run()),
             tokio::spawn(self.intake.run()),
             tokio::spawn(self.obeying.run()),
             tokio::spawn(schedule.run()),
             tokio::spawn(observe::follow(journal, self.metrics, self.traces)),
-            tokio::spawn(report(self.reports.clone(), self.hub.listen())),
-            tokio::spawn(note(self.hub.listen())),
+            tokio::spawn(report(self.reports.clone(), for_reports)),
+            tokio::spawn(note(for_log)),
             tokio::spawn(count_reports(self.reports.clone(), counting)),
         ];
         drop(self.deliveries);
