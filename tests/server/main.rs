@@ -13,6 +13,7 @@ mod process;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod aftermath;
 mod again;
 mod forks;
 mod handover;
@@ -21,5 +22,7 @@ mod payloads;
 mod pulls;
 mod pushes;
 mod queue;
+mod rollouts;
 mod schedule;
+#[allow(dead_code, reason = "the bench of the server uses more of it")]
 mod town;
