@@ -7,6 +7,7 @@
 //! ```
 //! In order within a repository; beside one another otherwise, so that one whose server does not answer holds up nobody else.
 
+mod environments;
 mod handle;
 mod words;
 

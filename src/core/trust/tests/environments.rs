@@ -91,7 +91,7 @@ fn whose_word_counts() {
         let plan = guard(plan_of(SHIP, &event(EventKind::Push)), &policy_of(&format!("environments: {{ production: {{ {text} }} }}")));
         plan.node(&NodeId::new("note")).and_then(|node| node.environment.clone()).expect("a gate")
     };
-    let says = |login: &str, permission| Voice::Forge { login: login.to_owned(), permission };
+    let says = |login: &str, permission| Voice::Forge { login: login.to_owned(), id: None, permission };
     let mary = actor("mary");
     for (text, voice, yes) in [
         ("approvers: maintain", says("bob", Permission::Maintain), true),
