@@ -45,7 +45,8 @@ impl Ears {
                 return input;
             }
             for (path, word) in self.words.said(&self.run) {
-                let about: Vec<&NodeId> = waiting.iter().filter(|(node, environment)| concerns(&word, node, environment)).map(|(node, _)| node).collect();
+                let about: Vec<&NodeId> =
+                    waiting.iter().filter(|(node, environment)| concerns(&word, node, environment)).map(|(node, _)| node).collect();
                 self.heard.extend(about.iter().map(|node| (input((*node).clone(), &word), None)));
                 // What is not said ahead is an answer to what waits, and void without it.
                 match self.heard.back_mut() {

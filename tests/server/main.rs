@@ -14,6 +14,7 @@ mod process;
 mod support;
 
 mod again;
+mod environments;
 mod forks;
 mod handover;
 mod kill;

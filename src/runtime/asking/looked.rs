@@ -7,6 +7,7 @@ use crate::core::trust;
 use crate::model::event::{Event, EventKind};
 use crate::model::id::CommitId;
 use crate::model::policy::{self, Policy};
+use crate::model::text::clean;
 use crate::model::trigger::Repository;
 
 /// An event with everything that only git knows.
@@ -34,6 +35,13 @@ impl Asking {
                 Some(at) => trust::policy(&found(&source, policy::FILE, at)),
                 None => trust::policy(&trust::Found::Unreadable { why: format!("there is no branch {:?}", repository.default_branch) }),
             };
+            let event = match event.kind {
+                EventKind::Deployment if event.reference.is_empty() => {
+                    let branches = mirrors.branches_at(&repository.name, &repository.url, &commit, token.as_ref())?;
+                    at_branch(event, branches, &default)
+                }
+                _ => event,
+            };
             let base = event.context.pull.as_ref().and_then(|pull| head(&format!("refs/heads/{}", pull.base.branch)));
             let event = filled(&source, event, commit, base.as_ref());
             Ok(Looked { source, event, policy, base })
@@ -60,6 +68,16 @@ impl Asking {
         });
         read.await?
     }
+}
+
+/// What was named by its number only is of the branch that ends there: the default branch, or the only one. Where several do, nobody knows which was meant.
+fn at_branch(event: Event, branches: Vec<String>, default: &str) -> Event {
+    let found = match branches.as_slice() {
+        all if all.iter().any(|name| name == default) => default,
+        [only] => only,
+        _ => return event,
+    };
+    Event { reference: found.to_owned(), branch: found.strip_prefix("refs/heads/").map(clean), ..event }
 }
 
 fn wanted(event: &Event, default: &str) -> Wanted {

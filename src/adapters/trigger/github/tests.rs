@@ -144,7 +144,9 @@ fn a_command_is_a_new_comment_of_a_person() {
     let issue = comment("created", "/tidegate cancel", json!({"issue": {"pull_request": null}}));
     assert_eq!(wish("issue_comment", &issue), Wish::Command { about: About::Issue(5), comment: 12, command: Command::Cancel });
 
-    let at = |commit: Value| body(json!({"action": "created", "comment": {"id": 12, "body": "/tidegate cancel", "commit_id": commit, "user": {"login": "ada", "id": 1}}}));
+    let at = |commit: Value| {
+        body(json!({"action": "created", "comment": {"id": 12, "body": "/tidegate cancel", "commit_id": commit, "user": {"login": "ada", "id": 1}}}))
+    };
     let commit = crate::model::id::CommitId::new(HEAD);
     assert_eq!(wish("commit_comment", &at(json!(HEAD))), Wish::Command { about: About::Commit(commit), comment: 12, command: Command::Cancel });
     assert!(error("commit_comment", &at(json!("main"))).starts_with("comment.commit_id of commit_comment is "));
