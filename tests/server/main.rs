@@ -14,6 +14,8 @@ mod process;
 mod support;
 
 mod again;
+mod attacks;
+mod commands;
 mod environments;
 mod forks;
 mod handover;
@@ -22,5 +24,6 @@ mod payloads;
 mod pulls;
 mod pushes;
 mod queue;
+mod rows;
 mod schedule;
 mod town;

@@ -73,6 +73,13 @@ pub fn comment(url: &str, by: &str, said: &str) -> Value {
     body(url, by, json!({ "action": "created", "issue": issue, "comment": { "id": 5, "body": said, "user": person(by) } }))
 }
 
+/// In another pull request than 7.
+pub fn comment_in(number: u64, url: &str, by: &str, said: &str) -> Value {
+    let mut body = comment(url, by, said);
+    body["issue"]["number"] = number.into();
+    body
+}
+
 pub fn rerequested(url: &str, by: &str, commit: &str, external: &str) -> Value {
     body(url, by, json!({ "action": "rerequested", "check_run": { "head_sha": commit, "external_id": external } }))
 }

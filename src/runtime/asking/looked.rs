@@ -106,3 +106,35 @@ fn filled(source: &Source, event: Event, commit: CommitId, base: Option<&CommitI
     let or = |given: String, known: String| if given.is_empty() { known } else { given };
     Event { subject: or(event.subject, subject), author: or(event.author, author), commit, changed, ..event }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::event::Context;
+
+    #[test]
+    fn a_commit_is_of_the_default_branch_or_of_the_only_one_that_ends_there() {
+        let event = || Event {
+            kind: EventKind::Deployment,
+            repository: "acme/shop".to_owned(),
+            reference: String::new(),
+            branch: None,
+            commit: CommitId::new("0".repeat(40)),
+            subject: String::new(),
+            author: String::new(),
+            changed: None,
+            params: std::collections::BTreeMap::new(),
+            context: Context::default(),
+        };
+        for (branches, found) in [
+            (vec!["refs/heads/topic"], Some("topic")),
+            (vec!["refs/heads/topic", "refs/heads/main"], Some("main")),
+            (vec!["refs/heads/topic", "refs/heads/other"], None),
+            (Vec::new(), None),
+        ] {
+            let now = at_branch(event(), branches.iter().map(|name| (*name).to_owned()).collect(), "refs/heads/main");
+            let reference = found.map(|name| format!("refs/heads/{name}")).unwrap_or_default();
+            assert_eq!((now.reference, now.branch.as_deref()), (reference, found), "{branches:?}");
+        }
+    }
+}
