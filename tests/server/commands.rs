@@ -51,7 +51,16 @@ impl Stage {
     }
 
     fn say(&self, number: u64, who: &str, line: &str) -> Value {
-        self.town.deliver(&self.next(), "issue_comment", &comment_in(number, &self.town.url(), who, line))["handled"].clone()
+        let id = self.next();
+        let mut body = comment_in(number, &self.town.url(), who, line);
+        body["comment"]["id"] = self.said.get().into();
+        self.town.deliver(&id, "issue_comment", &body)["handled"].clone()
+    }
+
+    /// What stands at the comment that was written last.
+    fn sign(&self, expected: &str) {
+        let last = (self.said.get() as u64, expected.to_owned());
+        self.town.until(&format!("{expected} at {}", last.0), || self.town.github.world().reactions.contains(&last).then_some(()));
     }
 
     /// A pull request that does this; with its head and its run.
@@ -122,6 +131,7 @@ fn row(stage: &Stage, command: &str, least: &str) {
             let (head, run) = stage.opened(12, "echo strange\n", true);
             stage.button_is_no_programs(&run, "approve");
             assert_eq!(stage.only_from(least, 12, &format!("/tidegate approve {head}"))["handled"], "obeyed");
+            stage.sign("+1");
             assert_eq!(town.end_of(&run), RunOutcome::Succeeded);
         }
         "cancel" => {
@@ -155,4 +165,30 @@ fn each_command_is_obeyed_from_those_who_may_say_it_and_from_nobody_else() {
     for cells in rows {
         row(&stage, &cells[0], &cells[1]);
     }
+}
+
+#[test]
+fn a_comment_gets_a_sign_once_and_strangers_get_none() {
+    let stage = Stage::new();
+    let (head, _) = stage.opened(12, "echo strange\n", true);
+    let yes = format!("/tidegate approve {head}");
+    let please = "/tidegate please".to_owned();
+    for (who, said, sign) in [
+        ("eve", &yes, None),
+        ("bob", &yes, None),
+        ("eve", &please, None),
+        ("ada", &"Looks good".to_owned(), None),
+        ("tess", &yes, Some("-1")),
+        ("ada", &please, Some("confused")),
+    ] {
+        stage.say(12, who, said);
+        sign.into_iter().for_each(|sign| stage.sign(sign));
+    }
+    let last = format!("d{}", stage.said.get());
+    stage.town.world.tidegate(&["deliveries", "replay", &last]).expect(0);
+    stage.town.handled(&last);
+    stage.say(12, "ada", &yes);
+    stage.sign("+1");
+    let signs: Vec<String> = stage.town.github.world().reactions.iter().map(|(_, sign)| sign.clone()).collect();
+    assert_eq!(signs, ["-1", "confused", "+1"]);
 }

@@ -1,7 +1,8 @@
 //! What people say about what waits for an environment: in a comment, or by the button of a step's check. Who may, the environment says, as it was when the run was
 //! asked for.
 
-use super::words::{Known, Words, obeyed, refused};
+use super::known::Known;
+use super::words::{Words, obeyed, refused};
 use crate::adapters::journal::Journal as _;
 use crate::core::run::Run;
 use crate::core::trust;
@@ -39,7 +40,7 @@ impl Words {
         (said, environment): (Option<&str>, &str),
     ) -> Result<Handled, AskError> {
         let voice = heard(asking, repository, actor).await?;
-        let mut requests = self.requests(repository).await?;
+        let mut requests = self.requests_and_runs(repository).await?;
         requests.retain(|asked| is_about(asked, about));
         let commit = meant(&requests, about, said, environment)?;
         let begun = requests.into_iter().filter(|asked| asked.event.commit == commit && !asked.waits).take(RUNS);

@@ -1,24 +1,21 @@
 //! What people say about what there is already: in comments, and by the buttons of checks. Each needs a permission, which the policy of the default branch names.
 
+use super::known::Known;
 use crate::adapters::journal::{AnyJournal, Journal as _};
 use crate::adapters::mailbox::{Letter, Mailbox};
 use crate::adapters::state::StateFolder;
 use crate::core::trust;
 use crate::model::check::External;
 use crate::model::delivery::Handled;
-use crate::model::event::{Actor, Context, Event, EventKind};
+use crate::model::event::{Actor, Context, Event};
 use crate::model::fact::{Fact, RolloutFact, RunFact, Stream};
 use crate::model::id::{CommitId, NodeId, RolloutId, RunId};
 use crate::model::policy::{Deed, Policy};
-use crate::model::request::RequestFact;
 use crate::model::trigger::{About, Command, Repository};
 use crate::model::trust::{Approval, Permission};
 use crate::runtime::asking::{AskError, Asking, Authority, Repeat, Seed};
 use crate::runtime::dispatcher::{Meant, Which};
 use crate::runtime::tell;
-
-/// Requests that are looked through for one that a person means.
-const KNOWN: usize = 2_000;
 
 /// What words are obeyed with.
 #[derive(Debug, Clone)]
@@ -238,70 +235,6 @@ impl Words {
             Ok(()) => obeyed(format!("{rollout} is {word}")),
             Err(error) => Err(refused(error.to_string())),
         }
-    }
-
-    /// Newest first.
-    pub(super) async fn requests(&self, repository: &Repository) -> Result<Vec<Known>, AskError> {
-        let all = self.journal.requests(KNOWN).await?;
-        let known = all.into_iter().filter_map(|(first, last)| match first.fact {
-            Fact::Request(RequestFact::Asked { run, event, .. }) if event.repository == repository.name => {
-                let waits = !matches!(last.fact, Fact::Request(RequestFact::Begun | RequestFact::Dropped { .. }));
-                Some(Known { run, event: *event, waits })
-            }
-            _ => None,
-        });
-        Ok(known.collect())
-    }
-
-    /// The newest run of each pipeline about a commit.
-    async fn newest_of(&self, repository: &Repository, commit: &CommitId) -> Result<Vec<RunId>, AskError> {
-        let all = self.journal.requests(KNOWN).await?;
-        let mut seen = std::collections::HashSet::new();
-        let newest = all.into_iter().filter_map(|(first, _)| match first.fact {
-            Fact::Request(RequestFact::Asked { run, event, pipeline, .. }) if event.repository == repository.name && event.commit == *commit => {
-                seen.insert(pipeline).then_some(run)
-            }
-            _ => None,
-        });
-        Ok(newest.collect())
-    }
-
-    /// Only what is of the repository where it was said: an id of another one is no id.
-    async fn of_repository(&self, run: &RunId, repository: &Repository) -> Result<RunId, AskError> {
-        match self.repository_of(run).await? {
-            Some(name) if name == repository.name => Ok(run.clone()),
-            _ => Err(AskError::Unknown(format!("{} has no run {run}", repository.name))),
-        }
-    }
-
-    async fn repository_of(&self, run: &RunId) -> Result<Option<String>, AskError> {
-        Ok(self.asked(run).await?.map(|event| event.repository))
-    }
-
-    async fn commit_of(&self, run: &RunId) -> Result<CommitId, AskError> {
-        let event = self.asked(run).await?;
-        event.map(|event| event.commit).ok_or_else(|| AskError::Unknown(format!("there is no run {run}")))
-    }
-
-    async fn asked(&self, run: &RunId) -> Result<Option<Event>, AskError> {
-        let entries = self.journal.read(&Stream::Request(run.clone())).await?;
-        Ok(entries.into_iter().next().and_then(|entry| match entry.fact {
-            Fact::Request(RequestFact::Asked { event, .. }) => Some(*event),
-            _ => None,
-        }))
-    }
-}
-
-/// A request, as far as words are about it.
-pub(super) struct Known {
-    pub(super) run: RunId,
-    pub(super) event: Event,
-    pub(super) waits: bool,
-}
-
-impl Known {
-    pub(super) fn pull(&self) -> Option<u64> {
-        self.event.context.pull.as_ref().map(|pull| pull.number).filter(|_| self.event.kind == EventKind::PullRequest)
     }
 }
 

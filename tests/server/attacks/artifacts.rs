@@ -20,7 +20,7 @@ steps:
       cat dist/mark
     outputs: { dist: dist }
   test: { needs: [build], run: "cat dist/mark; sh ./test.sh" }
-  ship: { needs: [test], environment: production, run: "cat dist/mark; echo ${{ steps.build.outputs.mark }}" }
+  ship: { needs: [build, test], environment: production, run: "cat dist/mark; echo ${{ steps.build.outputs.mark }}" }
 "#;
 
 fn kept(town: &Town, run: &RunId) -> Vec<String> {

@@ -105,6 +105,9 @@ const WORDS: [&str; 9] = [
     "%s%n$((1+1))!!~",
 ];
 
+const BRANCHES: [&str; 5] =
+    ["a$(touch${IFS}owned)", "b`touch${IFS}owned`", "c';touch${IFS}owned;'", "d\";touch${IFS}owned;\"", "e&&touch${IFS}owned"];
+
 #[test]
 fn what_others_wrote_stays_text_in_what_is_run() {
     let scene = Scene::new(&[(".tidegate/talks.yaml", TALKS)]);
@@ -112,31 +115,33 @@ fn what_others_wrote_stays_text_in_what_is_run() {
     let url = town.url();
     // What would be run: the shell of the steps makes the file if it is told so, and `ls` shows it.
     let control = TALKS.replace("      ls\n", "      sh -c \"$SUBJECT\"\n      ls\n").replace("name: talks", "name: eager");
-    let mut runs = Vec::new();
-    for (n, word) in WORDS.iter().enumerate() {
+    let mut sent = Vec::new();
+    let mut send = |id: String, name: &str, body: &Value, word: &'static str, is_subject: bool| {
+        assert_eq!(town.send(&id, name, body).status, 202);
+        sent.push((id, word, is_subject));
+    };
+    for (n, word) in WORDS.into_iter().enumerate() {
         let commit = town.push("door.txt", word, &format!("refs/heads/b{n}"));
         let mut body = push(&url, &format!("refs/heads/b{n}"), &commit);
         body["head_commit"]["message"] = format!("{word}\n\nmore").into();
-        body["head_commit"]["author"]["name"] = (*word).into();
-        runs.push((town.asked_one(&town.deliver(&format!("push-{n}"), "push", &body)), *word, true));
+        body["head_commit"]["author"]["name"] = word.into();
+        send(format!("push-{n}"), "push", &body, word, true);
         let dispatch = json!({ "action": "x", "branch": "main", "client_payload": { "word": word } });
-        runs.push((town.asked_one(&town.deliver(&format!("dispatch-{n}"), "repository_dispatch", &event(&url, "ada", dispatch))), *word, false));
+        send(format!("dispatch-{n}"), "repository_dispatch", &event(&url, "ada", dispatch), word, false);
     }
-    // Branches have rules of git's, which leave enough.
-    for (n, branch) in
-        ["a$(touch${IFS}owned)", "b`touch${IFS}owned`", "c';touch${IFS}owned;'", "d\";touch${IFS}owned;\"", "e&&touch${IFS}owned"].iter().enumerate()
-    {
-        let reference = format!("refs/heads/{branch}");
+    // Names of branches have rules of git's, which leave enough.
+    for (n, branch) in BRANCHES.into_iter().enumerate() {
+        let (reference, number) = (format!("refs/heads/{branch}"), 7 + n as u64);
         let commit = town.push("door.txt", branch, &reference);
-        runs.push((town.asked_one(&town.deliver(&format!("branch-{n}"), "push", &push(&url, &reference, &commit))), *branch, false));
+        send(format!("branch-{n}"), "push", &push(&url, &reference, &commit), branch, false);
+        town.world.git(&["push", "--quiet", "--force", "origin", &format!("HEAD:refs/pull/{number}/head")]);
+        town.github.world().pull(SHOP, number, &commit);
         let mut opened = own_pull(&url, "opened", &commit, &scene.base);
-        opened["pull_request"]["head"]["ref"] = (*branch).into();
-        opened["pull_request"]["title"] = (*branch).into();
-        town.world.git(&["push", "--quiet", "--force", "origin", "HEAD:refs/pull/7/head"]);
-        town.github.world().pull(SHOP, 7, &commit);
-        let run = town.asked_one(&town.deliver(&format!("pull-{n}"), "pull_request", &opened));
-        assert_eq!(town.end_of(&run), RunOutcome::Succeeded);
+        let pull = &mut opened["pull_request"];
+        (pull["number"], pull["head"]["ref"], pull["title"]) = (number.into(), branch.into(), branch.into());
+        send(format!("pull-{n}"), "pull_request", &opened, "main", false);
     }
+    let runs: Vec<_> = sent.into_iter().map(|(id, word, is_subject)| (town.asked_one(&town.handled(&id)), word, is_subject)).collect();
     let owned = |log: &str| log.lines().any(|line| line.trim() == "owned");
     for (run, word, is_subject) in runs {
         assert_eq!(town.end_of(&run), RunOutcome::Succeeded, "{word}");
