@@ -12,6 +12,7 @@
 //! Nothing from outside (names, branches, reasons, output, findings) is Markdown here: [`text::code`] and [`text::fenced`] are the only ways in.
 
 mod deployment;
+mod gate;
 mod pipeline;
 mod request;
 mod step;

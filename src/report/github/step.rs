@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::model::check::{Action, Annotation, Check, CheckState, Level};
+use crate::model::check::{Action, Annotation, Check, Level};
 use crate::model::finding::{Finding, Severity};
 use crate::model::outcome::Outcome;
 use crate::report::run::text::{bytes, count, duration};
@@ -22,7 +22,7 @@ const MOST_ANNOTATIONS: usize = 500;
 pub(super) fn check(scene: &Scene<'_>, node: &NodeView) -> Check {
     let state = state(&node.status);
     let findings = scene.known.findings.get(&node.id).map(Vec::as_slice).unwrap_or_default();
-    let over = matches!(state, CheckState::Done(_));
+    let over = matches!(node.status, Status::Ended(_));
     Check {
         external: scene.external(Some(&node.id)),
         name: format!("{} / {}", super::pipeline::name(&scene.view.pipeline), plain(&node.name, TITLE)),
@@ -36,6 +36,7 @@ pub(super) fn check(scene: &Scene<'_>, node: &NodeView) -> Check {
         annotations: if over { findings.iter().filter_map(annotation).take(MOST_ANNOTATIONS).collect() } else { Vec::new() },
         actions: match (&node.status, over) {
             (Status::Deploying, _) => vec![Action::Promote, Action::RollBack],
+            (Status::Held { approval: true, .. }, _) => vec![Action::Approve],
             // At once, and not when the run has ended: that would be one more request for each step.
             (_, true) => vec![Action::Rerun],
             _ => Vec::new(),
@@ -47,6 +48,7 @@ pub(super) fn check(scene: &Scene<'_>, node: &NodeView) -> Check {
 fn title(node: &NodeView, findings: &[Finding]) -> String {
     let why = match &node.status {
         Status::Ended(outcome) => reason(outcome).map(|why| format!(": {why}")).unwrap_or_default(),
+        Status::Held { approval: true, environment, .. } => format!(": {environment}"),
         _ => String::new(),
     };
     let found = if findings.is_empty() { String::new() } else { format!(", {}", count(findings.len(), "finding")) };
@@ -64,6 +66,7 @@ fn data(scene: &Scene<'_>, node: &NodeView, findings: &[Finding]) -> Value {
         Status::Ended(outcome) => reason(outcome).map(|why| code(&why)),
         _ => None,
     };
+    let why: Vec<String> = why.into_iter().chain(super::gate::said(scene, node)).collect();
     let rollout = node.rollout.as_ref().and_then(|id| scene.pictures.get(id)).map(super::pipeline::rollout_text);
     let rows: Vec<Value> = worst_first(findings).into_iter().take(MOST_ROWS).map(row).collect();
     let network = node.record.as_ref().map(|record| blocked(&record.egress)).unwrap_or_default();
@@ -71,7 +74,7 @@ fn data(scene: &Scene<'_>, node: &NodeView, findings: &[Finding]) -> Value {
         "sign": sign(state(&node.status)),
         "result": result(&node.status),
         "took": took(node),
-        "why": why,
+        "why": (!why.is_empty()).then(|| why.join("\n\n")),
         "details": details(node),
         "rollout": rollout,
         "found": count(findings.len(), "finding"),
