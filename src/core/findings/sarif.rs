@@ -309,7 +309,7 @@ mod tests {
         for (text, said) in [
             ("found nothing", "the findings are not SARIF 2.1.0: expected ident at line 1 column 2"),
             ("{\n\"version\": 2}", "the findings are not SARIF 2.1.0: invalid type: integer `2`, expected a string at line 2 column 12"),
-            ("{\"version\": \"2.1.0\", \"runs\": 1}", "invalid type: integer `1`, expected a list at line 1 column 31"),
+            ("{\"version\": \"2.1.0\", \"runs\": 1}", "invalid type: integer `1`, expected a list at line 1 column 30"),
         ] {
             let error = read_sarif(text.as_bytes()).unwrap_err().to_string();
             assert!(error.ends_with(said), "{error}");
