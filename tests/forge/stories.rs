@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use tidegate::adapters::forge::github::Manners;
+use tidegate::core::findings::{note, read_sarif};
 use tidegate::model::artifact::{Artifact, ArtifactKind};
-use tidegate::model::fact::{Fact, Stream};
+use tidegate::model::fact::{Fact, RunFact, Stream};
+use tidegate::model::finding::Found;
 use tidegate::model::id::{CommitId, Digest, NodeId, RunId};
 use tidegate::model::outcome::{Outcome, RunOutcome};
 use tidegate::model::request::{Dropped, RequestFact};
@@ -103,6 +105,44 @@ async fn many_findings_arrive_once_each_in_batches() {
     let sarifs = github.sarifs(SHOP);
     assert_eq!(sarifs.len(), 1);
     assert_eq!((sarifs[0].sha.as_str(), sarifs[0].reference.as_str()), (COMMIT, "refs/heads/main"));
+    assert_eq!(sarifs[0].sarif["runs"][0]["results"].as_array().map(Vec::len), Some(120));
+}
+
+/// What stands in the facts is annotated as outputs are, and the file that was kept goes to code scanning.
+#[tokio::test]
+async fn what_a_step_left_in_its_file_of_findings_is_reported() {
+    let (github, house) = (github(), House::new());
+    let results: Vec<_> = (1..=120)
+        .map(|line| {
+            let path = ["src/door.rs", "../../etc/passwd", "/etc/passwd", "a%0A::error::b"][if line <= 3 { line } else { 0 }];
+            let place = serde_json::json!({ "physicalLocation": { "artifactLocation": { "uri": path }, "region": { "startLine": line } } });
+            serde_json::json!({ "ruleId": "squeaks", "level": "warning", "message": { "text": format!("door {line}") }, "locations": [place] })
+        })
+        .collect();
+    let sarif = serde_json::json!({ "version": "2.1.0", "runs": [{ "tool": { "driver": { "name": "t" } }, "results": results }] }).to_string();
+    let store = tidegate::adapters::workspace::Store::open(house.state.root(), None).expect("a store");
+    let mut found = Found { file: Some(store.take_in_bytes(sarif.as_bytes()).expect("kept").digest), ..Found::default() };
+    note(&mut found, read_sarif(sarif.as_bytes()));
+    let mut ends = ends("scan", failed("120 findings"));
+    if let RunFact::InvocationEnded { record: Some(record), .. } = &mut ends[0] {
+        record.found = found;
+        record.summary.text = "**120** doors, ask @admin".to_owned();
+    }
+    let mut facts = vec![started("r1", event(), &["scan"]), begins("scan")];
+    facts.extend(ends);
+    facts.push(over(RunOutcome::Failed));
+    house.append("r1", facts).await;
+
+    let mut settings = settings(&github);
+    settings.github.as_mut().expect("there").code_scanning = true;
+    let reports = house.reports(&settings, pace()).await;
+    reports.idle().await;
+    let check = github.check(SHOP, "tidegate / test / scan");
+    let lines: Vec<u64> = check.annotations.iter().filter_map(|annotation| annotation["start_line"].as_u64()).collect();
+    assert_eq!(lines, (4..=120).collect::<Vec<_>>(), "what is no file of the repository has no place there");
+    assert!(check.summary.contains("### What the step says\n**120** doors, ask `@admin`"), "{}", check.summary);
+    let sarifs = github.sarifs(SHOP);
+    assert_eq!(sarifs.len(), 1);
     assert_eq!(sarifs[0].sarif["runs"][0]["results"].as_array().map(Vec::len), Some(120));
 }
 

@@ -15,6 +15,9 @@ mod support;
 
 mod aftermath;
 mod again;
+mod attacks;
+mod commands;
+mod environments;
 mod forks;
 mod handover;
 mod kill;
@@ -23,6 +26,7 @@ mod pulls;
 mod pushes;
 mod queue;
 mod rollouts;
+mod rows;
 mod schedule;
 #[allow(dead_code, reason = "the bench of the server uses more of it")]
 mod town;

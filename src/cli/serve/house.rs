@@ -91,7 +91,7 @@ impl House {
             Means { around: around.clone(), store: session.store.clone(), mirrors: mirrors.clone(), hub: hub.clone(), room, github: github.clone() };
         let (dispatcher, deciding) = Dispatcher::new(means);
         let asking = Arc::new(Asking { journal: journal.clone(), mirrors, dispatcher: dispatcher.clone(), github, own_action });
-        let deliveries = Deliveries::open(state.root(), Keep::default())?;
+        let deliveries = Deliveries::open(state.root(), keep(settings))?;
         let letters = Mailbox::new(state.folder("letters")?);
         let words = Words { journal: journal.clone(), state: state.clone(), letters: letters.clone() };
         let intake = Intake { deliveries: deliveries.clone(), asking: asking.clone(), words, hub: hub.clone() };
@@ -184,6 +184,12 @@ async fn note(mut told: Receiver<Told>) {
 }
 
 /// How many reports the forge has not got yet. Never ends.
+/// Where the settings say nothing, as the store itself would have it.
+fn keep(settings: &Settings) -> Keep {
+    let (own, wanted) = (Keep::default(), settings.server.deliveries);
+    Keep { time: wanted.keep.unwrap_or(own.time), bytes: wanted.bytes.unwrap_or(own.bytes) }
+}
+
 async fn count_reports(reports: Option<Reports>, metrics: Arc<Metrics>) {
     let Some(reports) = reports else { return };
     loop {

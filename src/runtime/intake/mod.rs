@@ -7,7 +7,10 @@
 //! ```
 //! In order within a repository; beside one another otherwise, so that one whose server does not answer holds up nobody else.
 
+mod answer;
+mod environments;
 mod handle;
+mod known;
 mod words;
 
 use std::collections::{HashMap, HashSet};
@@ -180,12 +183,20 @@ impl Intake {
         };
         let how = match github::understand(&delivery) {
             Err(why) => Handled::Failed { why: why.to_string() },
-            Ok(Trigger { wish, repository, actor }) => match self.handle(&delivery, repository, actor, wish).await {
-                Ok(how) => how,
-                Err(error) if error.is_passing() && clock::now().since(delivery.received) < GIVE_UP => return Err(error.to_string()),
-                Err(AskError::Refused(because)) => Handled::Refused { because },
-                Err(error) => Handled::Failed { why: error.to_string() },
-            },
+            Ok(trigger) => {
+                let said = answer::Said::of(&trigger);
+                let Trigger { wish, repository, actor } = trigger;
+                let how = match self.handle(&delivery, repository, actor, wish).await {
+                    Ok(how) => how,
+                    Err(error) if error.is_passing() && clock::now().since(delivery.received) < GIVE_UP => return Err(error.to_string()),
+                    Err(AskError::Refused(because)) => Handled::Refused { because },
+                    Err(error) => Handled::Failed { why: error.to_string() },
+                };
+                if let Some(said) = said {
+                    self.answer(said, &how);
+                }
+                how
+            }
         };
         self.deliveries.mark_handled(&known.id, clock::now(), how).await.map_err(passing)
     }
