@@ -13,6 +13,7 @@
 //! what steps write to be Markdown.
 
 mod deployment;
+mod gate;
 pub mod markdown;
 mod pipeline;
 mod request;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::model::check::{Action, Annotation, Check, CheckState, Level};
+use crate::model::check::{Action, Annotation, Check, Level};
 use crate::model::finding::{Finding, Severity};
 use crate::model::outcome::Outcome;
 use crate::report::run::text::{bytes, count, duration};
@@ -26,7 +26,7 @@ const MOST_ANNOTATIONS: usize = 500;
 pub(super) fn check(scene: &Scene<'_>, node: &NodeView) -> Check {
     let state = state(&node.status);
     let found = Findings::of(scene, node);
-    let over = matches!(state, CheckState::Done(_));
+    let over = matches!(node.status, Status::Ended(_));
     Check {
         external: scene.external(Some(&node.id)),
         name: format!("{} / {}", super::pipeline::name(&scene.view.pipeline), plain(&node.name, TITLE)),
@@ -40,6 +40,7 @@ pub(super) fn check(scene: &Scene<'_>, node: &NodeView) -> Check {
         annotations: if over { found.worst.iter().copied().filter_map(annotation).take(MOST_ANNOTATIONS).collect() } else { Vec::new() },
         actions: match (&node.status, over) {
             (Status::Deploying, _) => vec![Action::Promote, Action::RollBack],
+            (Status::Held { approval: true, .. }, _) => vec![Action::Approve],
             // At once, and not when the run has ended: that would be one more request for each step.
             (_, true) => vec![Action::Rerun],
             _ => Vec::new(),
@@ -74,6 +75,7 @@ impl<'a> Findings<'a> {
 fn title(node: &NodeView, found: &Findings<'_>) -> String {
     let why = match &node.status {
         Status::Ended(outcome) => reason(outcome).map(|why| format!(": {why}")).unwrap_or_default(),
+        Status::Held { approval: true, environment, .. } => format!(": {environment}"),
         _ => String::new(),
     };
     let found = if found.total == 0 { String::new() } else { format!(", {}", count(found.total, "finding")) };
@@ -91,6 +93,7 @@ fn data(scene: &Scene<'_>, node: &NodeView, found: &Findings<'_>) -> Value {
         Status::Ended(outcome) => reason(outcome).map(|why| code(&why)),
         _ => None,
     };
+    let why: Vec<String> = why.into_iter().chain(super::gate::said(scene, node)).collect();
     let rollout = node.rollout.as_ref().and_then(|id| scene.pictures.get(id)).map(super::pipeline::rollout_text);
     let rows: Vec<Value> = found.worst.iter().copied().take(MOST_ROWS).map(row).collect();
     let network = node.record.as_ref().map(|record| blocked(&record.egress)).unwrap_or_default();
@@ -98,7 +101,7 @@ fn data(scene: &Scene<'_>, node: &NodeView, found: &Findings<'_>) -> Value {
         "sign": sign(state(&node.status)),
         "result": result(&node.status),
         "took": took(node),
-        "why": why,
+        "why": (!why.is_empty()).then(|| why.join("\n\n")),
         "details": details(node),
         "rollout": rollout,
         "found": count(found.total, "finding"),

@@ -33,7 +33,8 @@ const ATTACKS: [&str; 18] = [
 
 /// Every place that text from outside gets to, filled with it.
 fn everywhere(text: &str) -> Tale {
-    let nodes = vec![node(text, invoke()), node("deploy", deploy(text)), node("other", invoke())];
+    let gated = gated("gated", text, Approvers::Logins(vec![text.to_owned(); 3]));
+    let nodes = vec![node(text, invoke()), node("deploy", deploy(text)), node("other", invoke()), gated];
     let mut blocked_record = record();
     blocked_record.egress = blocked(text);
     blocked_record.unheld = vec![text.to_owned()];
@@ -48,6 +49,8 @@ fn everywhere(text: &str) -> Tale {
     inputs.push((1_800, Input::Shifted { revision: 2 }));
     let run = vec![
         (at(0), started(text, event(text), nodes)),
+        (at(1), held("gated", text)),
+        (at(1), RunFact::NodeApproved { node: id("gated"), by: Voice::Forge { login: text.to_owned(), id: None, permission: Permission::Read } }),
         (at(1), begins(text, 1)),
         (at(2), tried(text, 1, failed(text), blocked_record, vec![artifact(text)])),
         (at(2), ended(text, failed(text))),

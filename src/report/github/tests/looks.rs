@@ -108,6 +108,27 @@ fn a_deploy_that_moves_and_one_that_was_rolled_back() {
 }
 
 #[test]
+fn a_step_that_waits_for_somebodys_word_says_whose_and_then_whose_it_was() {
+    let logins = ["alice", "bob", "carol"].map(str::to_owned).into();
+    let nodes = vec![gated("ship", "production", Approvers::AtLeast(Permission::Maintain)), gated("try", "staging", Approvers::Logins(logins))];
+    let push = Event { kind: EventKind::Push, context: Context { pull: None, ..event("ada").context }, ..event("ada") };
+    let mut told = String::new();
+    for event in [event("ada"), push] {
+        let mut run = vec![(at(0), started("release", event, nodes.clone())), (at(1), held("ship", "production")), (at(1), held("try", "staging"))];
+        let waits = Tale { run: run.clone(), ..Tale::default() }.said();
+        told += &format!("{}\n{}\n", pages(&waits), waits.line.map(|line| line.row).unwrap_or_default());
+        let by = Voice::Forge { login: "grace".to_owned(), id: Some(3), permission: Permission::Maintain };
+        run.push((at(2), RunFact::NodeApproved { node: id("ship"), by: by.clone() }));
+        run.extend([(at(2), RunFact::NodeQueued { node: id("ship") }), (at(3), begins("ship", 1)), (at(4), ended("ship", Outcome::Succeeded))]);
+        run.push((at(5), RunFact::NodeRejected { node: id("try"), by, reason: "not today".to_owned() }));
+        run.push((at(5), ended("try", failed("grace has rejected it: not today"))));
+        run.push((at(5), RunFact::Ended { outcome: RunOutcome::Failed }));
+        told += &format!("##### later\n\n{}\n", pages(&Tale { run, ..Tale::default() }.said()));
+    }
+    insta::assert_snapshot!(told);
+}
+
+#[test]
 fn what_has_not_begun() {
     let asked = |approval: Option<&str>| RequestFact::Asked {
         run: RunId::new("01990a"),
