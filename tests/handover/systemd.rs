@@ -221,7 +221,8 @@ fn what_the_unit_takes_away_is_nothing_that_the_sandbox_needs() {
 #[test]
 fn the_units_under_a_systemd_that_is_process_one() {
     let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/machine/systemd.sh");
-    let output = Command::new(script).arg("here").env("TIDEGATE_PROGRAM", env!("CARGO_BIN_EXE_tidegate")).env("LIMIT_SECONDS", "900").output().unwrap();
+    let output =
+        Command::new(script).arg("here").env("TIDEGATE_PROGRAM", env!("CARGO_BIN_EXE_tidegate")).env("LIMIT_SECONDS", "900").output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     if output.status.code() == Some(2) {
         return skip("systemd::the_units_under_a_systemd_that_is_process_one", said.lines().last().unwrap_or_default());
