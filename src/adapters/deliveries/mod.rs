@@ -34,6 +34,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::Notify;
 
+use crate::adapters::database;
 use crate::model::delivery::{Delivery, Handled};
 use crate::model::id::DeliveryId;
 use crate::model::time::Timestamp;
@@ -144,9 +145,8 @@ impl Deliveries {
     pub fn open(state: &Path, keep: Keep) -> Result<Self, DeliveriesError> {
         let path = state.join("deliveries.db");
         let mut writing = schema::open(&path)?;
-        let reading = schema::open(&path)?;
         let failed = |error: &dyn std::fmt::Display| DeliveriesError::Open { path: path.display().to_string(), why: error.to_string() };
-        reading.pragma_update(None, "query_only", true).map_err(|error| failed(&error))?;
+        let reading = database::reader(&path).map_err(|error| failed(&error))?;
         let folder = log::folder(state).map_err(|error| failed(&error))?;
         index::tune(&writing).map_err(|error| failed(&error))?;
         index::recover(&mut writing, &folder).map_err(|error| failed(&error))?;
@@ -214,13 +214,7 @@ impl Deliveries {
         &self,
         query: impl FnOnce(&Connection) -> Result<T, DeliveriesError> + Send + 'static,
     ) -> Result<T, DeliveriesError> {
-        let reader = Arc::clone(&self.reader);
-        let asked = tokio::task::spawn_blocking(move || {
-            // A query that panicked has changed nothing that the next one looks at.
-            let connection = reader.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            query(&connection)
-        });
-        asked.await.map_err(|error| DeliveriesError::Read(error.to_string()))?
+        database::ask(&self.reader, query).await.map_err(|error| DeliveriesError::Read(error.to_string()))?
     }
 }
 
