@@ -8,10 +8,10 @@ use rustix::fs::FlockOperation;
 
 use super::config::{self, LARGEST};
 use super::error::ImageError;
+use super::platform;
 use super::reference::{ImageName, hex_of};
 use super::registry::Registry;
 use super::store::{Image, Images, Kept, Lease};
-use super::{Credentials, platform};
 
 /// When a registry is asked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -67,9 +67,9 @@ impl Images {
 
     async fn pull(&self, name: &ImageName, progress: Progress<'_>) -> Result<Kept, ImageError> {
         progress(format!("pulling {name}"));
-        let found = Credentials::of(name.registry()).await;
-        found.note.into_iter().for_each(&mut *progress);
-        let registry = Registry::open(name, found.credentials);
+        let mut found = self.keyring.find(name.registry()).await?;
+        found.note.take().into_iter().for_each(&mut *progress);
+        let registry = Registry::open(name, found);
         let mut tries = 0;
         loop {
             tries += 1;

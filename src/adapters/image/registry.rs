@@ -12,17 +12,17 @@ use oci_client::{Client, manifest};
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
 
-use super::Credentials;
 use super::config::LARGEST;
 use super::error::{ImageError, said};
 use super::reference::ImageName;
+use super::{Credentials, Found};
 
 pub(super) struct Registry<'a> {
     client: Client,
     name: &'a ImageName,
     auth: RegistryAuth,
     /// As they are known: for leaving them out of what the registry says.
-    credentials: Option<Credentials>,
+    found: Found,
 }
 
 /// All that a manifest may be.
@@ -37,7 +37,7 @@ const ACCEPTED: [&str; 4] = [
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl<'a> Registry<'a> {
-    pub(super) fn open(name: &'a ImageName, credentials: Option<Credentials>) -> Self {
+    pub(super) fn open(name: &'a ImageName, found: Found) -> Self {
         // Somebody else may have chosen already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let variable = |names: [&str; 2]| names.into_iter().find_map(|name| std::env::var(name).ok()).filter(|_| !name.is_loopback());
@@ -50,12 +50,12 @@ impl<'a> Registry<'a> {
             no_proxy: variable(["NO_PROXY", "no_proxy"]),
             ..ClientConfig::default()
         };
-        let auth = match &credentials {
+        let auth = match &found.credentials {
             Some(Credentials::Password { user, secret }) => RegistryAuth::Basic(user.clone(), secret.clone()),
             // It is exchanged in a way that the client does not know.
             Some(Credentials::Token(_)) | None => RegistryAuth::Anonymous,
         };
-        Self { client: Client::new(config), name, auth, credentials }
+        Self { client: Client::new(config), name, auth, found }
     }
 
     /// The manifest (of an image or of several), checked against the digest that it was asked for by. And its own digest.
@@ -149,9 +149,12 @@ impl<'a> Registry<'a> {
 
     fn not_let_in(&self) -> ImageError {
         let (reference, registry) = (self.name.to_string(), self.name.registry().to_owned());
-        match &self.credentials {
+        match &self.found.credentials {
             None => ImageError::Unauthorised { reference, registry },
-            Some(Credentials::Password { .. }) => ImageError::Refused { reference, registry },
+            Some(Credentials::Password { .. }) => {
+                let remedy = self.found.remedy(&registry);
+                ImageError::Refused { reference, registry, remedy }
+            }
             Some(Credentials::Token(_)) => ImageError::Token { reference, registry },
         }
     }
@@ -159,7 +162,7 @@ impl<'a> Registry<'a> {
     /// A registry knows them, and may repeat them in what it says of a request.
     fn hide(&self, text: impl ToString) -> String {
         let text = text.to_string();
-        self.credentials.as_ref().map_or_else(|| text.clone(), |credentials| credentials.hide(&text))
+        self.found.credentials.as_ref().map_or_else(|| text.clone(), |credentials| credentials.hide(&text))
     }
 }
 

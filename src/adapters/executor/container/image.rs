@@ -64,7 +64,7 @@ pub(super) async fn have(docker: &Docker, reference: &str, pull: Pull, found: Fo
     let whole = whole(reference);
     if pull != Pull::Always {
         match docker.inspect_image(&whole).await {
-            Ok(found) => return Ok(of(reference, &found)),
+            Ok(there) => return Ok(of(reference, &there)),
             Err(error) if !words::is_status(&error, 404) => {
                 return Err(failed(format!("the container engine could not be asked for the image {reference}: {}", words::why(&error))));
             }
@@ -76,13 +76,12 @@ pub(super) async fn have(docker: &Docker, reference: &str, pull: Pull, found: Fo
             Err(_) => {}
         }
     }
-    found.note.into_iter().for_each(&mut *said);
-    let credentials = found.credentials;
-    let login = credentials.clone().map(|credentials| login(credentials, registry_of(reference)));
-    let failed = |error: &bollard::errors::Error| failed(not_pulled(reference, &words::why(error), credentials.as_ref()));
+    found.note.iter().cloned().for_each(&mut *said);
+    let login = found.credentials.clone().map(|credentials| login(credentials, registry_of(reference)));
+    let failed = |error: &bollard::errors::Error| failed(not_pulled(reference, &words::why(error), &found));
     fetch(docker, &whole, login, said).await.map_err(|error| failed(&error))?;
-    let found = docker.inspect_image(&whole).await;
-    found.map(|found| of(reference, &found)).map_err(|error| failed(&error))
+    let pulled = docker.inspect_image(&whole).await;
+    pulled.map(|pulled| of(reference, &pulled)).map_err(|error| failed(&error))
 }
 
 /// Whether a registry would have to be asked for it.
@@ -107,7 +106,8 @@ fn login(credentials: Credentials, registry: &str) -> DockerCredentials {
 /// The registry that an image comes from.
 pub(super) fn registry_of(image: &str) -> &str {
     match image.split_once('/') {
-        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => first,
+        // An engine takes capitals for a host as well: what is not for it must not get to it.
+        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" || first.contains(|c: char| c.is_uppercase()) => first,
         _ => HUB,
     }
 }
@@ -129,23 +129,24 @@ fn full(reference: &str) -> String {
 }
 
 /// `why`: as the engine says it, who repeats what the registry says, who may repeat anything.
-fn not_pulled(reference: &str, why: &str, credentials: Option<&Credentials>) -> String {
+fn not_pulled(reference: &str, why: &str, known: &Found) -> String {
     let registry = registry_of(reference);
     let hint = match words::Refusal::of(why) {
         Some(words::Refusal::NoRoom) => words::NO_ROOM.to_owned(),
-        Some(words::Refusal::NotLetIn) if credentials.is_some() => format!(
-            "{registry} does not take the credentials that are known for it, or does not let them pull this image: `docker login {registry}` again, as the user who runs tidegate"
+        Some(words::Refusal::NotLetIn) if known.credentials.is_some() => format!(
+            "{registry} does not take the credentials that are known for it, or does not let them pull this image: {}",
+            known.remedy(registry)
         ),
         Some(words::Refusal::NotLetIn) => {
             format!(
-                "is the name right? {registry} does not let anybody without credentials pull it: `docker login {registry}` as the user who runs tidegate"
+                "is the name right? {registry} does not let anybody without credentials pull it: `docker login {registry}` as the user who runs tidegate, or name them in the settings (`registries:`)"
             )
         }
         Some(words::Refusal::OtherMachine) => "it is not made for this machine's architecture".to_owned(),
         Some(words::Refusal::NotThere) => "is the name right?".to_owned(),
         None => String::new(),
     };
-    let why = credentials.map_or_else(|| why.to_owned(), |credentials| credentials.hide(why));
+    let why = known.credentials.as_ref().map_or_else(|| why.to_owned(), |credentials| credentials.hide(why));
     format!("the image {reference} could not be pulled ({why}){}{hint}", if hint.is_empty() { "" } else { ": " })
 }
 
@@ -223,6 +224,7 @@ mod tests {
             ("library/busybox:1", "docker.io"),
             ("ghcr.io/a/b", "ghcr.io"),
             ("localhost/a", "localhost"),
+            ("INTERN/a", "INTERN"),
             ("127.0.0.1:5000/a:1", "127.0.0.1:5000"),
         ] {
             assert_eq!(registry_of(image), registry, "{image}");
@@ -231,15 +233,16 @@ mod tests {
 
     #[test]
     fn why_there_is_no_image_says_what_to_do_and_no_password() {
-        let own = Credentials::Password { user: "ada".to_owned(), secret: "hidden".to_owned() };
-        for (why, credentials, says) in [
-            ("Error response: unauthorized: hidden is wrong", Some(&own), "unauthorized: … is wrong): r.io does not take the credentials"),
-            ("no basic auth credentials", None, "without credentials pull it: `docker login r.io`"),
-            ("write /x: no space left on device", None, "`docker system prune`"),
-            ("manifest unknown", None, "is the name right?"),
-            ("something", None, "could not be pulled (something)"),
+        let own = Found { credentials: Some(Credentials::Password { user: "ada".to_owned(), secret: "hidden".to_owned() }), ..Found::default() };
+        let none = Found::default();
+        for (why, known, says) in [
+            ("Error response: unauthorized: hidden is wrong", &own, "unauthorized: … is wrong): r.io does not take the credentials"),
+            ("no basic auth credentials", &none, "without credentials pull it: `docker login r.io`"),
+            ("write /x: no space left on device", &none, "`docker system prune`"),
+            ("manifest unknown", &none, "is the name right?"),
+            ("something", &none, "could not be pulled (something)"),
         ] {
-            let said = not_pulled("r.io/a:1", why, credentials);
+            let said = not_pulled("r.io/a:1", why, known);
             assert!(said.contains(says), "{said}");
         }
     }

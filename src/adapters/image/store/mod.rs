@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
+use super::Keyring;
 use super::config::Process;
 use super::error::ImageError;
 use super::layer::Limits;
@@ -33,6 +34,7 @@ pub struct Images {
     pub(super) limits: Limits,
     /// Bytes that are kept when something was pulled.
     pub(super) most: u64,
+    pub(super) keyring: Keyring,
 }
 
 /// An image that is there and checked, and how a sandbox stands on it.
@@ -95,7 +97,7 @@ impl Images {
     }
 
     pub fn with_limits(state: &Path, store: Store, owner: Option<u32>, limits: Limits) -> Result<Self, ImageError> {
-        let images = Self { root: state.join("images"), store, owner, limits, most: u64::MAX };
+        let images = Self { root: state.join("images"), store, owner, limits, most: u64::MAX, keyring: Keyring::default() };
         for folder in ["layers", "kept", "names", "locks"] {
             let path = images.root.join(folder);
             fs::create_dir_all(&path).map_err(ImageError::at(&path))?;
@@ -107,6 +109,11 @@ impl Images {
     /// After a pull, what was not used for the longest time goes until the rest has at most so many bytes.
     pub fn keeping(self, most: u64) -> Self {
         Self { most, ..self }
+    }
+
+    /// Who we are to registries.
+    pub fn knowing(self, keyring: Keyring) -> Self {
+        Self { keyring, ..self }
     }
 
     /// Whether anything was ever kept in a state folder.
