@@ -173,7 +173,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let words = Words::new(folder.path().to_path_buf());
         let (mine, other) = (RunId::new("r1"), RunId::new("../r2"));
-        let word = |verdict| Word { environment: None, by: Voice::Machine { user: "ada".into() }, verdict, ahead: false };
+        let word = |verdict| Word { environment: None, node: None, by: Voice::Machine { user: "ada".into() }, verdict, ahead: false };
         let first = words.say(&mine, &word(Verdict::Approve)).expect("said");
         words.say(&mine, &word(Verdict::Reject { reason: "no".into() })).expect("said");
         words.say(&other, &word(Verdict::Approve)).expect("said inside of the folder");

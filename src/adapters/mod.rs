@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod admission;
+pub mod database;
 pub mod deliveries;
 pub mod egress;
 pub mod executor;

@@ -38,7 +38,7 @@ pub fn are_given(plan: &Plan, given: &[String]) -> Result<(), String> {
 /// Ahead of a run: heard when it is needed.
 pub fn say(state: &StateFolder, run: &RunId, environments: &[String]) -> Result<(), String> {
     for environment in environments {
-        let word = Word { environment: Some(environment.clone()), by: me(), verdict: Verdict::Approve, ahead: true };
+        let word = Word { environment: Some(environment.clone()), node: None, by: me(), verdict: Verdict::Approve, ahead: true };
         let words = words(state).map_err(|error| error.to_string())?;
         words.say(run, &word).map_err(|error| format!("{} can not be told: {error}", run))?;
     }
@@ -51,7 +51,7 @@ pub fn tell(state: &StateFolder, facts: &[(Timestamp, RunFact)], environment: Op
     let about: Vec<String> = environments(&run, environment)?;
     let words = words(state).map_err(|error| error.to_string())?;
     for environment in &about {
-        let word = Word { environment: Some(environment.clone()), by: me(), verdict: verdict.clone(), ahead: false };
+        let word = Word { environment: Some(environment.clone()), node: None, by: me(), verdict: verdict.clone(), ahead: false };
         let path = words.say(run.id(), &word).map_err(|error| format!("{} can not be told: {error}", run.id()))?;
         if !was_heard(&path) {
             words.heard(&path);

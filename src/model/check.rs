@@ -190,6 +190,15 @@ pub struct Line {
     pub row: String,
 }
 
+/// What a command in a comment is answered, where it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reaction {
+    Done,
+    Refused,
+    /// It is no command, or means nothing here.
+    Unclear,
+}
+
 /// What a pull request is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PullHead {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::egress::Rule;
+use super::id::NodeId;
 use super::limits::Resources;
 use super::trust::{Permission, Trust};
 
@@ -187,7 +188,13 @@ pub struct Protection {
 #[serde(tag = "from", rename_all = "kebab-case")]
 pub enum Voice {
     /// At a forge, with what they might do in the repository when they said it.
-    Forge { login: String, permission: Permission },
+    Forge {
+        login: String,
+        /// The login can be changed; this can not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        permission: Permission,
+    },
     /// At the machine, with access to the state folder: as good as its owner.
     Machine { user: String },
 }
@@ -197,6 +204,9 @@ pub enum Voice {
 pub struct Word {
     /// `None`: about all that waits.
     pub environment: Option<String>,
+    /// `None`: about every step that waits for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeId>,
     pub by: Voice,
     pub verdict: Verdict,
     /// Said ahead, about all that comes to wait; else about what waits.

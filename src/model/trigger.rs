@@ -40,9 +40,9 @@ pub enum Wish {
     Closed {
         event: Box<Event>,
     },
-    /// Somebody has written a command into a pull request or issue.
+    /// Somebody has written a command.
     Command {
-        pull: Option<u64>,
+        about: About,
         comment: u64,
         command: Command,
     },
@@ -68,6 +68,14 @@ pub enum Wish {
     Nothing {
         because: String,
     },
+}
+
+/// What a comment stands at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum About {
+    Pull(u64),
+    Issue(u64),
+    Commit(CommitId),
 }
 
 /// `/tidegate VERB …`, the first line of a comment that begins so.

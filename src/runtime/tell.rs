@@ -7,6 +7,9 @@ use crate::adapters::mailbox::{Letter, Mailbox};
 use crate::adapters::state::{StateError, StateFolder};
 use crate::model::fact::{Fact, RolloutFact, RunFact, Stream};
 use crate::model::id::{RolloutId, RunId};
+use crate::model::policy::Word;
+
+use super::words::words;
 
 /// How long it may take to read a letter.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -51,6 +54,20 @@ pub async fn decide(state: &StateFolder, journal: &AnyJournal, letters: &Mailbox
     let heard = heard(journal, &stream, &what, || !letters.waits(rollout)).await;
     if heard.is_err() {
         letters.take(rollout);
+    }
+    heard
+}
+
+/// Says something about what a run waits for. Returns when its process has heard it; whether it counted, its facts say.
+pub async fn say(state: &StateFolder, journal: &AnyJournal, run: &RunId, word: &Word) -> Result<(), TellError> {
+    let stream = Stream::Run(run.clone());
+    let what = format!("run {run}");
+    must_be_driven(state, journal, &stream, &what).await?;
+    let words = words(state)?;
+    let path = words.say(run, word)?;
+    let heard = heard(journal, &stream, &what, || !path.exists()).await;
+    if heard.is_err() {
+        words.heard(&path);
     }
     heard
 }

@@ -45,7 +45,8 @@ impl Ears {
                 return input;
             }
             for (path, word) in self.words.said(&self.run) {
-                let about: Vec<&NodeId> = waiting.iter().filter(|(_, environment)| concerns(&word, environment)).map(|(node, _)| node).collect();
+                let about: Vec<&NodeId> =
+                    waiting.iter().filter(|(node, environment)| concerns(&word, node, environment)).map(|(node, _)| node).collect();
                 self.heard.extend(about.iter().map(|node| (input((*node).clone(), &word), None)));
                 // What is not said ahead is an answer to what waits, and void without it.
                 match self.heard.back_mut() {
@@ -75,8 +76,8 @@ pub(super) fn waiting(run: &Run) -> Vec<(NodeId, String)> {
     run.unapproved().into_iter().map(|(node, environment)| (node, environment.to_owned())).collect()
 }
 
-fn concerns(word: &Word, environment: &str) -> bool {
-    word.environment.as_deref().is_none_or(|about| about == environment)
+fn concerns(word: &Word, node: &NodeId, environment: &str) -> bool {
+    word.environment.as_deref().is_none_or(|about| about == environment) && word.node.as_ref().is_none_or(|about| about == node)
 }
 
 fn input(node: NodeId, word: &Word) -> Input {

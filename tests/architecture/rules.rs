@@ -30,7 +30,7 @@ const FLOORS: [&[&str]; 6] = [&["model"], &["core"], &["report"], &["adapters"],
 
 /// Siblings on one floor that may name each other in this direction. A chain may be followed to its end, so `run → template` is one as well.
 /// Names match from the left: `provider::local` is its folder only.
-const ARROWS: [(&str, &str); 25] = [
+const ARROWS: [(&str, &str); 26] = [
     ("core::run", "core::plan"),
     ("core::run", "core::spec"),
     ("core::run", "core::template"),
@@ -49,6 +49,8 @@ const ARROWS: [(&str, &str); 25] = [
     ("adapters::image", "adapters::workspace"),
     ("adapters::gateway", "adapters::sandbox"),
     ("adapters::provider::local", "adapters::gateway"),
+    // Knows how a SQLite file is opened, and nothing of what is in it.
+    ("adapters", "adapters::database"),
     // Knows where the state folder is, and nothing else.
     ("adapters", "adapters::state"),
     // Knows where a secret is read from, and nothing else.

@@ -1,10 +1,10 @@
 //! docs/security.md lists the attacks: what it names is a test here (on services: in tests/images and tests/conformance; on webhooks: in tests/hooks;
-//! on the API: in tests/api), and there are as many as it takes.
+//! on the server: in tests/server; on the API: in tests/api), and there are as many as it takes.
 
 use std::collections::BTreeSet;
 
 const PAGE: &str = include_str!("../../docs/security.md");
-const SOURCES: [(&str, &str); 20] = [
+const SOURCES: [(&str, &str); 21] = [
     ("attacks", include_str!("../api/attacks.rs")),
     ("beside", include_str!("beside.rs")),
     ("bombs", include_str!("bombs.rs")),
@@ -32,6 +32,19 @@ const SOURCES: [(&str, &str); 20] = [
     ("proc", include_str!("proc.rs")),
     ("remote", include_str!("../api/remote.rs")),
     ("scopes", include_str!("../api/scopes.rs")),
+    (
+        "server",
+        concat!(
+            include_str!("../server/attacks/artifacts.rs"),
+            include_str!("../server/attacks/comments.rs"),
+            include_str!("../server/attacks/moved.rs"),
+            include_str!("../server/attacks/poisoned.rs"),
+            include_str!("../server/attacks/privileged.rs"),
+            include_str!("../server/attacks/race.rs"),
+            include_str!("../server/environments.rs"),
+            include_str!("../server/forks.rs")
+        ),
+    ),
     (
         "services",
         concat!(

@@ -137,6 +137,10 @@ async fn every_request_is_as_github_describes_it() {
     app.edit_comment(&place, 1, "hello again").await.expect("changed");
     app.find_comment(&place, 7).await.expect("looked for");
     person.find_comment(&place, 7).await.expect("looked for");
+    for reaction in [Reaction::Done, Reaction::Refused, Reaction::Unclear] {
+        app.react(&place, false, 1, reaction).await.expect("made");
+        app.react(&place, true, 1, reaction).await.expect("made");
+    }
     app.permission(&place, "ada").await.expect("answered");
     assert!(app.pull(&place, 7).await.expect("answered").open);
     app.upload_sarif(&place, &commit, "refs/heads/main", b"{}").await.expect("taken");

@@ -118,6 +118,27 @@ async fn what_was_deleted_is_not_there_although_it_was_fetched_before() {
     assert!(there("refs/heads/main").await);
 }
 
+/// Of a commit that something names by its number only.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_branches_that_end_at_a_commit_are_named_and_nothing_else_is() {
+    let scene = Scene::new().await;
+    let oak = scene.commit("oak", "refs/heads/main");
+    let push = |reference: &str| git(&scene.place.path().join("work"), &["push", "-q", "origin", &format!("HEAD:{reference}")]);
+    for reference in ["refs/heads/topic", "refs/tags/v1", "refs/pull/7/head"] {
+        push(reference);
+    }
+    let ash = scene.commit("ash", "refs/heads/other");
+    let at = async |commit: &str| {
+        let (mirrors, url, commit) = (scene.mirrors.clone(), scene.git.url("acme/shop"), CommitId::new(commit));
+        tokio::task::spawn_blocking(move || mirrors.branches_at("acme/shop", &url, &commit, None)).await.expect("it returns").expect("it answers")
+    };
+    assert_eq!(at(oak.as_str()).await, ["refs/heads/main", "refs/heads/topic"]);
+    assert_eq!(at(ash.as_str()).await, ["refs/heads/other"]);
+    scene.commit("elm", "refs/heads/other");
+    assert_eq!(at(ash.as_str()).await, Vec::<String>::new());
+    assert_eq!(at("no commit").await, Vec::<String>::new());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_private_repository_is_fetched_with_a_token_that_no_error_holds() {
     let scene = Scene::new().await;

@@ -13,7 +13,11 @@ mod process;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod aftermath;
 mod again;
+mod attacks;
+mod commands;
+mod environments;
 mod forks;
 mod handover;
 mod kill;
@@ -21,5 +25,8 @@ mod payloads;
 mod pulls;
 mod pushes;
 mod queue;
+mod rollouts;
+mod rows;
 mod schedule;
+#[allow(dead_code, reason = "the bench of the server uses more of it")]
 mod town;

@@ -19,9 +19,21 @@ fn body(url: &str, sender: &str, own: Value) -> Value {
     body
 }
 
-fn person(login: &str) -> Value {
+pub fn person(login: &str) -> Value {
     // Whoever has another name is somebody else.
-    json!({ "login": login, "id": login.bytes().fold(7_u64, |sum, byte| sum * 31 + u64::from(byte)), "type": "User" })
+    json!({ "login": login, "id": login.bytes().fold(7_u64, |sum, byte| sum * 31 + u64::from(byte)), "type": if login.ends_with("[bot]") { "Bot" } else { "User" } })
+}
+
+/// The same, done by somebody else.
+pub fn by(login: &str, mut body: Value) -> Value {
+    body["sender"] = person(login);
+    body
+}
+
+/// The same, told to another installation of the App. Each is spoken to at a pace of its own.
+pub fn through(installation: u64, mut body: Value) -> Value {
+    body["installation"]["id"] = installation.into();
+    body
 }
 
 pub fn push(url: &str, reference: &str, commit: &str) -> Value {
@@ -61,6 +73,13 @@ pub fn comment(url: &str, by: &str, said: &str) -> Value {
     body(url, by, json!({ "action": "created", "issue": issue, "comment": { "id": 5, "body": said, "user": person(by) } }))
 }
 
+/// In another pull request than 7.
+pub fn comment_in(number: u64, url: &str, by: &str, said: &str) -> Value {
+    let mut body = comment(url, by, said);
+    body["issue"]["number"] = number.into();
+    body
+}
+
 pub fn rerequested(url: &str, by: &str, commit: &str, external: &str) -> Value {
     body(url, by, json!({ "action": "rerequested", "check_run": { "head_sha": commit, "external_id": external } }))
 }
@@ -68,4 +87,13 @@ pub fn rerequested(url: &str, by: &str, commit: &str, external: &str) -> Value {
 pub fn pressed(url: &str, by: &str, commit: &str, external: &str, button: &str) -> Value {
     let check = json!({ "head_sha": commit, "external_id": external });
     body(url, by, json!({ "action": "requested_action", "check_run": check, "requested_action": { "identifier": button } }))
+}
+
+pub fn commit_comment(url: &str, by: &str, commit: &str, said: &str) -> Value {
+    body(url, by, json!({ "action": "created", "comment": { "id": 6, "body": said, "commit_id": commit, "user": person(by) } }))
+}
+
+/// Any other event.
+pub fn event(url: &str, by: &str, own: Value) -> Value {
+    body(url, by, own)
 }

@@ -17,6 +17,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
 
+use crate::adapters::database;
 use crate::model::secret::Secret;
 
 pub use sessions::MAX_SESSIONS;
@@ -47,7 +48,8 @@ impl Access {
     /// Opens the file, and makes it if it is not there.
     pub fn open(path: &Path) -> Result<Self, AccessError> {
         let shown = path.display().to_string();
-        let connection = schema::open(path).map_err(|error| AccessError::Unusable { path: shown.clone(), why: error.to_string() })?;
+        let connection =
+            database::open(path, &schema::SCHEMA).map_err(|error| AccessError::Unusable { path: shown.clone(), why: error.to_string() })?;
         Ok(Self { connection: Arc::new(Mutex::new(connection)), path: shown })
     }
 

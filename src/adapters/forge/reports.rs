@@ -3,19 +3,17 @@
 //! SQLite, synced at every write. Nothing here is a source of truth: were the file lost, everything would be looked for at the forge and said again.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use crate::adapters::database::{self, OpenError, Schema};
 use crate::model::check::Line;
 use crate::model::id::RunId;
 use crate::model::time::Timestamp;
 
-/// Says that a SQLite file is one of ours ("tidr").
-const APPLICATION_ID: i64 = 0x7469_6472;
-const SCHEMA: i64 = 1;
-const PATIENCE: Duration = Duration::from_secs(30);
+/// "tidr".
+const SCHEMA: Schema = Schema { application: 0x7469_6472, migrations: &[TABLES] };
 /// Lines of one comment.
 const MOST_LINES: usize = 50;
 
@@ -73,24 +71,8 @@ pub struct Store {
 impl Store {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let shown: Arc<str> = path.display().to_string().into();
-        let failed = |error: rusqlite::Error| StoreError { path: shown.to_string(), why: error.to_string() };
-        let mut connection = Connection::open(path).map_err(failed)?;
-        connection.busy_timeout(PATIENCE).map_err(failed)?;
-        let pragma = |connection: &Connection, name: &str| connection.query_row(&format!("PRAGMA {name}"), (), |row| row.get::<_, i64>(0));
-        let (id, version) = (pragma(&connection, "application_id").map_err(failed)?, pragma(&connection, "user_version").map_err(failed)?);
-        if !matches!((id, version), (0, 0) | (APPLICATION_ID, SCHEMA)) {
-            return Err(StoreError { path: shown.to_string(), why: "it is of another program, or of a newer Tidegate".to_owned() });
-        }
-        connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
-        connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
-        let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(failed)?;
-        // Somebody else may have been faster.
-        if pragma(&transaction, "user_version").map_err(failed)? == 0 {
-            transaction.execute_batch(TABLES).map_err(failed)?;
-            transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
-            transaction.pragma_update(None, "user_version", SCHEMA).map_err(failed)?;
-        }
-        transaction.commit().map_err(failed)?;
+        let failed = |error: OpenError| StoreError { path: shown.to_string(), why: error.to_string() };
+        let connection = database::open(path, &SCHEMA).map_err(failed)?;
         Ok(Self { path: shown, connection: Arc::new(Mutex::new(connection)) })
     }
 
@@ -178,10 +160,9 @@ impl Store {
 
     /// Beside the async threads.
     async fn with<T: Send + 'static>(&self, then: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static) -> Result<T, StoreError> {
-        let connection = Arc::clone(&self.connection);
         let failed = |why: String| StoreError { path: self.path.to_string(), why };
-        let done = tokio::task::spawn_blocking(move || then(&connection.lock().unwrap_or_else(PoisonError::into_inner)));
-        done.await.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))
+        let done = database::ask(&self.connection, then).await;
+        done.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))
     }
 }
 

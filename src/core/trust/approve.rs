@@ -24,10 +24,7 @@ pub fn approve(
     may(policy, Deed::Approve, by, permission)?;
     let how = || format!("write /tidegate approve {} if that is what you have looked at", head.short());
     let Some(said) = said else { return Err(format!("say which commit: {}", how())) };
-    let said = said.to_ascii_lowercase();
-    if !said.bytes().all(|byte| byte.is_ascii_hexdigit()) || said.len() < SHORTEST || said.len() > head.as_str().len() {
-        return Err(format!("a commit is named by {SHORTEST} or more of its hex digits: {}", how()));
-    }
+    let said = part(said).map_err(|why| format!("{why}: {}", how()))?;
     if !head.as_str().starts_with(&said) {
         return Err(format!("{said} is not the head of this pull request, it is {} by now: {}", head.short(), how()));
     }
@@ -35,6 +32,24 @@ pub fn approve(
         return Err(format!("this pull request has had several commits that begin with {said}: name all of {head}"));
     }
     Ok(Approval { by: by.login.clone(), commit: head.clone() })
+}
+
+/// Which of these commits somebody means; the error is the answer to give them. What was said must fit only one of them, as with [`approve`].
+pub fn named<'a>(said: &str, commits: &'a [CommitId]) -> Result<&'a CommitId, String> {
+    let said = part(said)?;
+    let mut fitting = commits.iter().filter(|commit| commit.as_str().starts_with(&said));
+    let Some(first) = fitting.next() else { return Err(format!("nothing is known here of a commit {said}")) };
+    match fitting.find(|commit| *commit != first) {
+        Some(_) => Err(format!("several commits begin with {said}: name all of the one that you mean")),
+        None => Ok(first),
+    }
+}
+
+/// Enough of a commit's name to be one.
+fn part(said: &str) -> Result<String, String> {
+    let said = said.to_ascii_lowercase();
+    let is_name = said.bytes().all(|byte| byte.is_ascii_hexdigit()) && (SHORTEST..=40).contains(&said.len());
+    if is_name { Ok(said) } else { Err(format!("a commit is named by {SHORTEST} or more of its hex digits")) }
 }
 
 /// Whether it is the end of a pull request: what that starts is not void by it.

@@ -4,6 +4,7 @@ use crate::core::plan::{Condition, Node, Plan, Work};
 use crate::core::spec::nearest;
 use crate::model::event::{Actor, Event, EventKind};
 use crate::model::policy::{Approvers, Environment, Gate, Policy, Protection, Voice};
+use crate::model::trust::Permission;
 
 use super::matches;
 
@@ -85,10 +86,10 @@ fn takes(name: &str, environment: &Environment, event: &Event) -> Result<(), Str
 pub fn accepts(gate: &Gate, started: Option<&Actor>, voice: &Voice) -> Result<(), String> {
     let name = &gate.environment;
     let Some(protection) = &gate.protection else { return Err(format!("nobody has looked {name} up in the policy")) };
-    let (login, permission) = match voice {
+    let (login, id, permission) = match voice {
         // Has the journal and the program in their hands.
         Voice::Machine { .. } => return Ok(()),
-        Voice::Forge { login, permission } => (login, *permission),
+        Voice::Forge { login, id, permission } => (login, *id, *permission),
     };
     match &protection.approvers {
         None => return Err(format!("{name} needs nobody's approval")),
@@ -100,8 +101,26 @@ pub fn accepts(gate: &Gate, started: Option<&Actor>, voice: &Voice) -> Result<()
         }
         Some(_) => {}
     }
-    if !protection.self_approval && started.is_some_and(|actor| actor.login.eq_ignore_ascii_case(login)) {
+    if !protection.self_approval && started.is_some_and(|actor| is_same(actor, login, id)) {
         return Err(format!("{login} has started this run: for {name}, somebody else has to look at it"));
     }
     Ok(())
+}
+
+/// What somebody says at a forge, if it counts as anything at all; the error is the answer to give them. Whether it does for an environment is [`accepts`].
+pub fn voice(policy: &Policy, who: &Actor, permission: Permission) -> Result<Voice, String> {
+    if who.bot {
+        return Err(format!("{} is a program: people approve here", who.login));
+    }
+    if let Some(why) = &policy.closed {
+        return Err(format!("nobody may approve anything: {why}"));
+    }
+    Ok(Voice::Forge { login: who.login.clone(), id: Some(who.id), permission })
+}
+
+/// Whether two words are of one person. By number where both have one, as a login can be changed; and by login, as people who come through the API have no number
+/// (their login is written with an `@`).
+fn is_same(actor: &Actor, login: &str, id: Option<u64>) -> bool {
+    let by_number = actor.id != 0 && id == Some(actor.id);
+    by_number || actor.login.trim_start_matches('@').eq_ignore_ascii_case(login)
 }

@@ -22,9 +22,9 @@ mod restrict;
 #[cfg(test)]
 mod tests;
 
-pub use approve::{approve, closes, void};
+pub use approve::{approve, closes, named, void};
 pub use decide::{Decision, Who, decide, text};
-pub use environment::{accepts, guard};
+pub use environment::{accepts, guard, voice};
 pub use may::{deed, may};
 pub use policy::{Found, policy};
 pub use repeat::{Origin, apart, repeatable};

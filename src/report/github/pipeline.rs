@@ -6,9 +6,10 @@ use crate::core::usage::{Usage, decimal};
 use crate::model::check::{Action, Check, CheckState, Conclusion, Line};
 use crate::model::outcome::RunOutcome;
 use crate::report::rollout::{self, Look};
+use crate::report::run::found::counted;
 use crate::report::run::text::{bytes, count, duration};
 use crate::report::run::usage::attempts;
-use crate::report::run::view::{NodeView, Status, reason};
+use crate::report::run::view::{NodeView, Status, View, reason};
 
 use super::text::{code, fenced, plain};
 use super::words::{MOST_ROWS, TITLE, artifacts, blocked, result, run_conclusion, sign, state, took};
@@ -58,8 +59,16 @@ fn title(scene: &Scene<'_>) -> String {
             format!("{} in {took}: {counts}", outcome_words(outcome))
         }
         None if view.cancel.is_some() => format!("Stopping: {counts}"),
+        None if is_held(view) => format!("Waiting for approval: {counts}"),
         None => format!("Running: {counts}"),
     }
+}
+
+/// Nothing goes on before somebody has said something.
+fn is_held(view: &View) -> bool {
+    let waits = |node: &NodeView| matches!(node.status, Status::Held { approval: true, .. });
+    let moves = |node: &NodeView| matches!(node.status, Status::Queued | Status::Running | Status::Deploying | Status::BackingOff { .. });
+    view.nodes.iter().any(waits) && !view.nodes.iter().any(moves)
 }
 
 fn outcome_words(outcome: RunOutcome) -> &'static str {
@@ -124,10 +133,12 @@ fn ranked(nodes: &[NodeView]) -> Vec<&NodeView> {
 fn row(node: &NodeView) -> Value {
     let why = match &node.status {
         Status::Ended(outcome) => reason(outcome).filter(|_| node.rollout.is_none()).map(|why| format!(": {}", code(&why))),
+        Status::Held { environment, approval: true, .. } => Some(format!(": {}", code(environment))),
         _ => None,
     };
     let again = if node.attempt > 1 { format!(" (attempt {})", node.attempt) } else { String::new() };
-    let result = format!("{}{}{again}", result(&node.status), why.unwrap_or_default());
+    let found = node.record.as_ref().and_then(|record| counted(&record.found)).map_or_else(String::new, |counted| format!(" ({counted})"));
+    let result = format!("{}{}{again}{found}", result(&node.status), why.unwrap_or_default());
     json!({ "sign": sign(state(&node.status)), "name": code(&node.name), "result": result, "took": took(node) })
 }
 
@@ -179,6 +190,7 @@ pub(super) fn line(scene: &Scene<'_>) -> Option<Line> {
     let state = run_state(scene);
     let result = match scene.view.ended {
         Some((at, outcome)) => format!("{} in {}", outcome.word(), duration(at.since(scene.view.started.unwrap_or(at)))),
+        None if is_held(scene.view) => "waiting for approval".to_owned(),
         None => "running".to_owned(),
     };
     let counts: Vec<String> = scene.view.counts().into_iter().map(|(word, n)| format!("{n} {word}")).collect();

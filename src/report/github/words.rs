@@ -21,6 +21,7 @@ pub(super) const TITLE: usize = 200;
 
 pub(super) fn state(status: &Status) -> CheckState {
     match status {
+        Status::Held { approval: true, .. } => CheckState::Done(Conclusion::ActionRequired),
         Status::Waiting | Status::Held { .. } | Status::Queued => CheckState::Queued,
         Status::Running | Status::BackingOff { .. } | Status::Deploying => CheckState::Running,
         Status::Ended(outcome) => CheckState::Done(match outcome {

@@ -12,6 +12,7 @@ use crate::model::fact::RunFact;
 use crate::model::id::{NodeId, RolloutId, RunId};
 use crate::model::invocation::InvocationRecord;
 use crate::model::outcome::{Outcome, RunOutcome};
+use crate::model::policy::{Gate, Voice};
 use crate::model::time::Timestamp;
 
 use super::text;
@@ -47,6 +48,10 @@ pub struct NodeView {
     pub record: Option<InvocationRecord>,
     pub artifacts: Vec<Artifact>,
     pub rollout: Option<RolloutId>,
+    /// What the policy said of its environment.
+    pub gate: Option<Gate>,
+    /// Who has let it into its environment.
+    pub approved: Option<Voice>,
     /// The last line that it said, clean.
     pub log_line: String,
 }
@@ -55,7 +60,8 @@ impl NodeView {
     fn new(id: NodeId) -> Self {
         let name = text::clean(id.as_str());
         let (status, log_line) = (Status::Waiting, String::new());
-        Self { id, name, status, attempt: 0, started: None, ended: None, record: None, artifacts: Vec::new(), rollout: None, log_line }
+        let (artifacts, rollout, gate, approved) = (Vec::new(), None, None, None);
+        Self { id, name, status, attempt: 0, started: None, ended: None, record: None, artifacts, rollout, gate, approved, log_line }
     }
 
     /// How long its last attempt (or its rollout) has taken so far.
@@ -91,7 +97,7 @@ impl View {
                 (self.run, self.event, self.started) = (Some(run.clone()), Some(event.clone()), Some(at));
                 self.pipeline = text::clean(pipeline);
                 for node in Plan::deserialize(plan).map(|plan| plan.nodes).unwrap_or_default() {
-                    self.node(&node.id);
+                    self.node(&node.id).gate = node.environment;
                 }
             }
             RunFact::NodeKept { node, from, artifacts, .. } => {
@@ -102,8 +108,10 @@ impl View {
             RunFact::NodeHeld { node, environment, approval, opens, expires: _ } => {
                 self.node(node).status = Status::Held { environment: text::clean(environment), approval: *approval, opens: *opens };
             }
-            RunFact::NodeApproved { node, .. } => {
-                if let Status::Held { approval, .. } = &mut self.node(node).status {
+            RunFact::NodeApproved { node, by } => {
+                let node = self.node(node);
+                node.approved = Some(by.clone());
+                if let Status::Held { approval, .. } = &mut node.status {
                     *approval = false;
                 }
             }

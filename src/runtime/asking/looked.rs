@@ -7,6 +7,7 @@ use crate::core::trust;
 use crate::model::event::{Event, EventKind};
 use crate::model::id::CommitId;
 use crate::model::policy::{self, Policy};
+use crate::model::text::clean;
 use crate::model::trigger::Repository;
 
 /// An event with everything that only git knows.
@@ -33,6 +34,13 @@ impl Asking {
             let policy = match &trusted {
                 Some(at) => trust::policy(&found(&source, policy::FILE, at)),
                 None => trust::policy(&trust::Found::Unreadable { why: format!("there is no branch {:?}", repository.default_branch) }),
+            };
+            let event = match event.kind {
+                EventKind::Deployment if event.reference.is_empty() => {
+                    let branches = mirrors.branches_at(&repository.name, &repository.url, &commit, token.as_ref())?;
+                    at_branch(event, branches, &default)
+                }
+                _ => event,
             };
             let base = event.context.pull.as_ref().and_then(|pull| head(&format!("refs/heads/{}", pull.base.branch)));
             let event = filled(&source, event, commit, base.as_ref());
@@ -62,6 +70,16 @@ impl Asking {
     }
 }
 
+/// What was named by its number only is of the branch that ends there: the default branch, or the only one. Where several do, nobody knows which was meant.
+fn at_branch(event: Event, branches: Vec<String>, default: &str) -> Event {
+    let found = match branches.as_slice() {
+        all if all.iter().any(|name| name == default) => default,
+        [only] => only,
+        _ => return event,
+    };
+    Event { reference: found.to_owned(), branch: found.strip_prefix("refs/heads/").map(clean), ..event }
+}
+
 fn wanted(event: &Event, default: &str) -> Wanted {
     let commit = Some(event.commit.clone()).filter(|commit| !commit.as_str().is_empty());
     let mut also = vec![default.to_owned()];
@@ -87,4 +105,36 @@ fn filled(source: &Source, event: Event, commit: CommitId, base: Option<&CommitI
     let (subject, author) = about.unwrap_or_default();
     let or = |given: String, known: String| if given.is_empty() { known } else { given };
     Event { subject: or(event.subject, subject), author: or(event.author, author), commit, changed, ..event }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::event::Context;
+
+    #[test]
+    fn a_commit_is_of_the_default_branch_or_of_the_only_one_that_ends_there() {
+        let event = || Event {
+            kind: EventKind::Deployment,
+            repository: "acme/shop".to_owned(),
+            reference: String::new(),
+            branch: None,
+            commit: CommitId::new("0".repeat(40)),
+            subject: String::new(),
+            author: String::new(),
+            changed: None,
+            params: std::collections::BTreeMap::new(),
+            context: Context::default(),
+        };
+        for (branches, found) in [
+            (vec!["refs/heads/topic"], Some("topic")),
+            (vec!["refs/heads/topic", "refs/heads/main"], Some("main")),
+            (vec!["refs/heads/topic", "refs/heads/other"], None),
+            (Vec::new(), None),
+        ] {
+            let now = at_branch(event(), branches.iter().map(|name| (*name).to_owned()).collect(), "refs/heads/main");
+            let reference = found.map(|name| format!("refs/heads/{name}")).unwrap_or_default();
+            assert_eq!((now.reference, now.branch.as_deref()), (reference, found), "{branches:?}");
+        }
+    }
 }

@@ -33,6 +33,7 @@ use crate::report::diagnostics::{Look, render};
 
 use super::dispatcher::Dispatcher;
 use super::ids;
+use super::tell::TellError;
 
 pub use again::Repeat;
 
@@ -55,6 +56,8 @@ pub enum AskError {
     Refused(String),
     #[error("{0}")]
     Unknown(String),
+    #[error(transparent)]
+    Told(#[from] TellError),
     #[error("internal error: {0}")]
     Died(#[from] tokio::task::JoinError),
 }
@@ -65,8 +68,8 @@ impl AskError {
         match self {
             Self::Mirror(error) => error.is_passing(),
             Self::Forge(error) => matches!(error, ForgeError::Retry { .. }),
-            Self::Journal(_) => true,
-            Self::Refused(_) | Self::Unknown(_) | Self::Died(_) => false,
+            Self::Journal(_) | Self::Told(TellError::Silent(_) | TellError::Journal(_)) => true,
+            Self::Refused(_) | Self::Unknown(_) | Self::Told(_) | Self::Died(_) => false,
         }
     }
 }

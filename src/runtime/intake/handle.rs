@@ -37,9 +37,9 @@ impl Intake {
                 let gone = self.asking.dispatcher.void(which, format!("{reference} was deleted")).await;
                 Ok(Handled::Obeyed { what: format!("{reference} is gone: {} requests with it", gone.len()) })
             }
-            Wish::Command { pull, comment: _, command } => {
+            Wish::Command { about, comment: _, command } => {
                 let Some(actor) = actor else { return ignored("nobody knows who wrote it".to_owned()) };
-                self.words.command(&self.asking, &repository, &actor, pull, command, &seed).await
+                self.words.command(&self.asking, &repository, &actor, &about, command, &seed).await
             }
             Wish::Rerun { external, commit } => {
                 let Some(actor) = actor else { return ignored("nobody knows who asks".to_owned()) };

@@ -7,7 +7,10 @@
 //! ```
 //! In order within a repository; beside one another otherwise, so that one whose server does not answer holds up nobody else.
 
+mod answer;
+mod environments;
 mod handle;
+mod known;
 mod words;
 
 use std::collections::{HashMap, HashSet};
@@ -29,6 +32,8 @@ use super::hub::{Hub, Told};
 const LOOK: usize = 10_000;
 /// Repositories at once.
 const AT_ONCE: usize = 8;
+/// A look costs what waits: so many times as long as the last one took, nobody looks because something has come. Many that come at once are seen at once then.
+const PAUSE: u32 = 9;
 /// How long a line waits after something that may pass: from the first to the last of these, ever longer.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));
 /// What could not be handled for so long is given up.
@@ -66,12 +71,18 @@ impl Intake {
         let mut known: HashMap<DeliveryId, String> = HashMap::new();
         let mut tasks: JoinSet<Came> = JoinSet::new();
         loop {
+            let begun = Instant::now();
             let next = match self.look(&mut lines, &mut known, &mut tasks).await {
                 Ok(next) => next,
                 Err(error) => {
                     self.hub.tell(Told::Note(format!("deliveries can not be read: {error}")));
                     Some(PATIENCE.0)
                 }
+            };
+            let pause = begun.elapsed().saturating_mul(PAUSE).min(PATIENCE.0);
+            let came = async {
+                tokio::time::sleep(pause).await;
+                self.deliveries.came().await;
             };
             let sleep = async {
                 match next {
@@ -80,7 +91,7 @@ impl Intake {
                 }
             };
             tokio::select! {
-                () = self.deliveries.came() => {}
+                () = came => {}
                 () = sleep => {}
                 Some(came) = tasks.join_next() => match came {
                     Ok(came) => settle(&mut lines, &mut known, came),
@@ -172,12 +183,20 @@ impl Intake {
         };
         let how = match github::understand(&delivery) {
             Err(why) => Handled::Failed { why: why.to_string() },
-            Ok(Trigger { wish, repository, actor }) => match self.handle(&delivery, repository, actor, wish).await {
-                Ok(how) => how,
-                Err(error) if error.is_passing() && clock::now().since(delivery.received) < GIVE_UP => return Err(error.to_string()),
-                Err(AskError::Refused(because)) => Handled::Refused { because },
-                Err(error) => Handled::Failed { why: error.to_string() },
-            },
+            Ok(trigger) => {
+                let said = answer::Said::of(&trigger);
+                let Trigger { wish, repository, actor } = trigger;
+                let how = match self.handle(&delivery, repository, actor, wish).await {
+                    Ok(how) => how,
+                    Err(error) if error.is_passing() && clock::now().since(delivery.received) < GIVE_UP => return Err(error.to_string()),
+                    Err(AskError::Refused(because)) => Handled::Refused { because },
+                    Err(error) => Handled::Failed { why: error.to_string() },
+                };
+                if let Some(said) = said {
+                    self.answer(said, &how);
+                }
+                how
+            }
         };
         self.deliveries.mark_handled(&known.id, clock::now(), how).await.map_err(passing)
     }

@@ -1,23 +1,21 @@
 //! What people say about what there is already: in comments, and by the buttons of checks. Each needs a permission, which the policy of the default branch names.
 
+use super::known::Known;
 use crate::adapters::journal::{AnyJournal, Journal as _};
 use crate::adapters::mailbox::{Letter, Mailbox};
 use crate::adapters::state::StateFolder;
 use crate::core::trust;
+use crate::model::check::External;
 use crate::model::delivery::Handled;
-use crate::model::event::{Actor, Context, Event, EventKind};
+use crate::model::event::{Actor, Context, Event};
 use crate::model::fact::{Fact, RolloutFact, RunFact, Stream};
-use crate::model::id::{CommitId, RolloutId, RunId};
+use crate::model::id::{CommitId, NodeId, RolloutId, RunId};
 use crate::model::policy::{Deed, Policy};
-use crate::model::request::RequestFact;
-use crate::model::trigger::{Command, Repository};
+use crate::model::trigger::{About, Command, Repository};
 use crate::model::trust::{Approval, Permission};
 use crate::runtime::asking::{AskError, Asking, Authority, Repeat, Seed};
 use crate::runtime::dispatcher::{Meant, Which};
 use crate::runtime::tell;
-
-/// Requests that are looked through for one that a person means.
-const KNOWN: usize = 2_000;
 
 /// What words are obeyed with.
 #[derive(Debug, Clone)]
@@ -27,11 +25,11 @@ pub struct Words {
     pub letters: Mailbox,
 }
 
-fn obeyed(what: impl Into<String>) -> Result<Handled, AskError> {
+pub(super) fn obeyed(what: impl Into<String>) -> Result<Handled, AskError> {
     Ok(Handled::Obeyed { what: what.into() })
 }
 
-fn refused(because: impl Into<String>) -> AskError {
+pub(super) fn refused(because: impl Into<String>) -> AskError {
     AskError::Refused(because.into())
 }
 
@@ -41,7 +39,7 @@ impl Words {
         asking: &Asking,
         repository: &Repository,
         actor: &Actor,
-        pull: Option<u64>,
+        about: &About,
         command: Command,
         seed: &Seed,
     ) -> Result<Handled, AskError> {
@@ -49,13 +47,19 @@ impl Words {
             let Command::Unknown { said } = command else { return obeyed("nothing") };
             return Ok(Handled::Ignored { because: format!("{said:?} is no command: run, approve, cancel, promote, rollback") });
         };
+        // Who approves for an environment is what the environment says.
+        if let Command::Approve { commit, environment: Some(environment) } = &command {
+            return self.let_in(asking, repository, actor, about, (commit.as_deref(), environment)).await;
+        }
         let (policy, permission) = self.allowed(asking, repository, actor, deed).await?;
-        let number = pull.ok_or_else(|| refused("commands are understood in pull requests"));
+        let number = match about {
+            About::Pull(number) => Ok(*number),
+            About::Issue(_) | About::Commit(_) => Err(refused("this is understood in pull requests")),
+        };
         match command {
             Command::Run { pipeline, params } => self.run(asking, repository, actor, number?, (pipeline.as_deref(), params), seed).await,
-            Command::Approve { commit, environment } => {
-                let number = number?;
-                self.approve(asking, repository, (actor, permission), &policy, number, (commit.as_deref(), environment.as_deref())).await
+            Command::Approve { commit, environment: _ } => {
+                self.approve(asking, repository, (actor, permission), &policy, number?, commit.as_deref()).await
             }
             Command::Cancel => {
                 let which = Which::Pull { repository: repository.name.clone(), number: number?, but: None };
@@ -99,7 +103,8 @@ impl Words {
         identifier: &str,
         seed: &Seed,
     ) -> Result<Handled, AskError> {
-        let run = self.of_repository(&run_of(external), repository).await?;
+        let External { run, node } = External::parse(external);
+        let run = self.of_repository(&run, repository).await?;
         let nobody = CommitId::new("");
         match identifier {
             "rerun" => self.rerun(asking, repository, actor, (Some(external), &nobody), &Repeat::All, seed).await,
@@ -109,6 +114,7 @@ impl Words {
                 asking.dispatcher.cancel(run.clone(), format!("@{}", actor.login)).await.map_err(|error| refused(error.to_string()))?;
                 obeyed(format!("cancelled {run}"))
             }
+            "approve" if node.is_some() => self.let_in_one(asking, repository, actor, &run, &node.unwrap_or_else(|| NodeId::new(""))).await,
             "approve" => {
                 self.allowed(asking, repository, actor, Deed::Approve).await?;
                 let commit = self.commit_of(&run).await?;
@@ -168,11 +174,8 @@ impl Words {
         by: (&Actor, Permission),
         policy: &Policy,
         number: u64,
-        (said, environment): (Option<&str>, Option<&str>),
+        said: Option<&str>,
     ) -> Result<Handled, AskError> {
-        if let Some(environment) = environment {
-            return Err(refused(format!("environments are approved for a run: tidegate runs approve RUN --environment {environment}")));
-        }
         let requests: Vec<Known> = self.requests(repository).await?.into_iter().filter(|asked| asked.pull() == Some(number)).collect();
         let commits: Vec<CommitId> = requests.iter().map(|asked| asked.event.commit.clone()).collect();
         let head = head(asking, repository, number).await?;
@@ -232,70 +235,6 @@ impl Words {
             Ok(()) => obeyed(format!("{rollout} is {word}")),
             Err(error) => Err(refused(error.to_string())),
         }
-    }
-
-    /// Newest first.
-    async fn requests(&self, repository: &Repository) -> Result<Vec<Known>, AskError> {
-        let all = self.journal.requests(KNOWN).await?;
-        let known = all.into_iter().filter_map(|(first, last)| match first.fact {
-            Fact::Request(RequestFact::Asked { run, event, .. }) if event.repository == repository.name => {
-                let waits = !matches!(last.fact, Fact::Request(RequestFact::Begun | RequestFact::Dropped { .. }));
-                Some(Known { run, event: *event, waits })
-            }
-            _ => None,
-        });
-        Ok(known.collect())
-    }
-
-    /// The newest run of each pipeline about a commit.
-    async fn newest_of(&self, repository: &Repository, commit: &CommitId) -> Result<Vec<RunId>, AskError> {
-        let all = self.journal.requests(KNOWN).await?;
-        let mut seen = std::collections::HashSet::new();
-        let newest = all.into_iter().filter_map(|(first, _)| match first.fact {
-            Fact::Request(RequestFact::Asked { run, event, pipeline, .. }) if event.repository == repository.name && event.commit == *commit => {
-                seen.insert(pipeline).then_some(run)
-            }
-            _ => None,
-        });
-        Ok(newest.collect())
-    }
-
-    /// Only what is of the repository where it was said: an id of another one is no id.
-    async fn of_repository(&self, run: &RunId, repository: &Repository) -> Result<RunId, AskError> {
-        match self.repository_of(run).await? {
-            Some(name) if name == repository.name => Ok(run.clone()),
-            _ => Err(AskError::Unknown(format!("{} has no run {run}", repository.name))),
-        }
-    }
-
-    async fn repository_of(&self, run: &RunId) -> Result<Option<String>, AskError> {
-        Ok(self.asked(run).await?.map(|event| event.repository))
-    }
-
-    async fn commit_of(&self, run: &RunId) -> Result<CommitId, AskError> {
-        let event = self.asked(run).await?;
-        event.map(|event| event.commit).ok_or_else(|| AskError::Unknown(format!("there is no run {run}")))
-    }
-
-    async fn asked(&self, run: &RunId) -> Result<Option<Event>, AskError> {
-        let entries = self.journal.read(&Stream::Request(run.clone())).await?;
-        Ok(entries.into_iter().next().and_then(|entry| match entry.fact {
-            Fact::Request(RequestFact::Asked { event, .. }) => Some(*event),
-            _ => None,
-        }))
-    }
-}
-
-/// A request, as far as words are about it.
-struct Known {
-    run: RunId,
-    event: Event,
-    waits: bool,
-}
-
-impl Known {
-    fn pull(&self) -> Option<u64> {
-        self.event.context.pull.as_ref().map(|pull| pull.number).filter(|_| self.event.kind == EventKind::PullRequest)
     }
 }
 

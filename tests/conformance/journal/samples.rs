@@ -114,7 +114,7 @@ pub fn since_2() -> Vec<(Stream, Vec<Fact>)> {
     };
     let run = RunId::new("01990a6e-0000-7000-8000-000000000004");
     let held = |approval| RunFact::NodeHeld { node: NodeId::new("ship"), environment: text("production"), approval, opens: at(), expires: at() };
-    let by = || Voice::Forge { login: text("ada"), permission: Permission::Maintain };
+    let by = || Voice::Forge { login: text("ada"), id: None, permission: Permission::Maintain };
     let facts = vec![
         kept,
         held(true),

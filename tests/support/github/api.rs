@@ -77,6 +77,7 @@ fn of_repository(world: &mut World, asked: &Asked, method: &str, repository: &st
             let all = world.comments.iter().filter(|it| it.repository == repository && it.issue.to_string() == **number);
             (200, page(asked, all.map(written).collect()))
         }
+        ("POST", ["issues", "comments", id, "reactions"] | ["comments", id, "reactions"]) => react(world, id, &asked.body),
         ("PATCH", ["issues", "comments", id]) => edit_comment(world, repository, id, &asked.body),
         ("GET", ["collaborators", login, "permission"]) => {
             let role = world.roles.get(&(repository.to_owned(), (*login).to_owned())).map_or("none", String::as_str);
@@ -310,6 +311,15 @@ fn edit_comment(world: &mut World, repository: &str, id: &str, body: &Value) -> 
     let Some(found) = world.comments.iter_mut().find(|it| it.repository == repository && it.id.to_string() == id) else { return not_found() };
     (found.body, found.edits) = (text, found.edits + 1);
     (200, json!({ "id": found.id, "body": found.body }))
+}
+
+fn react(world: &mut World, comment: &str, body: &Value) -> Answer {
+    let known = ["+1", "-1", "laugh", "confused", "heart", "hooray", "rocket", "eyes"];
+    let (Some(content), Ok(comment)) = (text(body, "content").filter(|it| known.contains(&it.as_str())), comment.parse()) else {
+        return invalid("content is not one of them");
+    };
+    let new = world.reactions.insert((comment, content.clone()));
+    (if new { 201 } else { 200 }, json!({ "id": world.next(), "content": content }))
 }
 
 fn sarif(world: &mut World, repository: &str, body: &Value) -> Answer {

@@ -13,6 +13,8 @@ pub struct World {
     pub deployments: Vec<Deployment>,
     pub comments: Vec<Comment>,
     pub sarifs: Vec<Sarif>,
+    /// (comment, content), once each.
+    pub reactions: BTreeSet<(u64, String)>,
     /// (repository, login) → `role_name`.
     pub roles: BTreeMap<(String, String), String>,
     /// (repository, number) → the pull request as GitHub says it, in part: `head.sha`, `state`.
@@ -38,6 +40,7 @@ impl Default for World {
             deployments: Vec::new(),
             comments: Vec::new(),
             sarifs: Vec::new(),
+            reactions: BTreeSet::new(),
             roles: BTreeMap::new(),
             pulls: BTreeMap::new(),
             installations: BTreeSet::from([1]),

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::model::check::Place;
+use crate::model::check::{Place, Reaction};
 use crate::model::settings::GithubLogin;
 
 use super::super::ForgeError;
@@ -38,6 +38,16 @@ struct User {
     login: String,
 }
 
+impl Reaction {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Done => "+1",
+            Self::Refused => "-1",
+            Self::Unclear => "confused",
+        }
+    }
+}
+
 impl Github {
     pub async fn create_comment(&self, place: &Place, pull: u64, body: &str) -> Result<u64, ForgeError> {
         let path = format!("{}/issues/{pull}/comments", names::repository(place)?);
@@ -48,6 +58,13 @@ impl Github {
     pub async fn edit_comment(&self, place: &Place, id: u64, body: &str) -> Result<(), ForgeError> {
         let path = format!("{}/issues/comments/{id}", names::repository(place)?);
         self.call::<serde::de::IgnoredAny>(place, Request::patch(path, &json!({ "body": marked(body) }))).await.map(drop)
+    }
+
+    /// A sign at somebody's comment, in a pull request or at a commit. One that is there already stays as it is.
+    pub async fn react(&self, place: &Place, at_commit: bool, comment: u64, reaction: Reaction) -> Result<(), ForgeError> {
+        let whose = if at_commit { "comments" } else { "issues/comments" };
+        let path = format!("{}/{whose}/{comment}/reactions", names::repository(place)?);
+        self.call::<serde::de::IgnoredAny>(place, Request::post(path, &json!({ "content": reaction.word() }))).await.map(drop)
     }
 
     /// Ours that was made before, whoever has forgotten its id. One with our marker that somebody else wrote is not ours.

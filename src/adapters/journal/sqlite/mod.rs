@@ -14,18 +14,16 @@ mod writer;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rusqlite::Connection;
 
 use super::{Journal, JournalError, Kind, MAX_FACT_BYTES, Place, Unfinished, Watch};
+use crate::adapters::database::{self, OpenError};
 use crate::model::fact::{Entry, Fact, Stream};
 use crate::model::id::{RolloutId, RunId};
 use crate::model::time::Timestamp;
 use writer::{Append, Writer};
-
-/// How long one process waits for another's commit before it gives up.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone)]
 pub struct SqliteJournal {
@@ -36,10 +34,8 @@ pub struct SqliteJournal {
 
 impl SqliteJournal {
     pub fn open(path: &Path, owner: &str) -> Result<Self, JournalError> {
-        let mut writing = connect(path)?;
-        schema::migrate(&mut writing, path, schema::MIGRATIONS)?;
-        let reading = connect(path)?;
-        reading.pragma_update(None, "query_only", true).map_err(|error| open_error(path, &error))?;
+        let writing = database::open(path, &schema::SCHEMA).map_err(|error| not_opened(path, error))?;
+        let reading = database::reader(path).map_err(|error| open_error(path, &error))?;
         let writer = Writer::spawn(writing, owner.to_owned()).map_err(|error| open_error(path, &error))?;
         Ok(Self { writer: Arc::new(writer), reader: Arc::new(Mutex::new(reading)), watch: None })
     }
@@ -50,13 +46,7 @@ impl SqliteJournal {
 
     /// Runs a query beside the async threads.
     async fn query<T: Send + 'static>(&self, query: impl FnOnce(&Connection) -> Result<T, JournalError> + Send + 'static) -> Result<T, JournalError> {
-        let reader = Arc::clone(&self.reader);
-        let asked = tokio::task::spawn_blocking(move || {
-            // A query that panicked has changed nothing that the next one looks at.
-            let connection = reader.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            query(&connection)
-        });
-        asked.await.map_err(|error| JournalError::Read(error.to_string()))?
+        database::ask(&self.reader, query).await.map_err(|error| JournalError::Read(error.to_string()))?
     }
 }
 
@@ -131,11 +121,11 @@ fn word(kind: Kind) -> &'static str {
     }
 }
 
-fn connect(path: &Path) -> Result<Connection, JournalError> {
-    let connection = Connection::open(path).map_err(|error| open_error(path, &error))?;
-    connection.busy_timeout(PATIENCE).map_err(|error| open_error(path, &error))?;
-    connection.pragma_update(None, "synchronous", "FULL").map_err(|error| open_error(path, &error))?;
-    Ok(connection)
+fn not_opened(path: &Path, error: OpenError) -> JournalError {
+    match error {
+        OpenError::TooNew { found, known } => JournalError::TooNew { path: path.display().to_string(), found, known },
+        other => open_error(path, &other),
+    }
 }
 
 fn open_error(path: &Path, error: &dyn std::fmt::Display) -> JournalError {
@@ -177,23 +167,5 @@ fn stream_of(kind: &str, id: String) -> Result<Stream, JournalError> {
         "rollout" => Ok(Stream::Rollout(RolloutId::new(id))),
         "request" => Ok(Stream::Request(RunId::new(id))),
         other => Err(JournalError::Read(format!("it holds a stream of an unknown kind, {other:?}"))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn commits_are_synced_to_a_write_ahead_log_and_readers_can_not_write() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let path = folder.path().join("journal.db");
-        let journal = SqliteJournal::open(&path, "ada").expect("the journal opens");
-        let reader = journal.reader.lock().expect("nobody panicked");
-        let mode: String = reader.query_row("PRAGMA journal_mode", (), |row| row.get(0)).expect("a mode");
-        assert_eq!(mode, "wal");
-        let synchronous: i64 = connect(&path).expect("connected").query_row("PRAGMA synchronous", (), |row| row.get(0)).expect("a level");
-        assert_eq!(synchronous, 2, "FULL");
-        assert!(reader.execute("DELETE FROM facts", ()).is_err());
     }
 }

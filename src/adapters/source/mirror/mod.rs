@@ -131,6 +131,24 @@ impl Mirrors {
 
     /// Whether the other side has a reference of this name now. Blocks; needs a tokio runtime around it.
     pub fn is_there(&self, repository: &str, url: &str, reference: &str, token: Option<&Secret>) -> Result<bool, MirrorError> {
+        self.listed(repository, url, token, |heads| heads.iter().any(|head| head.name() == reference))
+    }
+
+    /// The branches of the other side that end at a commit now. Blocks; needs a tokio runtime around it.
+    pub fn branches_at(&self, repository: &str, url: &str, commit: &CommitId, token: Option<&Secret>) -> Result<Vec<String>, MirrorError> {
+        let Ok(commit) = Oid::from_str(commit.as_str()) else { return Ok(Vec::new()) };
+        let is_one = |head: &git2::RemoteHead<'_>| head.oid() == commit && head.name().starts_with("refs/heads/") && is_reference(head.name());
+        self.listed(repository, url, token, |heads| heads.iter().filter(|head| is_one(head)).map(|head| head.name().to_owned()).collect())
+    }
+
+    /// What is made of all references that the other side has.
+    fn listed<T>(
+        &self,
+        repository: &str,
+        url: &str,
+        token: Option<&Secret>,
+        then: impl FnOnce(&[git2::RemoteHead<'_>]) -> T,
+    ) -> Result<T, MirrorError> {
         let failed = |why: String| MirrorError::Fetch { repository: repository.to_owned(), why };
         let parsed = http::checked(url).map_err(failed)?;
         let token = token.filter(|_| http::is_private(&parsed));
@@ -139,7 +157,7 @@ impl Mirrors {
         let listed = http::with_access(token, || {
             let mut remote = source.repository.remote_anonymous(parsed.as_str())?;
             remote.connect(git2::Direction::Fetch)?;
-            let found = remote.list()?.iter().any(|head| head.name() == reference);
+            let found = then(remote.list()?);
             remote.disconnect()?;
             Ok(found)
         });

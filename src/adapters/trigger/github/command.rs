@@ -3,7 +3,7 @@
 //! | line | command |
 //! |---|---|
 //! | `/tidegate run [PIPELINE] [KEY=VALUE …]` | run |
-//! | `/tidegate approve [COMMIT] [ENVIRONMENT]` | approve; a first word of 7 to 40 hex digits is a commit |
+//! | `/tidegate approve [COMMIT] [[--environment] NAME]` | approve; a word of 7 to 40 hex digits is a commit, but for one behind `--environment` |
 //! | `/tidegate cancel` | cancel |
 //! | `/tidegate promote [ROLLOUT]`, `/tidegate rollback [ROLLOUT]` | promote, roll back |
 
@@ -16,6 +16,7 @@ const WORD: &str = "/tidegate";
 /// Bytes of the line at most.
 const LINE: usize = 2000;
 const PARAMS: usize = 32;
+const OPTION: &str = "--environment";
 
 /// `None` if the comment is not meant for Tidegate.
 pub(super) fn parse(comment: &str) -> Option<Command> {
@@ -59,11 +60,20 @@ fn run(words: &[&str]) -> Option<Command> {
 }
 
 fn approve(words: &[&str]) -> Option<Command> {
-    let (commit, rest) = match words {
-        [first, rest @ ..] if is_commit(first) => (Some(first.to_ascii_lowercase()), rest),
-        all => (None, all),
+    let (commit, environment) = match words {
+        [] => (None, None),
+        [OPTION, name] => (None, Some(*name)),
+        [OPTION, name, commit] | [commit, OPTION, name] if is_commit(commit) => (Some(*commit), Some(*name)),
+        [commit] if is_commit(commit) => (Some(*commit), None),
+        [name] => (None, Some(*name)),
+        [commit, name] if is_commit(commit) => (Some(*commit), Some(*name)),
+        _ => return None,
     };
-    Some(Command::Approve { commit, environment: at_most_one(rest)? })
+    // What looks like an option is none that there is.
+    if environment.is_some_and(|name| name.starts_with('-')) {
+        return None;
+    }
+    Some(Command::Approve { commit: commit.map(str::to_ascii_lowercase), environment: environment.map(str::to_owned) })
 }
 
 fn is_commit(word: &str) -> bool {
@@ -105,6 +115,10 @@ mod tests {
             ("/tidegate approve 6dcb09b production", approve(Some("6dcb09b"), Some("production"))),
             ("/tidegate approve production", approve(None, Some("production"))),
             ("/tidegate approve decade", approve(None, Some("decade"))),
+            ("/tidegate approve --environment production", approve(None, Some("production"))),
+            ("/tidegate approve --environment production 6DCB09B", approve(Some("6dcb09b"), Some("production"))),
+            ("/tidegate approve 6dcb09b --environment production", approve(Some("6dcb09b"), Some("production"))),
+            ("/tidegate approve --environment 6dcb09b", approve(None, Some("6dcb09b"))),
             ("/tidegate cancel", Some(Command::Cancel)),
             ("/tidegate promote", Some(Command::Promote { rollout: None })),
             ("/tidegate rollback r-17", Some(Command::Rollback { rollout: Some("r-17".to_owned()) })),
@@ -124,6 +138,10 @@ mod tests {
             ("/tidegate run =x", "run =x"),
             ("/tidegate run a=1 a=2", "run a=1 a=2"),
             ("/tidegate approve production 6dcb09b", "approve production 6dcb09b"),
+            ("/tidegate approve --environment", "approve --environment"),
+            ("/tidegate approve --environment --all", "approve --environment --all"),
+            ("/tidegate approve 6dcb09b --environment", "approve 6dcb09b --environment"),
+            ("/tidegate approve --environment production staging", "approve --environment production staging"),
             ("/tidegate approve \u{202e}6dcb09b", "approve \u{fffd}6dcb09b"),
             ("/tidegate cancel\x1b[2J", "cancel\u{fffd}[2J"),
         ] {

@@ -1,9 +1,9 @@
 //! Comments that are commands.
 
-use super::payload::Commented;
+use super::payload::{Commented, Issue};
 use super::scene::{self, Scene};
 use super::{Misunderstood, command, nothing};
-use crate::model::trigger::{Trigger, Wish};
+use crate::model::trigger::{About, Trigger, Wish};
 
 /// Only what a person has just written: who edits a comment may be somebody else than who wrote it.
 pub(super) fn trigger(scene: Scene<'_>) -> Result<Trigger, Misunderstood> {
@@ -27,7 +27,15 @@ fn wish(scene: &Scene<'_>) -> Result<Wish, Misunderstood> {
     if scene.actor().is_none_or(|sender| sender.id != author.id) {
         return Ok(nothing("the comment was sent by somebody else than its author"));
     }
-    let issue = scene.need(body.issue, "issue")?;
+    Ok(Wish::Command { about: about(scene, body.issue, comment.commit_id)?, comment: scene.need(comment.id, "comment.id")?, command })
+}
+
+/// What it stands at: the two events have nothing else that differs.
+fn about(scene: &Scene<'_>, issue: Option<Issue>, commit: Option<String>) -> Result<About, Misunderstood> {
+    if scene.word() == "commit_comment" {
+        return Ok(About::Commit(scene.commit(commit, "comment.commit_id")?));
+    }
+    let issue = scene.need(issue, "issue")?;
     let number = scene.need(issue.number, "issue.number")?;
-    Ok(Wish::Command { pull: issue.pull_request.map(|_| number), comment: scene.need(comment.id, "comment.id")?, command })
+    Ok(if issue.pull_request.is_some() { About::Pull(number) } else { About::Issue(number) })
 }

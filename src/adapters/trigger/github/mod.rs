@@ -43,7 +43,7 @@ pub fn understand(delivery: &Delivery) -> Result<Trigger, Misunderstood> {
     let wish = match delivery.event.as_str() {
         "push" => push::wish(&scene)?,
         "pull_request" => pull::wish(&scene)?,
-        "issue_comment" => return comment::trigger(scene),
+        "issue_comment" | "commit_comment" => return comment::trigger(scene),
         "check_run" => checks::run(&scene)?,
         "check_suite" => checks::suite(&scene)?,
         "release" => others::release(&scene)?,

@@ -121,6 +121,8 @@ pub(super) struct Comment {
     pub id: Option<u64>,
     pub body: Option<String>,
     pub user: Option<User>,
+    /// Of one at a commit.
+    pub commit_id: Option<String>,
     /// The App that wrote it in somebody's name.
     pub performed_via_github_app: Option<serde::de::IgnoredAny>,
 }

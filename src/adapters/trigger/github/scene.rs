@@ -32,6 +32,11 @@ impl<'a> Scene<'a> {
         parse(self.delivery)
     }
 
+    /// The forge's own for the event.
+    pub fn word(&self) -> &str {
+        &self.delivery.event
+    }
+
     pub fn action(&self) -> &str {
         self.common.action.as_deref().unwrap_or_default()
     }

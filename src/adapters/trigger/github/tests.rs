@@ -5,7 +5,7 @@ use super::*;
 use crate::model::event::{Association, Event, EventKind};
 use crate::model::id::DeliveryId;
 use crate::model::time::Timestamp;
-use crate::model::trigger::Command;
+use crate::model::trigger::{About, Command};
 
 const HEAD: &str = "1111111111111111111111111111111111111111";
 const BASE: &str = "2222222222222222222222222222222222222222";
@@ -139,10 +139,18 @@ fn a_pull_request_is_its_head_and_a_fork_is_told_by_number() {
 
 #[test]
 fn a_command_is_a_new_comment_of_a_person() {
-    let run = Wish::Command { pull: Some(5), comment: 12, command: Command::Cancel };
+    let run = Wish::Command { about: About::Pull(5), comment: 12, command: Command::Cancel };
     assert_eq!(wish("issue_comment", &comment("created", "/tidegate cancel", json!({}))), run);
     let issue = comment("created", "/tidegate cancel", json!({"issue": {"pull_request": null}}));
-    assert_eq!(wish("issue_comment", &issue), Wish::Command { pull: None, comment: 12, command: Command::Cancel });
+    assert_eq!(wish("issue_comment", &issue), Wish::Command { about: About::Issue(5), comment: 12, command: Command::Cancel });
+
+    let at = |commit: Value| {
+        body(json!({"action": "created", "comment": {"id": 12, "body": "/tidegate cancel", "commit_id": commit, "user": {"login": "ada", "id": 1}}}))
+    };
+    let commit = crate::model::id::CommitId::new(HEAD);
+    assert_eq!(wish("commit_comment", &at(json!(HEAD))), Wish::Command { about: About::Commit(commit), comment: 12, command: Command::Cancel });
+    assert!(error("commit_comment", &at(json!("main"))).starts_with("comment.commit_id of commit_comment is "));
+    assert_eq!(error("commit_comment", &at(Value::Null)), "the body of commit_comment has no comment.commit_id");
 
     for action in ["edited", "deleted", ""] {
         assert!(because("issue_comment", &comment(action, "/tidegate cancel", json!({}))).contains("new comment"));
@@ -333,7 +341,8 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-const EVENTS: [&str; 14] = [
+const EVENTS: [&str; 15] = [
+    "commit_comment",
     "push",
     "pull_request",
     "issue_comment",

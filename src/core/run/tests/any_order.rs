@@ -255,7 +255,7 @@ impl World {
                 }
             }
             Move::Word(n, yes, may) => {
-                let by = Voice::Forge { login: "bob".to_owned(), permission: if may { Permission::Admin } else { Permission::Read } };
+                let by = Voice::Forge { login: "bob".to_owned(), id: None, permission: if may { Permission::Admin } else { Permission::Read } };
                 let node = id(&format!("n{}", n % 30));
                 self.say(if yes { Input::Approved { node, by } } else { Input::Rejected { node, by, reason: "no".to_owned() } });
             }

@@ -12,7 +12,7 @@ fn maintainers() -> Option<Approvers> {
 }
 
 fn voice(login: &str, permission: Permission) -> Voice {
-    Voice::Forge { login: login.to_owned(), permission }
+    Voice::Forge { login: login.to_owned(), id: None, permission }
 }
 
 fn approved(node: &str, by: Voice) -> Input {

@@ -91,7 +91,7 @@ fn whose_word_counts() {
         let plan = guard(plan_of(SHIP, &event(EventKind::Push)), &policy_of(&format!("environments: {{ production: {{ {text} }} }}")));
         plan.node(&NodeId::new("note")).and_then(|node| node.environment.clone()).expect("a gate")
     };
-    let says = |login: &str, permission| Voice::Forge { login: login.to_owned(), permission };
+    let says = |login: &str, permission| Voice::Forge { login: login.to_owned(), id: None, permission };
     let mary = actor("mary");
     for (text, voice, yes) in [
         ("approvers: maintain", says("bob", Permission::Maintain), true),
@@ -109,4 +109,46 @@ fn whose_word_counts() {
     }
     let unknown = Gate { environment: "production".into(), protection: None };
     assert!(accepts(&unknown, None, &Voice::Machine { user: "root".into() }).is_err());
+}
+
+/// The one who started a run is known again under another name, and when they came through the API.
+#[test]
+fn nobody_gets_around_looking_at_their_own_run_by_another_name() {
+    let text = "environments: { production: { approvers: write } }";
+    let plan = guard(plan_of(SHIP, &event(EventKind::Push)), &policy_of(text));
+    let gate = plan.node(&NodeId::new("note")).and_then(|node| node.environment.clone()).expect("a gate");
+    let by = |login: &str, id: u64| Voice::Forge { login: login.to_owned(), id: Some(id), permission: Permission::Admin };
+    let started = |login: &str, id: u64| Actor { login: login.to_owned(), id, bot: false };
+    for (first, then, yes) in [
+        (started("mary", 5), by("mary", 5), false),
+        (started("mary", 5), by("renamed", 5), false),
+        (started("mary", 5), by("MARY", 9), false),
+        (started("@mary", 0), by("mary", 5), false),
+        (started("mary", 5), by("ada", 6), true),
+        (started("token deploy", 0), by("ada", 0), true),
+    ] {
+        assert_eq!(accepts(&gate, Some(&first), &then).is_ok(), yes, "{first:?} and {then:?}");
+    }
+}
+
+#[test]
+fn programs_say_nothing_and_nobody_does_where_the_policy_can_not_be_read() {
+    assert!(voice(&Policy::default(), &actor("helper[bot]"), Permission::Admin).is_err_and(|why| why.contains("a program")));
+    assert!(voice(&Policy::closed("it is broken"), &actor("mary"), Permission::Admin).is_err_and(|why| why.contains("broken")));
+    let mary = actor("mary");
+    let said = Voice::Forge { login: "mary".into(), id: Some(mary.id), permission: Permission::Read };
+    assert_eq!(voice(&Policy::default(), &mary, Permission::Read), Ok(said));
+}
+
+#[test]
+fn a_commit_is_meant_when_only_it_begins_so() {
+    let commits: Vec<CommitId> = ["aaaaaaa1", "aaaaaaa2", "bbbbbbb1"].map(|head| CommitId::new(format!("{head}{}", "0".repeat(32)))).into();
+    assert_eq!(named("BBBBBBB", &commits), Ok(&commits[2]));
+    assert_eq!(named("aaaaaaa1", &commits), Ok(&commits[0]));
+    for (said, why) in [("aaaaaaa", "several"), ("ccccccc", "nothing is known"), ("bbbbbb", "7 or more"), ("refs/he", "7 or more"), ("", "7 or more")]
+    {
+        assert!(named(said, &commits).is_err_and(|answer| answer.contains(why)), "{said}");
+    }
+    // One that was heard of twice is still one.
+    assert_eq!(named("bbbbbbb", &[commits[2].clone(), commits[2].clone()]), Ok(&commits[2]));
 }

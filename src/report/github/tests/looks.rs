@@ -72,6 +72,25 @@ fn when_it_has_failed() {
 }
 
 #[test]
+fn what_a_step_found_and_says() {
+    let mut record = record();
+    record.found.worst = vec![finding(Severity::High, "sql", "src/db.rs"), finding(Severity::Low, "spelling", "../../etc/passwd")];
+    record.found.counts = BTreeMap::from([(Severity::High, 1), (Severity::Low, 900)]);
+    record.found.problem = Some("$TIDEGATE_FINDINGS holds 30000 results: the first 901 were read".to_owned());
+    record.summary.text = "# Coverage\n\n| file | covered |\n|---|---|\n| db.rs | 71 % |\n\nSee [the report](https://x.example).".to_owned();
+    let run = vec![
+        (at(0), started("test", event("ada"), vec![node("scan", invoke())])),
+        (at(1), begins("scan", 1)),
+        (at(6_000), tried("scan", 1, failed("exit code 1"), record, Vec::new())),
+        (at(6_000), ended("scan", failed("exit code 1"))),
+        (at(6_000), RunFact::Ended { outcome: RunOutcome::Failed }),
+    ];
+    // The same file is among its outputs as well.
+    let also = vec![finding(Severity::High, "sql", "src/db.rs"), finding(Severity::Critical, "key", "deploy/env")];
+    insta::assert_snapshot!(pages(&Tale { run, findings: HashMap::from([(id("scan"), also)]), ..Tale::default() }.said()));
+}
+
+#[test]
 fn a_deploy_that_moves_and_one_that_was_rolled_back() {
     let nodes = vec![node("deploy", deploy("shop"))];
     let run = vec![
@@ -86,6 +105,27 @@ fn a_deploy_that_moves_and_one_that_was_rolled_back() {
     tale.run.push((at(2_000), ended("deploy", failed("rolled back: too many errors"))));
     tale.run.push((at(2_000), RunFact::Ended { outcome: RunOutcome::Failed }));
     insta::assert_snapshot!(format!("{moving}\n##### later\n\n{}", pages(&tale.said())));
+}
+
+#[test]
+fn a_step_that_waits_for_somebodys_word_says_whose_and_then_whose_it_was() {
+    let logins = ["alice", "bob", "carol"].map(str::to_owned).into();
+    let nodes = vec![gated("ship", "production", Approvers::AtLeast(Permission::Maintain)), gated("try", "staging", Approvers::Logins(logins))];
+    let push = Event { kind: EventKind::Push, context: Context { pull: None, ..event("ada").context }, ..event("ada") };
+    let mut told = String::new();
+    for event in [event("ada"), push] {
+        let mut run = vec![(at(0), started("release", event, nodes.clone())), (at(1), held("ship", "production")), (at(1), held("try", "staging"))];
+        let waits = Tale { run: run.clone(), ..Tale::default() }.said();
+        told += &format!("{}\n{}\n", pages(&waits), waits.line.map(|line| line.row).unwrap_or_default());
+        let by = Voice::Forge { login: "grace".to_owned(), id: Some(3), permission: Permission::Maintain };
+        run.push((at(2), RunFact::NodeApproved { node: id("ship"), by: by.clone() }));
+        run.extend([(at(2), RunFact::NodeQueued { node: id("ship") }), (at(3), begins("ship", 1)), (at(4), ended("ship", Outcome::Succeeded))]);
+        run.push((at(5), RunFact::NodeRejected { node: id("try"), by, reason: "not today".to_owned() }));
+        run.push((at(5), ended("try", failed("grace has rejected it: not today"))));
+        run.push((at(5), RunFact::Ended { outcome: RunOutcome::Failed }));
+        told += &format!("##### later\n\n{}\n", pages(&Tale { run, ..Tale::default() }.said()));
+    }
+    insta::assert_snapshot!(told);
 }
 
 #[test]

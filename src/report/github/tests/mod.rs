@@ -22,11 +22,13 @@ use crate::model::id::{CommitId, Digest, NodeId, RolloutId, RunId};
 use crate::model::invocation::{InvocationRecord, Phases};
 use crate::model::limits::{Network, Resources, Retry};
 use crate::model::outcome::{Exit, Outcome, RunOutcome};
+use crate::model::policy::{Approvers, Gate, Protection, Voice};
 use crate::model::release::{Release, ReleaseId};
 use crate::model::request::RequestFact;
 use crate::model::settings::{Price, Prices};
 use crate::model::time::Timestamp;
 use crate::model::traffic::{Destination, Weight};
+use crate::model::trust::Permission;
 use crate::report::run::summary::LogTail;
 
 /// A run, as its facts come.
@@ -152,6 +154,15 @@ fn started(pipeline: &str, event: Event, nodes: Vec<Node>) -> RunFact {
     let plan = Plan { pipeline: pipeline.to_owned(), file: "test.yaml".to_owned(), event: event.clone(), trust: Default::default(), nodes };
     let plan = serde_json::to_value(plan).expect("a plan has a JSON form");
     RunFact::Started { run: RunId::new("01990a"), pipeline: pipeline.to_owned(), event, plan }
+}
+
+fn gated(name: &str, environment: &str, approvers: Approvers) -> Node {
+    let protection = Some(Protection { approvers: Some(approvers), ..Protection::default() });
+    Node { environment: Some(Gate { environment: environment.to_owned(), protection }), ..node(name, invoke()) }
+}
+
+fn held(node: &str, environment: &str) -> RunFact {
+    RunFact::NodeHeld { node: id(node), environment: environment.to_owned(), approval: true, opens: at(0), expires: at(1) }
 }
 
 fn begins(node: &str, attempt: u32) -> RunFact {

@@ -1,0 +1,162 @@
+//! A step that waits for its environment is approved where people look: by a comment at the commit, in the pull request, or by the button of its check.
+
+use serde_json::Value;
+use tidegate::model::fact::RunFact;
+use tidegate::model::id::RunId;
+use tidegate::model::outcome::RunOutcome;
+
+use crate::payloads::{by, comment, commit_comment, own_pull, pressed, push};
+use crate::town::{SHOP, Town, begun};
+
+const POLICY: &str = "environments: { production: { approvers: maintain, branches: [main] }, staging: { approvers: [carol] } }\n";
+const SHOP_PIPELINE: &str = "\
+name: shop
+on: { push: {} }
+steps:
+  build: { run: echo built }
+  ship: { needs: [build], environment: production, run: echo shipped }
+";
+const ZONES: &str = "\
+name: zones
+on: { push: {}, pull_request: {} }
+steps:
+  try: { matrix: { zone: [a, b] }, environment: staging, run: 'echo tried' }
+";
+
+fn town(pipeline: &str) -> Town {
+    let town = Town::with(&[(".tidegate/shop.yaml", pipeline), (".tidegate/policy.yaml", POLICY)]);
+    for (login, role) in [("mary", "maintain"), ("mona", "maintain"), ("carol", "read")] {
+        town.github.world().role(SHOP, login, role);
+    }
+    town
+}
+
+fn head(town: &Town) -> String {
+    town.world.git(&["rev-parse", "HEAD"]).trim().to_owned()
+}
+
+fn approvals(facts: &[RunFact]) -> Vec<(String, String)> {
+    let approved = |fact: &RunFact| match fact {
+        RunFact::NodeApproved { node, by } => Some((node.to_string(), by.to_string())),
+        _ => None,
+    };
+    facts.iter().filter_map(approved).collect()
+}
+
+#[track_caller]
+fn is_refused(shown: &Value, why: &str) {
+    let handled = &shown["handled"];
+    assert!(handled["handled"] == "refused" && handled["because"].as_str().is_some_and(|said| said.contains(why)), "{why}: {handled}");
+}
+
+#[track_caller]
+fn is_obeyed(shown: &Value, what: &str) {
+    let handled = &shown["handled"];
+    assert!(handled["handled"] == "obeyed" && handled["what"].as_str().is_some_and(|said| said.contains(what)), "{what}: {handled}");
+}
+
+#[test]
+fn a_comment_at_the_commit_lets_it_in_if_its_writer_is_an_approver_and_somebody_else() {
+    let town = town(SHOP_PIPELINE);
+    let (url, commit) = (town.url(), head(&town));
+    let run = town.asked_one(&town.deliver("push", "push", &by("mary", push(&url, "refs/heads/main", &commit))));
+    let ship = format!("{run}/ship");
+    let check = town.check(&ship, "action_required");
+    assert_eq!((check.title.as_str(), check.actions.len()), ("Waiting for approval: production", 1), "{check:#?}");
+    assert_eq!(check.actions[0]["identifier"], "approve");
+    for said in ["`maintain`", "not from `mary`", "`/tidegate approve --environment production`"] {
+        assert!(check.summary.contains(said), "{said}: {}", check.summary);
+    }
+    let whole = |title: &str| town.github.checks(SHOP).into_iter().find(|check| check.external == run.as_str() && check.title.starts_with(title));
+    let whole = town.until("the pipeline's check", || whole("Waiting for approval"));
+    assert!(whole.summary.contains("waiting for approval: `production`"), "{whole:#?}");
+
+    let say = |id: &str, who: &str, said: &str| town.deliver(id, "commit_comment", &commit_comment(&url, who, &commit, said));
+    let yes = "/tidegate approve --environment production";
+    is_refused(&say("writer", "ada", yes), "needs maintain, and they have write");
+    is_refused(&say("reader", "bob", yes), "needs maintain");
+    is_refused(&say("stranger", "eve", yes), "needs maintain");
+    is_refused(&say("self", "mary", yes), "mary has started this run");
+    assert_eq!(say("program", "helper[bot]", yes)["handled"]["handled"], "ignored");
+    is_refused(&say("elsewhere", "mona", "/tidegate approve --environment staging"), "nothing of");
+    is_refused(&say("another", "mona", &format!("/tidegate approve {} production", "0".repeat(40))), "nothing is known");
+    is_refused(&town.deliver("pressed", "check_run", &pressed(&url, "ada", &commit, &ship, "approve")), "needs maintain");
+    is_refused(&town.deliver("wrong", "check_run", &pressed(&url, "mona", &commit, &format!("{run}/build"), "approve")), "does not wait");
+    is_refused(&town.deliver("bot", "check_run", &pressed(&url, "helper[bot]", &commit, &ship, "approve")), "is a program");
+    assert_eq!((approvals(&town.facts(&run)), begun(&town.facts(&run), "ship")), (Vec::new(), 0));
+
+    is_obeyed(&say("mona", "mona", yes), &format!("mona has approved ship of run {run}"));
+    assert_eq!(town.end_of(&run), RunOutcome::Succeeded);
+    let check = town.check(&ship, "success");
+    assert!(check.summary.contains("Approved for `production` by `mona`."), "{check:#?}");
+    town.check(run.as_str(), "success");
+    // What was said once counts once, however often it is heard.
+    town.world.tidegate(&["deliveries", "replay", "mona"]).expect(0);
+    is_obeyed(&town.handled("mona"), "mona has approved ship");
+    is_refused(&say("late", "mona2", yes), "mona has approved it already");
+    assert_eq!(approvals(&town.facts(&run)), [("ship".to_owned(), "mona".to_owned())]);
+}
+
+#[test]
+fn a_button_lets_in_one_step_of_one_run_and_a_listed_login_needs_no_more_than_to_be_listed() {
+    let town = town(ZONES);
+    let (url, commit) = (town.url(), head(&town));
+    let first = town.asked_one(&town.deliver("first", "push", &push(&url, "refs/heads/main", &commit)));
+    let second = town.asked_one(&town.deliver("second", "push", &push(&url, "refs/heads/again", &commit)));
+    let nodes = |run: &RunId| {
+        town.until(&format!("what waits in {run}"), || {
+            let held = |fact: &RunFact| if let RunFact::NodeHeld { node, .. } = fact { Some(node.to_string()) } else { None };
+            let held: Vec<String> = town.facts(run).iter().filter_map(held).collect();
+            (held.len() == 2).then_some(held)
+        })
+    };
+    let (of_first, of_second) = (nodes(&first), nodes(&second));
+    let press = |id: &str, who: &str, check: String| town.deliver(id, "check_run", &pressed(&url, who, &commit, &check, "approve"));
+    // Whoever is not on the list is not, whatever else they may.
+    is_refused(&press("mary", "mary", format!("{first}/{}", of_first[0])), "that can carol");
+    is_obeyed(&press("carol", "carol", format!("{first}/{}", of_first[0])), &of_first[0]);
+    town.check(&format!("{first}/{}", of_first[0]), "success");
+    town.check(&format!("{first}/{}", of_first[1]), "action_required");
+    assert_eq!(approvals(&town.facts(&first)), [(of_first[0].clone(), "carol".to_owned())]);
+    assert_eq!(approvals(&town.facts(&second)), []);
+    // The button of the whole run is for what has not begun.
+    is_refused(&press("whole", "ada", second.to_string()), "does not wait");
+
+    // A comment at the commit is about all that waits for it there.
+    let all = town.deliver("rest", "commit_comment", &commit_comment(&url, "carol", &commit, "/tidegate approve --environment staging"));
+    for (run, node) in [(&first, &of_first[1]), (&second, &of_second[0]), (&second, &of_second[1])] {
+        is_obeyed(&all, &format!("{node} of run {run}"));
+    }
+    assert_eq!((town.end_of(&first), town.end_of(&second)), (RunOutcome::Succeeded, RunOutcome::Succeeded));
+}
+
+#[test]
+fn in_a_pull_request_the_commit_is_named_that_somebody_has_looked_at() {
+    let town = town(ZONES);
+    let (url, base) = (town.url(), head(&town));
+    let push = |text: &str| {
+        let head = town.push("door.txt", text, "refs/pull/7/head");
+        town.github.world().pull(SHOP, 7, &head);
+        head
+    };
+    let deliver = |id: &str, action: &str, head: &str| town.asked_one(&town.deliver(id, "pull_request", &own_pull(&url, action, head, &base)));
+    let waits = |run: &RunId| {
+        town.until("a step that waits", || town.facts(run).iter().any(|fact| matches!(fact, RunFact::NodeHeld { .. })).then_some(()));
+    };
+    let first = push("oak");
+    let old = deliver("opened", "opened", &first);
+    waits(&old);
+    // Nobody has looked at what comes now, whatever stands there when the comment is heard.
+    let second = push("ash");
+    let new = deliver("synchronize", "synchronize", &second);
+    waits(&new);
+    let say = |id: &str, who: &str, said: &str| town.deliver(id, "issue_comment", &comment(&url, who, said));
+    is_refused(&say("which", "carol", "/tidegate approve --environment staging"), "say which commit");
+    is_refused(&say("ada", "ada", &format!("/tidegate approve {second} --environment staging")), "that can carol");
+    is_obeyed(&say("carol", "carol", &format!("/tidegate approve {} --environment staging", &first[..10])), old.as_str());
+    assert_eq!(town.end_of(&old), RunOutcome::Succeeded);
+    assert_eq!(approvals(&town.facts(&new)), []);
+    is_obeyed(&say("cancel", "ada", "/tidegate cancel"), new.as_str());
+    assert_eq!(town.end_of(&new), RunOutcome::Cancelled);
+    is_refused(&say("late", "carol", &format!("/tidegate approve {second} --environment staging")), "nothing of");
+}
