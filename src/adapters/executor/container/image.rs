@@ -1,7 +1,7 @@
 //! The image in the engine: there already, or pulled.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bollard::Docker;
 use bollard::auth::DockerCredentials;
@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::words;
-use crate::adapters::image::{Credentials, Found, PullPolicy};
+use crate::adapters::image::{Credentials, Found, Meter, PullPolicy};
 use crate::model::invocation::ImageRecord;
 use crate::model::outcome::Outcome;
 
@@ -39,9 +39,6 @@ impl From<PullPolicy> for Pull {
 
 /// The registry of names that name none.
 const HUB: &str = "docker.io";
-
-/// How often it is said how far a pull is.
-const PROGRESS: Duration = Duration::from_secs(5);
 
 /// An image that the engine has.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -154,38 +151,25 @@ async fn fetch(docker: &Docker, whole: &str, login: Option<DockerCredentials>, s
     said(format!("pulling {whole}"));
     let options = CreateImageOptionsBuilder::default().from_image(whole).build();
     let mut progress = docker.create_image(Some(options), None, login);
-    let (mut layers, mut next) = (Layers::default(), Instant::now() + PROGRESS);
+    let mut meter = Meter::new(whole, Instant::now());
     while let Some(step) = progress.next().await {
-        layers.hear(&step?);
-        if Instant::now() >= next {
-            said(layers.say());
-            next = Instant::now() + PROGRESS;
-        }
+        hear(&mut meter, &step?);
+        meter.due(Instant::now()).into_iter().for_each(&mut *said);
     }
-    said(format!("pulled {whole}"));
+    said(meter.end(Instant::now()));
     Ok(())
 }
 
-/// How far a pull is.
-#[derive(Debug, Default)]
-struct Layers {
-    /// Bytes that are here, and all.
-    layers: BTreeMap<String, (i64, i64)>,
-}
-
-impl Layers {
-    fn hear(&mut self, step: &CreateImageInfo) {
-        let (Some(id), Some(detail)) = (&step.id, &step.progress_detail) else { return };
-        if step.status.as_deref() == Some("Downloading") && self.layers.len() < 1000 {
-            self.layers.insert(id.clone(), (detail.current.unwrap_or(0), detail.total.unwrap_or(0)));
-        } else if let Some(layer) = self.layers.get_mut(id) {
-            layer.0 = layer.1;
-        }
-    }
-
-    fn say(&self) -> String {
-        let (here, all) = self.layers.values().fold((0, 0), |(here, all), layer| (here + layer.0, all + layer.1));
-        format!("pulled {} of {} MiB", here >> 20, all >> 20)
+/// What an engine says of one layer.
+fn hear(meter: &mut Meter, step: &CreateImageInfo) {
+    let (Some(layer), Some(status)) = (&step.id, &step.status) else { return };
+    let bytes = |count: Option<i64>| count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
+    match (status.as_str(), &step.progress_detail) {
+        ("Pulling fs layer", _) => meter.is_at(layer, 0, 0),
+        ("Downloading", Some(detail)) => meter.is_at(layer, bytes(detail.current), bytes(detail.total)),
+        ("Already exists", _) => meter.was_here(layer),
+        ("Pull complete", _) => meter.is_done(layer),
+        _ => {}
     }
 }
 
@@ -260,18 +244,31 @@ mod tests {
     }
 
     #[test]
-    fn progress_counts_what_is_here() {
-        let mut layers = Layers::default();
+    fn progress_is_told_as_in_the_sandbox() {
+        let begun = Instant::now();
+        let mut meter = Meter::new("a:1", begun);
         let step = |id: &str, status: &str, current, total| CreateImageInfo {
             id: Some(id.to_owned()),
             status: Some(status.to_owned()),
             progress_detail: Some(bollard::models::ProgressDetail { current, total }),
             ..CreateImageInfo::default()
         };
-        layers.hear(&step("a", "Downloading", Some(1 << 20), Some(4 << 20)));
-        layers.hear(&step("b", "Downloading", Some(2 << 20), Some(2 << 20)));
-        assert_eq!(layers.say(), "pulled 3 of 6 MiB");
-        layers.hear(&step("a", "Pull complete", None, None));
-        assert_eq!(layers.say(), "pulled 6 of 6 MiB");
+        for told in [
+            step("1", "Pulling from library/a", None, None),
+            step("a", "Pulling fs layer", None, None),
+            step("b", "Already exists", None, None),
+            step("a", "Downloading", Some(1 << 24), Some(4 << 24)),
+            step("c", "Downloading", Some(-1), Some(2 << 24)),
+            step("c", "Downloading", Some(2 << 24), Some(2 << 24)),
+            step("c", "Download complete", None, None),
+        ] {
+            hear(&mut meter, &told);
+        }
+        let later = begun + std::time::Duration::from_secs(6);
+        assert_eq!(meter.due(later).as_deref(), Some("pulling a:1: 48 MiB of 96 MiB, 1 of 3 layers"));
+        for layer in ["a", "c"] {
+            hear(&mut meter, &step(layer, "Pull complete", None, None));
+        }
+        assert_eq!(meter.end(later), "pulled a:1 in 6.0 s: 3 layers (1 of them were here), 96 MiB");
     }
 }

@@ -123,10 +123,25 @@ impl Images {
 
     /// Held shared while something is added, so that nothing is taken for rubbish before it is anybody's.
     pub(super) fn gate(&self, how: FlockOperation) -> Result<File, ImageError> {
-        let path = self.root.join("gate");
-        let gate = File::options().create(true).append(true).open(&path).map_err(ImageError::at(&path))?;
+        let (path, gate) = self.open_gate()?;
         flock(&gate, how).map_err(|error| ImageError::at(&path)(error.into()))?;
         Ok(gate)
+    }
+
+    /// The same, shared. `None`: somebody is removing something.
+    pub(super) fn gate_at_once(&self) -> Result<Option<File>, ImageError> {
+        let (path, gate) = self.open_gate()?;
+        match flock(&gate, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(Some(gate)),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(ImageError::at(&path)(error.into())),
+        }
+    }
+
+    fn open_gate(&self) -> Result<(PathBuf, File), ImageError> {
+        let path = self.root.join("gate");
+        let gate = File::options().create(true).append(true).open(&path).map_err(ImageError::at(&path))?;
+        Ok((path, gate))
     }
 
     pub(super) fn layer(&self, hex: &str) -> PathBuf {
@@ -162,7 +177,8 @@ impl Images {
         let named = named().filter(|(called, _)| *called == name.to_string()).map(|(_, digest)| digest);
         let digest = named.or_else(|| name.digest().map(str::to_owned))?;
         let kept: Kept = serde_json::from_slice(&fs::read(self.record(hex_of(&digest)?)).ok()?).ok()?;
-        kept.layers.iter().all(|hex| self.note(hex).is_some()).then_some(kept)
+        // A layer has its name only when it is whole: there is no need to read what is noted of it.
+        kept.layers.iter().all(|hex| self.layer(hex).is_dir()).then_some(kept)
     }
 
     pub(super) fn record(&self, hex: &str) -> PathBuf {
