@@ -216,3 +216,16 @@ fn what_the_unit_takes_away_is_nothing_that_the_sandbox_needs() {
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains("│ 42") && said.contains("│ 1000"), "{said}");
 }
+
+/// The units as they are installed, under a systemd that is the first process of namespaces of its own: activation, readiness, hardening, steps, restarts, kills, the end.
+#[test]
+fn the_units_under_a_systemd_that_is_process_one() {
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/machine/systemd.sh");
+    let output =
+        Command::new(script).arg("here").env("TIDEGATE_PROGRAM", env!("CARGO_BIN_EXE_tidegate")).env("LIMIT_SECONDS", "900").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    if output.status.code() == Some(2) {
+        return skip("systemd::the_units_under_a_systemd_that_is_process_one", said.lines().last().unwrap_or_default());
+    }
+    assert!(output.status.success() && said.contains("nobody was refused"), "{said}");
+}

@@ -5,7 +5,7 @@
 #   tests/machine/systemd.sh          installs the units as docs/operations.md says, and looks at what is promised there: some minutes
 #   tests/machine/systemd.sh here     the same in namespaces of this machine, as root: half a minute, and no limits of steps where the groups are of version 1
 #
-# The last line says how it went; the exit code is 0 only when all was well. Needs systemd, qemu-system-x86_64, a static busybox, curl, python3, and one Debian kernel
+# The last line says how it went; the exit code is 0 only when all was well, and 2 where it can not be tried. Needs systemd, qemu-system-x86_64, a static busybox, curl, python3, and one Debian kernel
 # package (downloaded by apt into the cache, unpacked, never installed).
 
 set -euo pipefail
@@ -17,11 +17,12 @@ find_cache
 readonly WAY="${1:-machine}"
 case "$WAY" in machine | here) ;; *) say "machine or here?"; exit 2 ;; esac
 readonly MEMORY_MB=2048 LIMIT_SECONDS="${LIMIT_SECONDS:-1500}"
-needed=(busybox curl python3 strip)
-[[ "$WAY" == here ]] || needed+=(qemu-system-x86_64 dpkg)
+needed=(curl python3 git strip setpriv)
+[[ "$WAY" == here ]] || needed+=(qemu-system-x86_64 busybox dpkg)
 for tool in "${needed[@]}"; do
-  command -v "$tool" >/dev/null 2>&1 || { say "missing: $tool (apt-get install qemu-system-x86 busybox-static curl python3 binutils)"; exit 2; }
+  command -v "$tool" >/dev/null 2>&1 || { say "missing: $tool (apt-get install qemu-system-x86 busybox-static curl python3 git binutils)"; exit 2; }
 done
+[[ "$WAY" == machine || "$EUID" == 0 ]] || { say "missing: root"; exit 2; }
 [[ -x /lib/systemd/systemd ]] || { say "missing: systemd (apt-get install systemd)"; exit 2; }
 
 scratch="$(mktemp -d "${TMPDIR:-/tmp}/tidegate-systemd.XXXXXX")"
@@ -47,7 +48,7 @@ program="${TIDEGATE_PROGRAM:-$CARGO_TARGET_DIR/debug/tidegate}"
 
 boot="$scratch/boot"
 mkdir -p "$boot"/{bin,modules,proc,sys,dev,host,over,root,given/units}
-cp "$(command -v busybox)" "$boot/bin/busybox"
+[[ "$WAY" == here ]] || cp "$(command -v busybox)" "$boot/bin/busybox"
 echo "$WAY" >"$boot/given/way"
 # The program without what a debugger wants of it: all of it is in memory.
 strip -o "$boot/given/tidegate" "$program"
@@ -170,7 +171,7 @@ steps:
       echo '# Said' > "$TIDEGATE_SUMMARY"
   long:
     needs: [inside]
-    run: echo begun; n=0; while [ $n -lt 40 ]; do sleep 1; n=$((n+1)); done; echo ended
+    run: echo begun; n=0; while [ $n -lt 12 ]; do sleep 1; n=$((n+1)); done; echo ended
   after: { needs: [long], run: "echo after" }
 PIPELINE
 export HOME=/var/lib/tidegate GIT_CONFIG_GLOBAL=/dev/null
@@ -219,7 +220,7 @@ for _ in $(seq 1 600); do [ "$(state MainPID)" != "$before" ] && [ "$(state Acti
 touch /tmp/enough; wait $asking
 answered="$(grep -c '^200$' /tmp/asked)" lost="$(grep -vc '^200$' /tmp/asked)"
 tell "$answered requests answered over a restart and a kill, $lost cut"
-[ "$answered" -gt 5 ] && [ "$lost" -le 1 ] && good "nobody was refused" || { bad "requests"; sort /tmp/asked | uniq -c; }
+[ "$answered" -gt 0 ] && [ "$lost" -le 1 ] && good "nobody was refused" || { bad "requests"; sort /tmp/asked | uniq -c; }
 
 # The end.
 systemctl stop tidegate.service tidegate.socket tidegate-gateway.socket
@@ -252,9 +253,8 @@ mount -t overlay -o lowerdir=/,upperdir=$scratch/over/up,workdir=$scratch/over/w
 root=$scratch/over/root
 mkdir -p \$root/given; cp -r $boot/given/. \$root/given
 touch $scratch/said \$root/given/said; mount --bind $scratch/said \$root/given/said
-sh $boot/prepare \$root $(command -v busybox) append:/given/said
+sh $boot/prepare \$root env append:/given/said
 mount -t proc proc \$root/proc
-mount --bind \$root/proc/sys \$root/proc/sys; mount -o remount,bind,ro \$root/proc/sys
 mount -t sysfs sys \$root/sys
 mount -t cgroup2 cgroup2 \$root/sys/fs/cgroup
 mount -t tmpfs -o mode=755 dev \$root/dev
@@ -275,7 +275,8 @@ INNER
   done
   kill -KILL "$init" 2>/dev/null || true
   wait "$init" 2>/dev/null || true
-  cat "$scratch/said" 2>/dev/null || true
+  touch "$scratch/said"
+  cat "$scratch/said"
   find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
 }
 
@@ -291,6 +292,7 @@ machine() {
 
 "$WAY"
 
+grep -q 'is process 1' "$scratch/said" || { say "systemd does not come up here: $(tail -1 "$scratch/booting" 2>/dev/null)"; exit 2; }
 if grep -q 'SYSTEMD BAD' "$scratch/said" || ! grep -q 'SYSTEMD END' "$scratch/said"; then
   say "failed"
   exit 1

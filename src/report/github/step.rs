@@ -167,7 +167,9 @@ fn row(finding: &Finding) -> Value {
 /// Where there is a file of the repository to put it to.
 fn annotation(finding: &Finding) -> Option<Annotation> {
     let path = plain(&finding.path, 1000);
-    let inside = !path.is_empty() && path == finding.path && !path.starts_with('/') && path.split('/').all(|part| !matches!(part, "" | "." | ".."));
+    // What was made harmless is no name of a file any more.
+    let whole = path == finding.path && !path.contains('\u{fffd}');
+    let inside = !path.is_empty() && whole && !path.starts_with('/') && path.split('/').all(|part| !matches!(part, "" | "." | ".."));
     inside.then(|| Annotation {
         path,
         line: finding.line.max(1),
