@@ -40,7 +40,7 @@ pub struct Found {
     pub credentials: Option<Credentials>,
     pub note: Option<String>,
     /// What to do where the registry does not take them, if it is not `docker login`.
-    pub(super) remedy: Option<String>,
+    pub remedy: Option<String>,
 }
 
 impl Found {
