@@ -79,6 +79,8 @@ fn main() {
                 if round > 0 {
                     way.times.extend(times);
                 }
+                // What a step leaves to be done in the background (its files, the end of its namespaces, the pool) is not the next one's to pay.
+                std::thread::sleep(Duration::from_millis(if at_once == 1 { 12 } else { 50 }));
             }
         }
         print(&mut ways, at_once);

@@ -7,7 +7,8 @@ use super::args::{Global, ImagesArguments, ImagesCommand, Size};
 use super::exit::Exit;
 use super::print::{eprintln, println};
 use super::session;
-use crate::adapters::image::{ImageError, Images, Listed, PullPolicy};
+use super::settings::{self, SettingsError};
+use crate::adapters::image::{ImageError, Images, Keyring, Listed, PullPolicy};
 use crate::adapters::sandbox;
 use crate::adapters::state::{self, StateError, StateFolder};
 use crate::adapters::workspace::{Store, WorkspaceError};
@@ -20,6 +21,8 @@ enum ImagesError {
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
     #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
     Image(#[from] ImageError),
     #[error("{file} can not be read: {why}")]
     Archive { file: String, why: io::Error },
@@ -30,7 +33,7 @@ enum ImagesError {
 impl ImagesError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Image(ImageError::Reference { .. }) | Self::Archive { .. } => Exit::Usage,
+            Self::Image(ImageError::Reference { .. }) | Self::Archive { .. } | Self::Settings(_) => Exit::Usage,
             _ => Exit::Infrastructure,
         }
     }
@@ -48,6 +51,7 @@ fn answer(global: &Global, command: &ImagesCommand) -> Result<(), ImagesError> {
     match command {
         ImagesCommand::Ls => ls(&images, global.json)?,
         ImagesCommand::Pull { image } => {
+            let images = images.knowing(Keyring::new(settings::load(global)?.settings.registries));
             let mut progress = |line: String| eprintln!("{}", clean(&line));
             let pulled = session::tokio()?.block_on(images.obtain(image, PullPolicy::Always, &mut progress))?;
             println!("{} {}", pulled.0.reference, pulled.0.digest);

@@ -11,7 +11,7 @@ use super::exit::Exit;
 use super::settings::{self, SettingsError};
 use crate::adapters::executor::{self, AnyExecutor, Choice, Configuration, EngineError, Refusal};
 use crate::adapters::gateway::Isolation;
-use crate::adapters::image::{ImageError, Images, PullPolicy};
+use crate::adapters::image::{ImageError, Images, Keyring, PullPolicy};
 use crate::adapters::journal::{self, AnyJournal, JournalError};
 use crate::adapters::mailbox::Mailbox;
 use crate::adapters::provider::LocalOptions;
@@ -87,6 +87,7 @@ impl Session {
             engine: isolation.engine.clone(),
             pull: pull_policy(isolation.pull, settings.images.pull),
             keep_images: isolation.keep_images.map(|Size(bytes)| bytes).or(settings.images.keep).unwrap_or(KEEP_IMAGES),
+            keyring: Keyring::new(settings.registries),
             require: settings.require.clone(),
         };
         let executor = Arc::new(executor::open(choice, configuration).await?);

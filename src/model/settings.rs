@@ -1,6 +1,7 @@
 //! What the owner of a machine decides for everything that runs there: the settings file as plain data.
 
 use ::core::net::SocketAddr;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ pub struct Settings {
     pub warm: bool,
     pub prices: Prices,
     pub images: Images,
+    /// Who Tidegate is to registries of images, by what images call those.
+    pub registries: BTreeMap<String, Account>,
     pub server: Server,
     /// `None`: nothing of GitHub is listened to.
     pub github: Option<Github>,
@@ -82,6 +85,7 @@ impl Default for Settings {
             warm: true,
             prices: Prices::default(),
             images: Images::default(),
+            registries: BTreeMap::new(),
             server: Server::default(),
             github: None,
         }
@@ -125,6 +129,13 @@ pub enum Pull {
     Missing,
     Always,
     Never,
+}
+
+/// Who one is to a registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    pub user: String,
+    pub password: SecretSource,
 }
 
 /// What things cost. Whatever has no price costs nothing; without any there is no cost to speak of.

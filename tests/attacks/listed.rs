@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 
 const PAGE: &str = include_str!("../../docs/security.md");
-const SOURCES: [(&str, &str); 21] = [
+const SOURCES: [(&str, &str); 22] = [
     ("attacks", include_str!("../api/attacks.rs")),
     ("beside", include_str!("beside.rs")),
     ("bombs", include_str!("bombs.rs")),
     ("calls", include_str!("calls.rs")),
     ("egress", concat!(include_str!("egress/mod.rs"), include_str!("egress/lives.rs"))),
+    ("endless", include_str!("../images/endless.rs")),
     (
         "hooks",
         concat!(

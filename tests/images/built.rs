@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode, XattrFlags, lsetxattr, mknodat};
 use tar::EntryType;
 use tidegate::adapters::executor::{ContainerExecutor, Executor as _, Pull, Watcher};
-use tidegate::adapters::image::{Material, NotBuilt, PullPolicy};
+use tidegate::adapters::image::{Halt, Material, NotBuilt, PullPolicy};
 use tidegate::model::build::{Begins, ImageBuild};
 use tidegate::model::invocation::{InvocationResult, InvocationSpec, OutputDeclaration};
 use tidegate::model::outcome::Outcome;
@@ -223,7 +223,8 @@ async fn marks_and_attributes_count_only_as_an_overlay_makes_them() {
         std::fs::create_dir(&upper).unwrap();
         std::fs::create_dir(&aside).unwrap();
         fill(&upper);
-        let made = base.blueprint(&build()).unwrap().make(Material { upper: &upper, aside: &aside, time: 0, bytes: 1 << 20, entries }, &to);
+        let halt = Halt(&|| false);
+        let made = base.blueprint(&build()).unwrap().make(Material { upper: &upper, aside: &aside, time: 0, bytes: 1 << 20, entries, halt }, &to);
         made.map(|left_out| (top(&to).0.into_keys().collect::<Vec<_>>(), left_out))
     };
     let attribute = |path: &Path, name: &str, value: &[u8]| lsetxattr(path, name, value, XattrFlags::empty()).unwrap();
@@ -307,4 +308,58 @@ async fn engines_load_it_and_run_it_but_do_not_build_it() {
         let Outcome::Failed { reason, .. } = result.outcome else { panic!("{:?}", result.outcome) };
         assert!(reason.contains("run it in Tidegate's own sandbox"), "{reason}");
     }
+}
+
+/// Holes: nothing on disk, and many minutes to digest and to pack.
+const ENDLESS: &str = "for n in 1 2 3 4; do busybox truncate -s 15000000000 /hole$n; done; echo written";
+
+fn endless(timeout: Duration) -> InvocationSpec {
+    let mut asked = InvocationSpec { timeout, ..building(ENDLESS, build()) };
+    asked.limits.outputs = 1 << 40;
+    asked
+}
+
+#[tokio::test]
+async fn an_image_that_takes_longer_than_its_step_may_is_given_up() {
+    let Some(world) = world("an_image_that_takes_longer_than_its_step_may_is_given_up") else { return };
+    // On a busy machine the script itself may need the first of these.
+    for seconds in [3, 20, 100] {
+        let timeout = Duration::from_secs(seconds);
+        let (result, log) = world.run(endless(timeout)).await;
+        assert_eq!(result.outcome, Outcome::TimedOut { after_ms: seconds * 1000 }, "{log}");
+        assert!(result.artifacts.is_empty() && result.layer.is_none(), "nothing of it is kept");
+        assert_eq!(world.leftovers(), Vec::<PathBuf>::new());
+        if log.contains("written") {
+            return;
+        }
+    }
+    panic!("the script did not come to its end");
+}
+
+#[tokio::test]
+async fn an_image_that_nobody_wants_any_more_is_given_up() {
+    let Some(world) = world("an_image_that_nobody_wants_any_more_is_given_up") else { return };
+    let (own, _) = world.store.own();
+    let own = own.to_owned();
+    let (stop, cancel) = tokio::sync::watch::channel(false);
+    // When its layer is being written the script is over.
+    let begun = tokio::task::spawn_blocking(move || {
+        let until = Instant::now() + Duration::from_secs(600);
+        while Instant::now() < until {
+            let scratches = std::fs::read_dir(&own).into_iter().flatten().flatten();
+            if scratches.into_iter().any(|scratch| scratch.path().join("image/layer.tar.gz").exists()) {
+                stop.send_replace(true);
+                return Some(stop);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        None
+    });
+    let (log, file) = (Log::default(), world.state.path().join("log"));
+    let asked = endless(Duration::from_secs(900));
+    let result = world.executor.invoke(asked, &file, Watcher { log: Box::new(log.clone()), cancel }).await;
+    assert!(begun.await.unwrap().is_some(), "it was never begun: {:?}", result.outcome);
+    assert!(matches!(result.outcome, Outcome::Cancelled { .. }), "{:?} {}", result.outcome, log.text());
+    assert!(log.text().contains("written") && result.artifacts.is_empty() && result.layer.is_none(), "{}", log.text());
+    assert_eq!(world.leftovers(), Vec::<PathBuf>::new());
 }

@@ -5,6 +5,7 @@ mod builder;
 mod built;
 #[path = "../support/docker.rs"]
 mod docker;
+mod endless;
 #[path = "../support/engines.rs"]
 mod engines;
 mod full;

@@ -1,6 +1,7 @@
 //! A registry that lets in who has the password only: with the sandbox, Docker and Podman, each through the real program. And the password, nowhere else.
 
 mod beside;
+mod named;
 mod tale;
 
 use std::ffi::OsStr;
@@ -28,6 +29,7 @@ const HTPASSWD: &str = "ada:$2y$05$abcdefghijklmnopqrstuuMQaHNY8gdQnEaHh5aJpWw9u
 const CLOSED: &str = "auth: {htpasswd: {realm: tests, path: FOLDER/users}}\n";
 
 /// What a step runs in, and where a registry has to be to be on loopback for whoever pulls.
+#[derive(Clone)]
 enum Home {
     Sandbox,
     Engine(Box<Engine>),
@@ -129,6 +131,13 @@ fn configuration(world: &World, name: &str, text: &str) -> PathBuf {
 
 fn auths(host: &str, user: &str, password: &str) -> String {
     serde_json::json!({"auths": {host: {"auth": basic(user, password)}}}).to_string()
+}
+
+/// A settings file that says where the password of a registry is.
+fn settings(world: &World, host: &str, password: &str) -> PathBuf {
+    let file = world.path("settings.yaml");
+    std::fs::write(&file, format!("registries:\n  {host}: {{ user: {USER}, password: {password} }}\n")).unwrap();
+    file
 }
 
 /// A helper as Docker calls them, that knows one registry. Answers a `PATH` with it.
@@ -243,13 +252,19 @@ async fn while_it_runs_nobody_can_read_the_password_from_processes_or_from_the_e
     let test = "private::while_it_runs_nobody_can_read_the_password_from_processes_or_from_the_engine";
     let Some(open) = registry(test) else { return };
     open.push("own/slow:1", &image(&[busybox()])).await;
-    for home in Home::all(test) {
+    for (home, named) in Home::all(test).into_iter().flat_map(|home| [(home.clone(), false), (home, true)]) {
         let closed = home.closed(&open);
         let name = closed.name("own/slow:1");
         // Until somebody has looked: it is told so by its end.
         let world = world(&name, "echo begun; sleep 300");
-        let folder = configuration(&world, "login", &auths(&closed.host(), USER, PASSWORD));
-        let mut command = home.run(&world, "always", &[("DOCKER_CONFIG", folder.as_os_str())]);
+        let mut command = if named {
+            std::fs::write(world.path("password"), PASSWORD).unwrap();
+            let settings = settings(&world, &closed.host(), &format!("{{ file: {} }}", world.path("password").display()));
+            home.run(&world, "always", &[("TIDEGATE_CONFIG", settings.as_os_str())])
+        } else {
+            let folder = configuration(&world, "login", &auths(&closed.host(), USER, PASSWORD));
+            home.run(&world, "always", &[("DOCKER_CONFIG", folder.as_os_str())])
+        };
         let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
         let log = wait_for(|| {
             let run = std::fs::read_dir(world.state().join("runs")).ok()?.flatten().next()?.path();

@@ -24,7 +24,7 @@ async fn a_step_sees_the_image_and_nothing_of_the_host() {
     assert_eq!(recorded.reference, name);
     assert!(recorded.digest.starts_with("sha256:"));
     assert!(record.isolation.iter().any(|held| held == "image-root") && record.isolation.iter().any(|held| held == "no-capabilities"));
-    assert!(log.contains("[tidegate: pulling ") && log.contains("layer 2 of 2"), "{log}");
+    assert!(log.contains("[tidegate: pulling ") && log.contains("s: 2 layers, "), "{log}");
     // The second time there is nothing to say.
     let (_, log) = world.run(spec(&name, "echo again")).await;
     assert_eq!(log, "again\n");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 
 use tidegate::adapters::executor::{AnyExecutor, Choice, Configuration, Executor as _, Watcher, open};
-use tidegate::adapters::image::PullPolicy;
+use tidegate::adapters::image::{Keyring, PullPolicy};
 use tidegate::model::build::{Begins, ImageBuild};
 use tidegate::model::invocation::{InvocationResult, InvocationSpec};
 use tidegate::model::outcome::Outcome;
@@ -32,6 +32,7 @@ impl Asked {
             engine: Some(engine.to_owned()),
             pull: PullPolicy::Missing,
             keep_images: u64::MAX,
+            keyring: Keyring::default(),
             require: Vec::new(),
         };
         let executor = open(Choice::Auto, configuration).await.unwrap();

@@ -7,6 +7,7 @@ use super::container::{ContainerExecutor, Engine, EngineError, Pull};
 use super::open::{engine_at, lacking};
 use super::sandbox::SandboxExecutor;
 use super::{Desk, Executor, Watcher, Way, Why};
+use crate::adapters::image::Keyring;
 use crate::adapters::workspace::Store;
 use crate::model::id::{NodeId, RunId};
 use crate::model::invocation::{InvocationResult, InvocationSpec};
@@ -24,6 +25,7 @@ pub(super) struct Engines {
     pub(super) store: Store,
     pub(super) named: Option<String>,
     pub(super) pull: Pull,
+    pub(super) keyring: Keyring,
     pub(super) require: Vec<String>,
 }
 
@@ -33,7 +35,8 @@ impl Engines {
         if let Some(missing) = lacking(&engine, &self.require) {
             return Err(format!("steps in containers of {} do not have `{missing}`, which the settings require", engine.name));
         }
-        ContainerExecutor::new(&self.state, self.store.clone(), engine, self.pull).map_err(|error| error.to_string())
+        let executor = ContainerExecutor::new(&self.state, self.store.clone(), engine, self.pull).map_err(|error| error.to_string())?;
+        Ok(executor.knowing(self.keyring.clone()))
     }
 
     /// Whether anything of this state folder was ever in one.

@@ -7,7 +7,7 @@ use super::auto::{Auto, Engines};
 use super::container::{self, ContainerExecutor, Engine, EngineError, Pull};
 use super::sandbox::{Attended, SandboxExecutor, Whence};
 use super::{Desk, Executor, Mixed, Watcher, Way};
-use crate::adapters::image::PullPolicy;
+use crate::adapters::image::{Keyring, PullPolicy};
 use crate::adapters::sandbox::{self, Isolation, Verdict};
 use crate::adapters::workspace::Store;
 use crate::model::id::{NodeId, RunId};
@@ -36,6 +36,8 @@ pub struct Configuration {
     pub pull: PullPolicy,
     /// Bytes of images that are kept when another one was pulled.
     pub keep_images: u64,
+    /// Who we are to registries.
+    pub keyring: Keyring,
     /// Protections without which nothing runs, by their names in a record (or `cgroup`).
     pub require: Vec<String>,
 }
@@ -152,6 +154,7 @@ pub async fn open(choice: Choice, configuration: Configuration) -> Result<AnyExe
                 return Err(Refusal::Unprotected { why, remedy: "run steps in the sandbox: leave --executor container out".to_owned() });
             }
             let executor = ContainerExecutor::new(&configuration.state, configuration.store, engine, Pull::from(configuration.pull));
+            let executor = executor.map(|executor| executor.knowing(configuration.keyring));
             executor.map(AnyExecutor::Container).map_err(|error| Refusal::Identity(error.to_string()))
         }
         Choice::Auto | Choice::Sandbox => {
@@ -181,12 +184,12 @@ pub async fn open(choice: Choice, configuration: Configuration) -> Result<AnyExe
             {
                 return Err(Refusal::Unprotected { why, remedy });
             }
-            let Configuration { state, store, pull, keep_images, require, engine: named, .. } = configuration;
+            let Configuration { state, store, pull, keep_images, keyring, require, engine: named, .. } = configuration;
             let executor = SandboxExecutor::new(&state, store.clone(), host_tools, isolation).requiring(require.clone());
-            let sandbox = executor.chosen(choice).pulling(pull, keep_images);
+            let sandbox = executor.chosen(choice).pulling(pull, keep_images).knowing(keyring.clone());
             Ok(match (choice, isolation) {
                 (Choice::Auto, Isolation::Full) => {
-                    let engines = Engines { state, store, named, pull: Pull::from(pull), require };
+                    let engines = Engines { state, store, named, pull: Pull::from(pull), keyring, require };
                     AnyExecutor::Auto(Box::new(Auto { sandbox, engines }))
                 }
                 _ => AnyExecutor::Sandbox(sandbox),
@@ -219,11 +222,13 @@ fn mixed(
     refusal: Option<Refusal>,
     lacks: String,
 ) -> Result<AnyExecutor, Refusal> {
-    let Configuration { state, store, pull, keep_images, .. } = configuration;
+    let Configuration { state, store, pull, keep_images, keyring, .. } = configuration;
     let bare = match refusal {
         Some(why) => Err(format!("it has no `image`, and {why}\n  Or give the step an `image: …`: {} is here to run it", engine.name)),
+        // It runs in no image, so it pulls none.
         None => Ok(SandboxExecutor::new(&state, store.clone(), host_tools, Isolation::None).chosen(Choice::Auto).pulling(pull, keep_images)),
     };
     let container = ContainerExecutor::new(&state, store, engine, Pull::from(pull)).map_err(|error| Refusal::Identity(error.to_string()))?;
-    Ok(AnyExecutor::Mixed(Box::new(Mixed { container: container.by(Way::of(Choice::Auto, true, Isolation::None)), bare, lacks })))
+    let container = container.knowing(keyring).by(Way::of(Choice::Auto, true, Isolation::None));
+    Ok(AnyExecutor::Mixed(Box::new(Mixed { container, bare, lacks })))
 }

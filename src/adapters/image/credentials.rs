@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use super::error::said;
 
-/// The registry of names that name none, and what configurations call it from long ago.
-const HUB: (&str, &str) = ("docker.io", "https://index.docker.io/v1/");
+/// The registry of names that name none; and what configurations call it from long ago.
+pub(super) const HUB: (&str, &str) = ("docker.io", "https://index.docker.io/v1/");
 
 /// A helper is somebody's program, which may wait for a person.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Who we are to one registry. Never on disk, never shown.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,11 +39,20 @@ impl std::fmt::Debug for Credentials {
 pub struct Found {
     pub credentials: Option<Credentials>,
     pub note: Option<String>,
+    /// What to do where the registry does not take them, if it is not `docker login`.
+    pub remedy: Option<String>,
+}
+
+impl Found {
+    /// What to do where a registry does not take them.
+    pub fn remedy(&self, registry: &str) -> String {
+        self.remedy.clone().unwrap_or_else(|| format!("`docker login {registry}` again, as the user who runs tidegate"))
+    }
 }
 
 impl Credentials {
     /// Asks whoever has to be asked.
-    pub async fn of(registry: &str) -> Found {
+    pub(super) async fn of(registry: &str) -> Found {
         let (asked, wanted) = (registry.to_owned(), registry.to_owned());
         let (answer, answered) = tokio::sync::oneshot::channel();
         // A thread that nobody waits for: the end of tidegate does not depend on somebody's helper.
@@ -55,7 +64,7 @@ impl Credentials {
     }
 
     /// Whether anybody has to be asked.
-    pub fn are_configured() -> bool {
+    pub(super) fn are_configured() -> bool {
         let file = || Some(folder(|name| std::env::var_os(name))?.join("config.json"));
         std::env::var_os(TEXT).is_some() || file().is_some_and(|file| file.exists())
     }
@@ -92,7 +101,7 @@ fn look_up(registry: &str, variable: impl Fn(&str) -> Option<OsString>) -> Found
 }
 
 fn told(registry: &str, found: Result<DockerCredential, Trouble>) -> Found {
-    let credentials = |credentials| Found { credentials: Some(credentials), note: None };
+    let credentials = |credentials| Found { credentials: Some(credentials), ..Found::default() };
     match found {
         Ok(DockerCredential::UsernamePassword(user, secret)) => {
             credentials(Credentials::Password { user, secret: secret.trim_end_matches('\0').to_owned() })
@@ -114,7 +123,7 @@ fn told(registry: &str, found: Result<DockerCredential, Trouble>) -> Found {
 }
 
 fn unusable(registry: &str, why: &str) -> Found {
-    Found { credentials: None, note: Some(format!("the credentials for {registry} in Docker's configuration can not be used: {why}")) }
+    Found { note: Some(format!("the credentials for {registry} in Docker's configuration can not be used: {why}")), ..Found::default() }
 }
 
 #[cfg(test)]

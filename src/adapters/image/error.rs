@@ -15,13 +15,13 @@ pub enum ImageError {
     )]
     NotFound { reference: String },
     #[error(
-        "the registry {registry} does not let anybody without credentials pull {reference}: `docker login {registry}` as the user who runs tidegate"
+        "the registry {registry} does not let anybody without credentials pull {reference}: `docker login {registry}` as the user who runs tidegate, or name them in the settings (`registries:`)"
     )]
     Unauthorised { reference: String, registry: String },
-    #[error(
-        "the registry {registry} does not take the credentials that are known for it, or does not let them pull {reference}: `docker login {registry}` again, as the user who runs tidegate"
-    )]
-    Refused { reference: String, registry: String },
+    #[error("the registry {registry} does not take the credentials that are known for it, or does not let them pull {reference}: {remedy}")]
+    Refused { reference: String, registry: String, remedy: String },
+    #[error("the password for {registry} can not be had: {why}. It is that of {setting}")]
+    Password { registry: String, setting: String, why: String },
     #[error(
         "the registry {registry} does not let anybody without credentials pull {reference}, and those that are known are an identity token, which only engines can use: log in with a password or an access token, or use --executor container"
     )]

@@ -1,7 +1,8 @@
 //! From a name to an image that is there: asked of the registry only where it has to be.
 
+use std::fs::File;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use oci_client::manifest::{OciDescriptor, OciImageManifest, OciManifest};
 use rustix::fs::FlockOperation;
@@ -11,7 +12,7 @@ use super::error::ImageError;
 use super::reference::{ImageName, hex_of};
 use super::registry::Registry;
 use super::store::{Image, Images, Kept, Lease};
-use super::{Credentials, platform};
+use super::{Meter, platform};
 
 /// When a registry is asked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -34,8 +35,15 @@ impl Images {
     pub async fn obtain(&self, text: &str, policy: PullPolicy, progress: Progress<'_>) -> Result<(Image, Lease), ImageError> {
         let name = ImageName::parse(text)?;
         if policy != PullPolicy::Always {
-            let (images, wanted) = (self.clone(), name.clone());
-            if let Some(held) = blocking(move || images.at_hand(&wanted)).await? {
+            // A few small files, which are mostly in memory: no work for another thread, unless somebody has to be waited for.
+            let held = match self.gate_at_once()? {
+                Some(gate) => self.at_hand(&gate, &name)?,
+                None => {
+                    let (images, wanted) = (self.clone(), name.clone());
+                    blocking(move || images.at_hand(&images.gate(FlockOperation::LockShared)?, &wanted)).await?
+                }
+            };
+            if let Some(held) = held {
                 return Ok(held);
             }
         }
@@ -57,8 +65,7 @@ impl Images {
     }
 
     /// What is there, in one go: it is on the way of every step.
-    fn at_hand(&self, name: &ImageName) -> Result<Option<(Image, Lease)>, ImageError> {
-        let _gate = self.gate(FlockOperation::LockShared)?;
+    fn at_hand(&self, _gate: &File, name: &ImageName) -> Result<Option<(Image, Lease)>, ImageError> {
         let Some(kept) = self.find(name) else { return Ok(None) };
         let held = self.hold(name, &kept)?;
         held.1.touch();
@@ -67,9 +74,9 @@ impl Images {
 
     async fn pull(&self, name: &ImageName, progress: Progress<'_>) -> Result<Kept, ImageError> {
         progress(format!("pulling {name}"));
-        let found = Credentials::of(name.registry()).await;
-        found.note.into_iter().for_each(&mut *progress);
-        let registry = Registry::open(name, found.credentials);
+        let mut found = self.keyring.find(name.registry()).await?;
+        found.note.take().into_iter().for_each(&mut *progress);
+        let registry = Registry::open(name, found)?;
         let mut tries = 0;
         loop {
             tries += 1;
@@ -84,6 +91,7 @@ impl Images {
     }
 
     async fn try_pull(&self, name: &ImageName, registry: &Registry<'_>, progress: Progress<'_>) -> Result<Kept, ImageError> {
+        let begun = Instant::now();
         let (manifest, digest) = self.manifest(name, registry).await?;
         let bytes = self.small(registry, &manifest.config).await?;
         let (layers, process) = config::read(&name.to_string(), &bytes, self.limits)?;
@@ -95,11 +103,18 @@ impl Images {
             let why = format!("one of its layers has {large} bytes, and {most} are the most");
             return Err(ImageError::Unfit { reference: name.to_string(), why });
         }
-        for (number, (hex, descriptor)) in layers.iter().zip(&manifest.layers).enumerate() {
-            let what = format!("layer {} of {} ({})", number + 1, layers.len(), &hex[..12]);
-            self.layer_of(registry, hex, descriptor, &what, progress).await?;
+        let mut meter = Meter::new(&name.to_string(), begun);
+        // The same layer may stand in it twice.
+        for (hex, descriptor) in layers.iter().zip(&manifest.layers) {
+            match self.note(hex) {
+                Some(_) => meter.was_here(hex),
+                None => meter.is_at(hex, 0, u64::try_from(descriptor.size).unwrap_or(0)),
+            }
         }
-        progress(format!("{name} is {digest}"));
+        for (hex, descriptor) in layers.iter().zip(&manifest.layers) {
+            self.layer_of(registry, hex, descriptor, &mut meter, progress).await?;
+        }
+        progress(format!("{}; it is {digest}", meter.end(Instant::now())));
         let kept = Kept { digest, layers, process };
         self.keep(name, &kept)?;
         Ok(kept)
@@ -126,7 +141,7 @@ impl Images {
     async fn small(&self, registry: &Registry<'_>, descriptor: &OciDescriptor) -> Result<Vec<u8>, ImageError> {
         let aside = self.scratch()?;
         let file = aside.path().join("config");
-        registry.blob(descriptor, &file, LARGEST).await?;
+        registry.blob(descriptor, &file, LARGEST, &mut |_| {}).await?;
         tokio::fs::read(&file).await.map_err(ImageError::at(&file))
     }
 
@@ -136,7 +151,7 @@ impl Images {
         registry: &Registry<'_>,
         hex: &str,
         descriptor: &OciDescriptor,
-        what: &str,
+        meter: &mut Meter,
         progress: Progress<'_>,
     ) -> Result<(), ImageError> {
         if self.note(hex).is_some() {
@@ -145,20 +160,26 @@ impl Images {
         let (images, wanted) = (self.clone(), hex.to_owned());
         let lock = blocking(move || images.layer_lock(&wanted)).await?;
         if self.note(hex).is_some() {
+            meter.was_here(hex);
             return Ok(());
         }
-        progress(format!("{what}: getting {}", size(u64::try_from(descriptor.size).unwrap_or(0))));
         let aside = self.scratch()?;
         let archive = aside.path().join("archive");
-        registry.blob(descriptor, &archive, self.limits.transfer_bytes).await?;
+        let all = u64::try_from(descriptor.size).unwrap_or(0);
+        let mut told = |here| {
+            meter.is_at(hex, here, all);
+            meter.due(Instant::now()).into_iter().for_each(&mut *progress);
+        };
+        registry.blob(descriptor, &archive, self.limits.transfer_bytes, &mut told).await?;
         let (images, wanted) = (self.clone(), hex.to_owned());
         // Goes on to its end when nobody waits any more, so it holds the lock itself.
         let note = blocking(move || {
             let _held = (lock, aside);
             images.unpack(&archive, &wanted)
         });
-        let note = note.await?;
-        progress(format!("{what}: {} files, {}", note.entries, size(note.bytes)));
+        note.await?;
+        meter.is_done(hex);
+        meter.due(Instant::now()).into_iter().for_each(progress);
         Ok(())
     }
 

@@ -24,11 +24,6 @@ impl ImageName {
         &self.0
     }
 
-    /// By a digest at the same place.
-    pub(super) fn with_digest(&self, digest: &str) -> Reference {
-        self.0.clone_with_digest(digest.to_owned())
-    }
-
     pub(super) fn registry(&self) -> &str {
         self.0.registry()
     }

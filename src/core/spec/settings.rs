@@ -4,12 +4,12 @@ use super::fields::{self as f, duration, parse_count, price, size};
 use super::lower::Cursor;
 use super::places::Part;
 use super::problems::Problems;
-use super::shape::Shape::{self, Choice, Either, Keys, List, Scalar};
+use super::shape::Shape::{self, Choice, Either, Keys, List, Named, Scalar};
 use super::shape::{Key, key};
 use super::{read, validate};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::secret::SecretSource;
-use crate::model::settings::{Deliveries, Github, GithubLogin, GithubOauth, Images, Limits, PROTECTIONS, Prices, Pull, Server, Settings};
+use crate::model::settings::{Account, Deliveries, Github, GithubLogin, GithubOauth, Images, Limits, PROTECTIONS, Prices, Pull, Server, Settings};
 
 static COUNT: Shape = Scalar(&f::COUNT);
 static PRICE: Shape = Scalar(&f::PRICE);
@@ -35,6 +35,11 @@ static SOURCE: Shape = Keys(&[
     key("env", &Scalar(&f::VARIABLE), "The variable of Tidegate's environment that holds it."),
 ]);
 static SOURCES: Shape = Either { expected: "{ file: PATH }, { env: NAME } or a list of them", of: &[&List(&SOURCE), &SOURCE] };
+static ACCOUNT: [Key; 2] = [
+    key("user", &Scalar(&f::TEXT), "The name of who pulls.").required(),
+    key("password", &SOURCE, "Where the password, or an access token, is.").required(),
+];
+static REGISTRIES: Shape = Named { names: &f::REGISTRY, of: &Keys(&ACCOUNT) };
 static DELIVERIES: [Key; 2] = [
     key("keep", &Scalar(&f::TIMEOUT), "How long the body of one is kept that has been handled."),
     key("bytes", &Scalar(&f::SIZE), "How much of them is kept together; the oldest go first."),
@@ -58,7 +63,7 @@ static GITHUB: [Key; 7] = [
     key("templates", &Scalar(&f::ABSOLUTE_PATH), "The folder of your own templates for what is reported."),
     key("code_scanning", &Shape::Bool, "Whether findings go to code scanning as well."),
 ];
-static SETTINGS: [Key; 7] = [
+static SETTINGS: [Key; 8] = [
     key("server", &Keys(&SERVER), "How `serve` is reached."),
     key("github", &Keys(&GITHUB), "What of GitHub is believed, and as who it is spoken to."),
     key("require", &List(&PROTECTION), "Protections without which nothing runs."),
@@ -66,6 +71,7 @@ static SETTINGS: [Key; 7] = [
     key("warm", &Either { expected: "on or off", of: &[&Shape::Bool, &Choice(&["on", "off"])] }, "Whether sandboxes are kept ready."),
     key("prices", &Keys(&PRICES), "What things cost."),
     key("images", &Keys(&IMAGES), "What holds for images where the command line says nothing."),
+    key("registries", &REGISTRIES, "Who Tidegate is to registries of images."),
 ];
 
 /// Reads a settings file, or says all that is wrong with it. One that says nothing is none.
@@ -79,6 +85,7 @@ pub fn load(text: &str) -> Result<Settings, Vec<Diagnostic>> {
     validate::validate(&Keys(&SETTINGS), &value, &places, &mut problems);
     let root = Cursor::root(&value, &places);
     let github = root.key("github").map(|github| github_settings(&github, &mut problems));
+    let registries = root.entries_at("registries").iter().filter_map(|(name, at)| Some((name.clone(), account(at, &mut problems)?))).collect();
     let mut errors = problems.list;
     if !errors.is_empty() {
         errors.sort_by_key(|error| error.span);
@@ -97,6 +104,7 @@ pub fn load(text: &str) -> Result<Settings, Vec<Diagnostic>> {
     Ok(Settings {
         server,
         github,
+        registries,
         limits: Limits { machine: count("machine"), repository: count("repository"), pipeline: count("pipeline") },
         require: root.texts_at("require").unwrap_or_default(),
         warm: root.flag("warm").or(root.text_at("warm").map(|word| word == "on")).unwrap_or(true),
@@ -142,6 +150,11 @@ fn github_settings(github: &Cursor<'_>, problems: &mut Problems<'_>) -> Github {
     let templates = github.text_at("templates").map(Into::into);
     let code_scanning = github.flag("code_scanning").unwrap_or(false);
     Github { webhook_secrets, login: app.or(token), api, oauth, templates, code_scanning }
+}
+
+fn account(at: &Cursor<'_>, problems: &mut Problems<'_>) -> Option<Account> {
+    let password = source(&at.key("password")?, problems);
+    Some(Account { user: at.text_at("user")?, password: password? })
 }
 
 /// Where a secret is: exactly one place.
@@ -225,6 +238,24 @@ mod tests {
         for (text, route) in [("images: { pull: sometimes }", "images.pull"), ("images: { keep: much }", "images.keep")] {
             assert_eq!(codes(text), [("invalid-value".to_owned(), route.to_owned())]);
         }
+    }
+
+    #[test]
+    fn who_one_is_to_registries() {
+        let text = "registries:\n  ghcr.io: { user: ada, password: { file: /etc/ghcr } }\n  127.0.0.1:5000: { user: ci, password: { env: LOCAL } }\n";
+        let registries = load(text).unwrap().registries;
+        assert_eq!(registries["ghcr.io"], Account { user: "ada".to_owned(), password: SecretSource::File("/etc/ghcr".into()) });
+        assert_eq!(registries["127.0.0.1:5000"].password, SecretSource::Env("LOCAL".to_owned()));
+        let said = |code: &str, route: &str| (code.to_owned(), route.to_owned());
+        for (text, wrong) in [
+            ("registries: { ghcr.io: { password: { env: A } } }", said("missing-key", "registries[\"ghcr.io\"]")),
+            ("registries: { ghcr.io: { user: a, password: { env: A, file: /b } } }", said("conflicting-keys", "registries[\"ghcr.io\"].password")),
+            ("registries: { ghcr.io: { user: a, password: hunter2 } }", said("wrong-type", "registries[\"ghcr.io\"].password")),
+            ("registries: { \"https://ghcr.io\": { user: a, password: { env: A } } }", said("invalid-name", "registries[\"https://ghcr.io\"]")),
+        ] {
+            assert_eq!(codes(text), [wrong], "{text}");
+        }
+        assert!(!format!("{:?}", load("registries: { ghcr.io: { user: a, password: hunter2 } }")).contains("hunter2"));
     }
 
     #[test]

@@ -8,8 +8,8 @@ use crate::registry::registry;
 use crate::support::{Seen, World};
 
 /// For the services' registry, which does not let in who says the step's.
-const OTHER: &str = "an0ther one";
-const OTHER_HTPASSWD: &str = "ada:$2y$05$bcdefghijklmnopqrstuvu/YFiABrW5h2uZ8xY5qhd3jcotivax.C\n";
+pub(super) const OTHER: &str = "an0ther one";
+pub(super) const OTHER_HTPASSWD: &str = "ada:$2y$05$bcdefghijklmnopqrstuvu/YFiABrW5h2uZ8xY5qhd3jcotivax.C\n";
 
 fn standing() -> Made {
     image(&[busybox()]).with("Cmd", serde_json::json!(["/bin/sh", "-c", "touch /tmp/stands; sleep 300"]))
@@ -28,7 +28,7 @@ fn auths(known: &[(&str, &str)]) -> String {
     serde_json::json!({ "auths": auths }).to_string()
 }
 
-fn other_is_nowhere(world: &World, said: &str) {
+pub(super) fn other_is_nowhere(world: &World, said: &str) {
     let spellings = [OTHER.to_owned(), basic(USER, OTHER)];
     assert!(!spellings.iter().any(|spelling| said.contains(spelling)), "{said}");
     let files = spellings.iter().flat_map(|spelling| files_with(&world.state(), spelling)).collect::<Vec<_>>();

@@ -1,7 +1,7 @@
 //! The image in the engine: there already, or pulled.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bollard::Docker;
 use bollard::auth::DockerCredentials;
@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::words;
-use crate::adapters::image::{Credentials, Found, PullPolicy};
+use crate::adapters::image::{Credentials, Found, Meter, PullPolicy};
 use crate::model::invocation::ImageRecord;
 use crate::model::outcome::Outcome;
 
@@ -40,9 +40,6 @@ impl From<PullPolicy> for Pull {
 /// The registry of names that name none.
 const HUB: &str = "docker.io";
 
-/// How often it is said how far a pull is.
-const PROGRESS: Duration = Duration::from_secs(5);
-
 /// An image that the engine has.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Image {
@@ -64,7 +61,7 @@ pub(super) async fn have(docker: &Docker, reference: &str, pull: Pull, found: Fo
     let whole = whole(reference);
     if pull != Pull::Always {
         match docker.inspect_image(&whole).await {
-            Ok(found) => return Ok(of(reference, &found)),
+            Ok(there) => return Ok(of(reference, &there)),
             Err(error) if !words::is_status(&error, 404) => {
                 return Err(failed(format!("the container engine could not be asked for the image {reference}: {}", words::why(&error))));
             }
@@ -76,13 +73,12 @@ pub(super) async fn have(docker: &Docker, reference: &str, pull: Pull, found: Fo
             Err(_) => {}
         }
     }
-    found.note.into_iter().for_each(&mut *said);
-    let credentials = found.credentials;
-    let login = credentials.clone().map(|credentials| login(credentials, registry_of(reference)));
-    let failed = |error: &bollard::errors::Error| failed(not_pulled(reference, &words::why(error), credentials.as_ref()));
+    found.note.iter().cloned().for_each(&mut *said);
+    let login = found.credentials.clone().map(|credentials| login(credentials, registry_of(reference)));
+    let failed = |error: &bollard::errors::Error| failed(not_pulled(reference, &words::why(error), &found));
     fetch(docker, &whole, login, said).await.map_err(|error| failed(&error))?;
-    let found = docker.inspect_image(&whole).await;
-    found.map(|found| of(reference, &found)).map_err(|error| failed(&error))
+    let pulled = docker.inspect_image(&whole).await;
+    pulled.map(|pulled| of(reference, &pulled)).map_err(|error| failed(&error))
 }
 
 /// Whether a registry would have to be asked for it.
@@ -107,7 +103,8 @@ fn login(credentials: Credentials, registry: &str) -> DockerCredentials {
 /// The registry that an image comes from.
 pub(super) fn registry_of(image: &str) -> &str {
     match image.split_once('/') {
-        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => first,
+        // An engine takes capitals for a host as well: what is not for it must not get to it.
+        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" || first.contains(|c: char| c.is_uppercase()) => first,
         _ => HUB,
     }
 }
@@ -129,23 +126,24 @@ fn full(reference: &str) -> String {
 }
 
 /// `why`: as the engine says it, who repeats what the registry says, who may repeat anything.
-fn not_pulled(reference: &str, why: &str, credentials: Option<&Credentials>) -> String {
+fn not_pulled(reference: &str, why: &str, known: &Found) -> String {
     let registry = registry_of(reference);
     let hint = match words::Refusal::of(why) {
         Some(words::Refusal::NoRoom) => words::NO_ROOM.to_owned(),
-        Some(words::Refusal::NotLetIn) if credentials.is_some() => format!(
-            "{registry} does not take the credentials that are known for it, or does not let them pull this image: `docker login {registry}` again, as the user who runs tidegate"
+        Some(words::Refusal::NotLetIn) if known.credentials.is_some() => format!(
+            "{registry} does not take the credentials that are known for it, or does not let them pull this image: {}",
+            known.remedy(registry)
         ),
         Some(words::Refusal::NotLetIn) => {
             format!(
-                "is the name right? {registry} does not let anybody without credentials pull it: `docker login {registry}` as the user who runs tidegate"
+                "is the name right? {registry} does not let anybody without credentials pull it: `docker login {registry}` as the user who runs tidegate, or name them in the settings (`registries:`)"
             )
         }
         Some(words::Refusal::OtherMachine) => "it is not made for this machine's architecture".to_owned(),
         Some(words::Refusal::NotThere) => "is the name right?".to_owned(),
         None => String::new(),
     };
-    let why = credentials.map_or_else(|| why.to_owned(), |credentials| credentials.hide(why));
+    let why = known.credentials.as_ref().map_or_else(|| why.to_owned(), |credentials| credentials.hide(why));
     format!("the image {reference} could not be pulled ({why}){}{hint}", if hint.is_empty() { "" } else { ": " })
 }
 
@@ -153,38 +151,25 @@ async fn fetch(docker: &Docker, whole: &str, login: Option<DockerCredentials>, s
     said(format!("pulling {whole}"));
     let options = CreateImageOptionsBuilder::default().from_image(whole).build();
     let mut progress = docker.create_image(Some(options), None, login);
-    let (mut layers, mut next) = (Layers::default(), Instant::now() + PROGRESS);
+    let mut meter = Meter::new(whole, Instant::now());
     while let Some(step) = progress.next().await {
-        layers.hear(&step?);
-        if Instant::now() >= next {
-            said(layers.say());
-            next = Instant::now() + PROGRESS;
-        }
+        hear(&mut meter, &step?);
+        meter.due(Instant::now()).into_iter().for_each(&mut *said);
     }
-    said(format!("pulled {whole}"));
+    said(meter.end(Instant::now()));
     Ok(())
 }
 
-/// How far a pull is.
-#[derive(Debug, Default)]
-struct Layers {
-    /// Bytes that are here, and all.
-    layers: BTreeMap<String, (i64, i64)>,
-}
-
-impl Layers {
-    fn hear(&mut self, step: &CreateImageInfo) {
-        let (Some(id), Some(detail)) = (&step.id, &step.progress_detail) else { return };
-        if step.status.as_deref() == Some("Downloading") && self.layers.len() < 1000 {
-            self.layers.insert(id.clone(), (detail.current.unwrap_or(0), detail.total.unwrap_or(0)));
-        } else if let Some(layer) = self.layers.get_mut(id) {
-            layer.0 = layer.1;
-        }
-    }
-
-    fn say(&self) -> String {
-        let (here, all) = self.layers.values().fold((0, 0), |(here, all), layer| (here + layer.0, all + layer.1));
-        format!("pulled {} of {} MiB", here >> 20, all >> 20)
+/// What an engine says of one layer.
+fn hear(meter: &mut Meter, step: &CreateImageInfo) {
+    let (Some(layer), Some(status)) = (&step.id, &step.status) else { return };
+    let bytes = |count: Option<i64>| count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
+    match (status.as_str(), &step.progress_detail) {
+        ("Pulling fs layer", _) => meter.is_at(layer, 0, 0),
+        ("Downloading", Some(detail)) => meter.is_at(layer, bytes(detail.current), bytes(detail.total)),
+        ("Already exists", _) => meter.was_here(layer),
+        ("Pull complete", _) => meter.is_done(layer),
+        _ => {}
     }
 }
 
@@ -223,6 +208,7 @@ mod tests {
             ("library/busybox:1", "docker.io"),
             ("ghcr.io/a/b", "ghcr.io"),
             ("localhost/a", "localhost"),
+            ("INTERN/a", "INTERN"),
             ("127.0.0.1:5000/a:1", "127.0.0.1:5000"),
         ] {
             assert_eq!(registry_of(image), registry, "{image}");
@@ -231,15 +217,16 @@ mod tests {
 
     #[test]
     fn why_there_is_no_image_says_what_to_do_and_no_password() {
-        let own = Credentials::Password { user: "ada".to_owned(), secret: "hidden".to_owned() };
-        for (why, credentials, says) in [
-            ("Error response: unauthorized: hidden is wrong", Some(&own), "unauthorized: … is wrong): r.io does not take the credentials"),
-            ("no basic auth credentials", None, "without credentials pull it: `docker login r.io`"),
-            ("write /x: no space left on device", None, "`docker system prune`"),
-            ("manifest unknown", None, "is the name right?"),
-            ("something", None, "could not be pulled (something)"),
+        let own = Found { credentials: Some(Credentials::Password { user: "ada".to_owned(), secret: "hidden".to_owned() }), ..Found::default() };
+        let none = Found::default();
+        for (why, known, says) in [
+            ("Error response: unauthorized: hidden is wrong", &own, "unauthorized: … is wrong): r.io does not take the credentials"),
+            ("no basic auth credentials", &none, "without credentials pull it: `docker login r.io`"),
+            ("write /x: no space left on device", &none, "`docker system prune`"),
+            ("manifest unknown", &none, "is the name right?"),
+            ("something", &none, "could not be pulled (something)"),
         ] {
-            let said = not_pulled("r.io/a:1", why, credentials);
+            let said = not_pulled("r.io/a:1", why, known);
             assert!(said.contains(says), "{said}");
         }
     }
@@ -257,18 +244,31 @@ mod tests {
     }
 
     #[test]
-    fn progress_counts_what_is_here() {
-        let mut layers = Layers::default();
+    fn progress_is_told_as_in_the_sandbox() {
+        let begun = Instant::now();
+        let mut meter = Meter::new("a:1", begun);
         let step = |id: &str, status: &str, current, total| CreateImageInfo {
             id: Some(id.to_owned()),
             status: Some(status.to_owned()),
             progress_detail: Some(bollard::models::ProgressDetail { current, total }),
             ..CreateImageInfo::default()
         };
-        layers.hear(&step("a", "Downloading", Some(1 << 20), Some(4 << 20)));
-        layers.hear(&step("b", "Downloading", Some(2 << 20), Some(2 << 20)));
-        assert_eq!(layers.say(), "pulled 3 of 6 MiB");
-        layers.hear(&step("a", "Pull complete", None, None));
-        assert_eq!(layers.say(), "pulled 6 of 6 MiB");
+        for told in [
+            step("1", "Pulling from library/a", None, None),
+            step("a", "Pulling fs layer", None, None),
+            step("b", "Already exists", None, None),
+            step("a", "Downloading", Some(1 << 24), Some(4 << 24)),
+            step("c", "Downloading", Some(-1), Some(2 << 24)),
+            step("c", "Downloading", Some(2 << 24), Some(2 << 24)),
+            step("c", "Download complete", None, None),
+        ] {
+            hear(&mut meter, &told);
+        }
+        let later = begun + std::time::Duration::from_secs(6);
+        assert_eq!(meter.due(later).as_deref(), Some("pulling a:1: 48 MiB of 96 MiB, 1 of 3 layers"));
+        for layer in ["a", "c"] {
+            hear(&mut meter, &step(layer, "Pull complete", None, None));
+        }
+        assert_eq!(meter.end(later), "pulled a:1 in 6.0 s: 3 layers (1 of them were here), 96 MiB");
     }
 }

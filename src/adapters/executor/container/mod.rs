@@ -25,13 +25,14 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 
 use super::supervisor::desk::{Asked, Desk};
+use super::supervisor::infrastructure;
 use super::supervisor::request::Home;
 use super::{Choice, Executor, Watcher, Way};
-use crate::adapters::image::{Credentials, Found};
+use crate::adapters::image::{Found, ImageError, Keyring};
 use crate::adapters::sandbox::Isolation;
 use crate::adapters::workspace::Store;
 use crate::model::id::{NodeId, RunId};
@@ -78,6 +79,7 @@ pub struct ContainerExecutor {
     /// By which word it came to this executor.
     way: Way,
     setup: Setup,
+    keyring: Keyring,
 }
 
 impl ContainerExecutor {
@@ -86,7 +88,7 @@ impl ContainerExecutor {
         let (identity, credentials) = (Identity::of(state)?, Found::default());
         let setup = Setup { engine, identity, pull, read_only: false, credentials, service_credentials: Vec::new(), begun: None };
         let way = Way::of(Choice::Container, true, Isolation::Full);
-        Ok(Self { desk: Desk::new(state, store, NAME), way, setup })
+        Ok(Self { desk: Desk::new(state, store, NAME), way, setup, keyring: Keyring::default() })
     }
 
     pub fn engine(&self) -> &Engine {
@@ -96,6 +98,11 @@ impl ContainerExecutor {
     /// For the record.
     pub(super) fn by(self, way: Way) -> Self {
         Self { way, ..self }
+    }
+
+    /// The same, as somebody to registries.
+    pub fn knowing(self, keyring: Keyring) -> Self {
+        Self { keyring, ..self }
     }
 
     /// The same, with the image's own files closed to changes.
@@ -118,15 +125,16 @@ impl ContainerExecutor {
 }
 
 impl ContainerExecutor {
-    /// Nobody's program is run for an image that is there.
-    async fn credentials(&self, image: &str) -> Found {
-        if !Credentials::are_configured() {
-            return Found::default();
+    /// Nobody's program is run, and no password read, for an image that is there.
+    async fn credentials(&self, image: &str) -> Result<Found, ImageError> {
+        let registry = image::registry_of(image);
+        if !self.keyring.may_know(registry) {
+            return Ok(Found::default());
         }
         match self.setup.engine.connect() {
-            Ok(docker) if image::is_to_be_pulled(&docker, image, self.setup.pull).await => Credentials::of(image::registry_of(image)).await,
+            Ok(docker) if image::is_to_be_pulled(&docker, image, self.setup.pull).await => self.keyring.find(registry).await,
             // An engine that does not answer says so to the supervisor as well.
-            _ => Found::default(),
+            _ => Ok(Found::default()),
         }
     }
 
@@ -164,12 +172,16 @@ impl ContainerExecutor {
             return self.desk.without(Outcome::Failed { exit: Exit::None, reason: reason.to_owned() }, false);
         }
         let mut watcher = watcher;
-        let beside = join_all(spec.services.iter().map(|service| self.credentials(&service.image)));
-        let (credentials, service_credentials) = tokio::select! {
-            found = async { tokio::join!(self.credentials(image), beside) } => found,
+        let beside = try_join_all(spec.services.iter().map(|service| self.credentials(&service.image)));
+        let found = tokio::select! {
+            found = async { tokio::try_join!(self.credentials(image), beside) } => found,
             Ok(_) = watcher.cancel.wait_for(|cancelled| *cancelled) => {
                 return self.desk.without(Outcome::Cancelled { reason: "it was asked to stop".to_owned() }, false);
             }
+        };
+        let (credentials, service_credentials) = match found {
+            Ok(found) => found,
+            Err(error) => return self.desk.without(infrastructure(error), false),
         };
         let home = Home::Container(Box::new(Setup { credentials, service_credentials, ..self.setup.clone() }));
         let (run, node, attempt) = (spec.run.clone(), spec.node.clone(), spec.attempt);

@@ -1,13 +1,18 @@
-//! The image that a step leaves (`build:`): made when the step is dead, and put into its workspace as if the step had written it.
+//! The image that a step leaves (`build:`): made when the step is dead, and put into its workspace as if the step had written it. The time that it takes is the
+//! step's, and whoever stops the step stops it.
 
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
+use super::super::supervisor::ending::{Patience, Stopped};
+use super::super::supervisor::followers::Followers;
 use super::super::supervisor::infrastructure;
 use super::super::supervisor::log::Log;
 use super::surroundings::Surroundings;
-use crate::adapters::image::{Blueprint, Image, Limits, Material, NotBuilt};
+use crate::adapters::image::{Blueprint, Halt, Image, Limits, Material, NotBuilt};
 use crate::model::build::ImageBuild;
 use crate::model::invocation::InvocationSpec;
 use crate::model::outcome::{Exit, Outcome};
@@ -18,18 +23,33 @@ const TIME: &str = "SOURCE_DATE_EPOCH";
 /// Before the step has begun.
 pub(super) fn plan(build: &ImageBuild, image: Option<&Image>) -> Result<Blueprint, Outcome> {
     let Some(image) = image else { return Err(failed("`build` makes an image of the one that a step runs in: add `image: …` to it".to_owned())) };
-    image.blueprint(build).map_err(outcome)
+    image.blueprint(build).map_err(|error| not_built(&error))
 }
 
 /// After it has ended well.
-pub(super) fn make(blueprint: &Blueprint, spec: &InvocationSpec, surroundings: &Surroundings, log: &mut Log) -> Result<(), Outcome> {
+pub(super) fn make(
+    blueprint: &Blueprint,
+    spec: &InvocationSpec,
+    surroundings: &Surroundings,
+    log: &mut Log,
+    followers: &mut Followers,
+    patience: Patience,
+) -> Result<(), Outcome> {
     let Some(root) = &surroundings.sandbox.root else { return Err(infrastructure("its image is missing")) };
     let aside = surroundings.aside("image");
     fs::create_dir(&aside).map_err(infrastructure)?;
     let time = spec.env.get(TIME).map_or(Ok(0), |text| text.parse()).map_err(|_| failed(format!("${TIME} is no number of seconds since 1970")))?;
     let archive = aside.join("archive");
-    let material = Material { upper: &root.upper, aside: &aside, time, bytes: spec.limits.outputs, entries: Limits::default().entries };
-    let left_out = blueprint.make(material, &archive).map_err(outcome)?;
+    let watch = Watch {
+        followers: RefCell::new(followers),
+        deadline: patience.deadline,
+        next: Cell::new(Instant::now()),
+        stopped: Cell::new(Stopped::ByItself),
+    };
+    let halt = || watch.is_over();
+    let material =
+        Material { upper: &root.upper, aside: &aside, time, bytes: spec.limits.outputs, entries: Limits::default().entries, halt: Halt(&halt) };
+    let left_out = blueprint.make(material, &archive).map_err(|error| outcome(error, watch.stopped.get(), spec))?;
     if left_out > 0 {
         log.write(format!("[tidegate: left {left_out} sockets, FIFOs or devices out of the image]\n").as_bytes());
     }
@@ -37,6 +57,32 @@ pub(super) fn make(blueprint: &Blueprint, spec: &InvocationSpec, surroundings: &
     put(&archive, &surroundings.places.upper, wanted)?;
     // Its layer is in the archive.
     fs::remove_dir_all(&aside).map_err(infrastructure)
+}
+
+/// Looks now and then whether there is a reason to stop.
+struct Watch<'a> {
+    followers: RefCell<&'a mut Followers>,
+    deadline: Option<Instant>,
+    next: Cell<Instant>,
+    stopped: Cell<Stopped>,
+}
+
+/// Between two looks: each is a few system calls.
+const PAUSE: Duration = Duration::from_millis(20);
+
+impl Watch<'_> {
+    fn is_over(&self) -> bool {
+        let now = Instant::now();
+        if now >= self.next.get() {
+            self.next.set(now + PAUSE);
+            if self.followers.borrow_mut().hear() {
+                self.stopped.set(Stopped::Cancelled);
+            } else if self.deadline.is_some_and(|deadline| deadline <= now) {
+                self.stopped.set(Stopped::TimedOut);
+            }
+        }
+        self.stopped.get() != Stopped::ByItself
+    }
 }
 
 /// In the place of whatever the step has there.
@@ -50,8 +96,17 @@ fn put(archive: &Path, upper: &Path, name: &str) -> Result<(), Outcome> {
     })
 }
 
-fn outcome(error: NotBuilt) -> Outcome {
+fn outcome(error: NotBuilt, stopped: Stopped, spec: &InvocationSpec) -> Outcome {
+    match (&error, stopped) {
+        (NotBuilt::Halted, Stopped::TimedOut) => Outcome::TimedOut { after_ms: u64::try_from(spec.timeout.as_millis()).unwrap_or(u64::MAX) },
+        (NotBuilt::Halted, _) => Outcome::Cancelled { reason: "it was asked to stop".to_owned() },
+        _ => not_built(&error),
+    }
+}
+
+fn not_built(error: &NotBuilt) -> Outcome {
     match error {
+        NotBuilt::Halted => infrastructure("its image can not be built: it was stopped"),
         NotBuilt::Step(why) => failed(format!("its image can not be built: {why}")),
         NotBuilt::Ours(why) => infrastructure(format!("its image can not be built: {why}")),
     }

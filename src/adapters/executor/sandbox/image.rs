@@ -83,7 +83,7 @@ impl SandboxExecutor {
         if let Some(images) = self.images.get() {
             return Ok(images);
         }
-        let images = Images::open(&self.state, self.store.clone(), sandbox::outer_uid())?.keeping(self.keep_images);
+        let images = Images::open(&self.state, self.store.clone(), sandbox::outer_uid())?.keeping(self.keep_images).knowing(self.keyring.clone());
         Ok(self.images.get_or_init(|| images))
     }
 }

@@ -20,7 +20,7 @@ use super::supervisor::infrastructure;
 use super::supervisor::place::Place;
 use super::supervisor::request::Home;
 use super::{Choice, Executor, Watcher, Way};
-use crate::adapters::image::{Image, Images, PullPolicy};
+use crate::adapters::image::{Image, Images, Keyring, PullPolicy};
 use crate::adapters::sandbox::{self, Isolation};
 use crate::adapters::workspace::Store;
 use crate::model::id::{NodeId, RunId};
@@ -91,6 +91,7 @@ pub struct SandboxExecutor {
     pull: PullPolicy,
     /// Bytes of images that are kept.
     keep_images: u64,
+    keyring: Keyring,
     /// Opened when the first step wants one.
     images: OnceLock<Images>,
 }
@@ -107,6 +108,7 @@ impl SandboxExecutor {
             choice: Choice::Sandbox,
             pull: PullPolicy::Missing,
             keep_images: u64::MAX,
+            keyring: Keyring::default(),
             images: OnceLock::new(),
         }
     }
@@ -121,6 +123,12 @@ impl SandboxExecutor {
     #[must_use]
     pub fn pulling(self, pull: PullPolicy, keep: u64) -> Self {
         Self { pull, keep_images: keep, ..self }
+    }
+
+    /// Who we are to registries.
+    #[must_use]
+    pub fn knowing(self, keyring: Keyring) -> Self {
+        Self { keyring, ..self }
     }
 
     /// Protections, by their names in a record (or `cgroup`), without which no step begins.

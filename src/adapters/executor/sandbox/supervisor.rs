@@ -109,7 +109,7 @@ fn try_to(work: Work<'_>, setup: &Setup, waiting: Option<Waiting>) -> Result<Out
         _ if !ended.is_known => Some(infrastructure("the sandbox was killed from outside; is the machine out of memory?")),
         (_, exit) => Some(Outcome::Failed { exit, reason: format!("{}{trouble}", why(exit, log.tail(), setup, &request.host_path)) }),
     };
-    let wrong = wrong.or_else(|| image_build.and_then(|planned| build::make(&planned, spec, &surroundings, log).err()));
+    let wrong = wrong.or_else(|| image_build.and_then(|planned| build::make(&planned, spec, &surroundings, log, followers, patience).err()));
     left::take(store, &surroundings.places.answers, &spec.limits, record);
     let (outcome, found, discarded) = put_away(store, spec, surroundings, wrong);
     *collected = found;

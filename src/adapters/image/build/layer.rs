@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use tar::{Builder, EntryType, Header};
 
 use super::super::layer::bad;
-use super::{Blob, Counted, Material, shown};
+use super::{Blob, Counted, Halt, Material, shown};
 
 pub(super) struct Made {
     pub(super) blob: Blob,
@@ -47,6 +47,7 @@ struct Layer<'a> {
     bytes_left: u64,
     bytes: u64,
     left_out: u64,
+    halt: Halt<'a>,
 }
 
 pub(super) fn make(material: Material<'_>, trees: &[PathBuf], to: &Path) -> io::Result<Made> {
@@ -62,6 +63,7 @@ pub(super) fn make(material: Material<'_>, trees: &[PathBuf], to: &Path) -> io::
         bytes_left: material.bytes,
         bytes: material.bytes,
         left_out: 0,
+        halt: material.halt,
     };
     let root = rustix::fs::open(material.upper, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
     layer.folder(root.as_fd(), Path::new(""), 0)?;
@@ -92,6 +94,7 @@ impl Layer<'_> {
     fn names(&mut self, folder: BorrowedFd<'_>) -> io::Result<BTreeSet<OsString>> {
         let mut names = BTreeSet::new();
         for entry in Dir::read_from(folder)? {
+            self.halt.check()?;
             let name = OsString::from_vec(entry?.file_name().to_bytes().to_vec());
             if name == "." || name == ".." {
                 continue;
@@ -105,6 +108,7 @@ impl Layer<'_> {
     }
 
     fn entry(&mut self, folder: BorrowedFd<'_>, name: &OsStr, path: &Path, depth: usize) -> io::Result<()> {
+        self.halt.check()?;
         if name.as_bytes().starts_with(MARK) {
             let why = format!("{} can not be in an image: there, a name that begins with .wh. means that a file was removed", shown(path));
             return Err(bad(why));
@@ -159,7 +163,7 @@ impl Layer<'_> {
         let file = File::from(open(parent, name, OFlags::NONBLOCK, found)?);
         let mut header = self.header(EntryType::Regular, found.st_mode);
         header.set_size(size);
-        self.tar.append_data(&mut header, path, file.take(size))
+        self.tar.append_data(&mut header, path, self.halt.reading(file.take(size)))
     }
 
     /// What hides a name below.

@@ -13,7 +13,7 @@ use super::super::platform;
 use super::super::reference::ImageName;
 use super::super::registry::digest_of;
 use super::super::store::{Image, Kept};
-use super::{Blob, Material};
+use super::{Blob, Halt, Material};
 use crate::model::build::ImageBuild;
 
 /// The new image's configuration: that of the one below, with what `build:` says.
@@ -68,7 +68,7 @@ pub(super) fn write(to: &Path, material: Material<'_>, layers: &[Blob], config: 
         "Layers": layers.iter().map(|blob| place(&blob.digest)).collect::<Vec<_>>(),
     }]);
 
-    let mut archive = Archive { tar: Builder::new(BufWriter::new(File::create_new(to)?)), time: material.time };
+    let mut archive = Archive { tar: Builder::new(BufWriter::new(File::create_new(to)?)), time: material.time, halt: material.halt };
     archive.bytes("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
     archive.folder("blobs")?;
     archive.folder("blobs/sha256")?;
@@ -84,12 +84,13 @@ pub(super) fn write(to: &Path, material: Material<'_>, layers: &[Blob], config: 
     archive.tar.into_inner()?.flush()
 }
 
-struct Archive {
+struct Archive<'a> {
     tar: Builder<BufWriter<File>>,
     time: u64,
+    halt: Halt<'a>,
 }
 
-impl Archive {
+impl Archive<'_> {
     fn header(&self, kind: EntryType, mode: u32, size: u64) -> Header {
         let mut header = Header::new_gnu();
         header.set_entry_type(kind);
@@ -113,6 +114,6 @@ impl Archive {
 
     fn file(&mut self, path: &str, blob: &Blob) -> io::Result<()> {
         let mut header = self.header(EntryType::Regular, 0o644, blob.size);
-        self.tar.append_data(&mut header, path, File::open(&blob.at)?)
+        self.tar.append_data(&mut header, path, self.halt.reading(File::open(&blob.at)?))
     }
 }

@@ -38,6 +38,8 @@ pub struct Blueprint {
 pub enum NotBuilt {
     Step(String),
     Ours(String),
+    /// Nobody wants it any more.
+    Halted,
 }
 
 /// What an image is made of besides the blueprint.
@@ -53,6 +55,45 @@ pub struct Material<'a> {
     pub bytes: u64,
     /// Files, folders and links in it.
     pub entries: u64,
+    pub halt: Halt<'a>,
+}
+
+/// Whether nobody wants it any more: asked again and again, as an image may take minutes.
+#[derive(Clone, Copy)]
+pub struct Halt<'a>(pub &'a dyn Fn() -> bool);
+
+impl std::fmt::Debug for Halt<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Halt")
+    }
+}
+
+/// What stops the making of an image, as an error among those of files.
+#[derive(Debug, thiserror::Error)]
+#[error("it was stopped")]
+struct Halted;
+
+impl<'a> Halt<'a> {
+    fn check(self) -> io::Result<()> {
+        if (self.0)() { Err(io::Error::other(Halted)) } else { Ok(()) }
+    }
+
+    /// The same bytes, as long as somebody wants them.
+    fn reading<R: Read>(self, inner: R) -> impl Read + use<'a, R> {
+        Wanted { inner, halt: self }
+    }
+}
+
+struct Wanted<'a, R> {
+    inner: R,
+    halt: Halt<'a>,
+}
+
+impl<R: Read> Read for Wanted<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.halt.check()?;
+        self.inner.read(buffer)
+    }
 }
 
 /// A file that a layout holds under its digest.
@@ -95,16 +136,17 @@ impl Blueprint {
 
     /// Makes the archive, at a place that is not there yet. Answers how many files were left out that no image can hold.
     pub fn make(&self, material: Material<'_>, to: &Path) -> Result<u64, NotBuilt> {
-        self.try_to_make(material, to).map_err(|error| match error.get_ref().and_then(|inner| inner.downcast_ref::<Bad>()) {
-            Some(bad) => NotBuilt::Step(bad.0.clone()),
-            None => NotBuilt::Ours(error.to_string()),
+        self.try_to_make(material, to).map_err(|error| match error.get_ref() {
+            Some(inner) if inner.is::<Halted>() => NotBuilt::Halted,
+            Some(inner) if let Some(bad) = inner.downcast_ref::<Bad>() => NotBuilt::Step(bad.0.clone()),
+            _ => NotBuilt::Ours(error.to_string()),
         })
     }
 
     fn try_to_make(&self, material: Material<'_>, to: &Path) -> io::Result<u64> {
         let trees: Vec<PathBuf> = self.below.layers.iter().map(|hex| self.image.folder.join(hex).join("tree")).collect();
         let made = layer::make(material, &trees, &material.aside.join("layer.tar.gz"))?;
-        let mut layers = self.archives().map(|archive| Blob::of(&archive)).collect::<io::Result<Vec<_>>>()?;
+        let mut layers = self.archives().map(|archive| Blob::of(&archive, material.halt)).collect::<io::Result<Vec<_>>>()?;
         let diff_ids: Vec<String> = self.below.layers.iter().map(|hex| format!("sha256:{hex}")).chain([made.digest]).collect();
         layers.push(made.blob);
         let config = layout::config(&self.below, &self.image, &self.build, &diff_ids, material.time)?;
@@ -114,9 +156,9 @@ impl Blueprint {
 }
 
 impl Blob {
-    fn of(file: &Path) -> io::Result<Self> {
+    fn of(file: &Path, halt: Halt<'_>) -> io::Result<Self> {
         let mut bytes = Counted { inner: io::sink(), hash: Sha256::new(), bytes: 0 };
-        io::copy(&mut File::open(file)?, &mut bytes)?;
+        io::copy(&mut halt.reading(File::open(file)?), &mut bytes)?;
         let (digest, size) = (bytes.digest(), bytes.bytes);
         Ok(Self { digest, size, at: file.to_owned() })
     }

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
+use super::Keyring;
 use super::config::Process;
 use super::error::ImageError;
 use super::layer::Limits;
@@ -33,6 +34,7 @@ pub struct Images {
     pub(super) limits: Limits,
     /// Bytes that are kept when something was pulled.
     pub(super) most: u64,
+    pub(super) keyring: Keyring,
 }
 
 /// An image that is there and checked, and how a sandbox stands on it.
@@ -95,7 +97,7 @@ impl Images {
     }
 
     pub fn with_limits(state: &Path, store: Store, owner: Option<u32>, limits: Limits) -> Result<Self, ImageError> {
-        let images = Self { root: state.join("images"), store, owner, limits, most: u64::MAX };
+        let images = Self { root: state.join("images"), store, owner, limits, most: u64::MAX, keyring: Keyring::default() };
         for folder in ["layers", "kept", "names", "locks"] {
             let path = images.root.join(folder);
             fs::create_dir_all(&path).map_err(ImageError::at(&path))?;
@@ -109,6 +111,11 @@ impl Images {
         Self { most, ..self }
     }
 
+    /// Who we are to registries.
+    pub fn knowing(self, keyring: Keyring) -> Self {
+        Self { keyring, ..self }
+    }
+
     /// Whether anything was ever kept in a state folder.
     pub fn are_there(state: &Path) -> bool {
         state.join("images/gate").exists()
@@ -116,10 +123,25 @@ impl Images {
 
     /// Held shared while something is added, so that nothing is taken for rubbish before it is anybody's.
     pub(super) fn gate(&self, how: FlockOperation) -> Result<File, ImageError> {
-        let path = self.root.join("gate");
-        let gate = File::options().create(true).append(true).open(&path).map_err(ImageError::at(&path))?;
+        let (path, gate) = self.open_gate()?;
         flock(&gate, how).map_err(|error| ImageError::at(&path)(error.into()))?;
         Ok(gate)
+    }
+
+    /// The same, shared. `None`: somebody is removing something.
+    pub(super) fn gate_at_once(&self) -> Result<Option<File>, ImageError> {
+        let (path, gate) = self.open_gate()?;
+        match flock(&gate, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(Some(gate)),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(ImageError::at(&path)(error.into())),
+        }
+    }
+
+    fn open_gate(&self) -> Result<(PathBuf, File), ImageError> {
+        let path = self.root.join("gate");
+        let gate = File::options().create(true).append(true).open(&path).map_err(ImageError::at(&path))?;
+        Ok((path, gate))
     }
 
     pub(super) fn layer(&self, hex: &str) -> PathBuf {
@@ -155,7 +177,8 @@ impl Images {
         let named = named().filter(|(called, _)| *called == name.to_string()).map(|(_, digest)| digest);
         let digest = named.or_else(|| name.digest().map(str::to_owned))?;
         let kept: Kept = serde_json::from_slice(&fs::read(self.record(hex_of(&digest)?)).ok()?).ok()?;
-        kept.layers.iter().all(|hex| self.note(hex).is_some()).then_some(kept)
+        // A layer has its name only when it is whole: there is no need to read what is noted of it.
+        kept.layers.iter().all(|hex| self.layer(hex).is_dir()).then_some(kept)
     }
 
     pub(super) fn record(&self, hex: &str) -> PathBuf {

@@ -131,6 +131,7 @@ pub static MATRIX_VALUE: Field = field("text, a number or a boolean", Json::Scal
 pub static GLOB: Field = field("a pattern such as release/** or *.rs", Json::Text, None, reach::glob);
 pub static CRON: Field = field("five fields of cron, such as \"17 4 * * 1-5\"", Json::Text, None, reach::cron);
 pub static EGRESS: Field = field("host, host:port, *.domain, an address or a network", Json::Text, None, reach::egress);
+pub static REGISTRY: Field = field("a registry as images name it, such as ghcr.io or localhost:5000", Json::Text, Some("^[a-z0-9]"), reach::registry);
 pub static LOGIN: Field = field("a login at the forge, such as octocat", Json::Text, Some("^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"), names::login);
 pub static LISTEN: Field = field("an address and a port, such as 127.0.0.1:7171", Json::Text, None, reach::listen);
 pub static ABSOLUTE_PATH: Field = field("an absolute path, such as /etc/tidegate/webhook", Json::Text, Some("^/"), reach::url_path);

@@ -37,6 +37,20 @@ pub fn upstream(text: &str) -> Result<(), String> {
     host(rest.split('/').next().unwrap_or_default())
 }
 
+/// What stands before the first `/` of an image's name.
+pub fn registry(text: &str) -> Result<(), String> {
+    if text.contains(|c: char| c.is_ascii_uppercase()) {
+        return Err("hosts are written in small letters".into());
+    }
+    if text.contains(['/', '*']) {
+        return Err("it is one registry: write only host or host:port".into());
+    }
+    if !text.contains(['.', ':']) && text != "localhost" {
+        return Err("it is no host: docker.io is the registry of names that name none".into());
+    }
+    host(text)
+}
+
 /// A path that requests are sent to.
 pub fn url_path(text: &str) -> Result<(), String> {
     if !text.starts_with('/') {
