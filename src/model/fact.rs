@@ -51,7 +51,6 @@ pub enum Fact {
 /// What happens in the life of a run, in the order it can happen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "fact", rename_all = "kebab-case", rename_all_fields = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "there is one start of a run, and it is not kept")]
 pub enum RunFact {
     /// The plan is kept whole, so that replay needs nothing else.
     Started {
