@@ -9,6 +9,7 @@ end
 local heads, sent = {}, 0
 
 function init()
+  math.randomseed(os.time() * 64 + number)
   for i, one in ipairs(all) do
     heads[i] = "POST " .. wrk.path .. " HTTP/1.1\r\nHost: localhost\r\nUser-Agent: GitHub-Hookshot/044aadd\r\nContent-Type: application/json\r\n"
       .. "X-GitHub-Event: " .. one.event .. "\r\nX-Hub-Signature-256: " .. one.signature .. "\r\nContent-Length: " .. #one.body .. "\r\nX-GitHub-Delivery: "
@@ -18,7 +19,8 @@ end
 function request()
   sent = sent + 1
   local i = sent % #all + 1
-  return heads[i] .. round .. "-" .. number .. "-" .. sent .. "\r\n\r\n" .. all[i].body
+  -- GitHub's are random from their beginning.
+  return heads[i] .. string.format("%08x-", math.random(0, 0x7fffffff)) .. round .. "-" .. number .. "-" .. sent .. "\r\n\r\n" .. all[i].body
 end
 
 function done(summary, latency)

@@ -1,7 +1,8 @@
 //! What it costs that a delivery is on disk before it is answered: `TIDEGATE_TEST_OCTOKIT=… cargo bench --bench hooks [-- SECONDS]`.
 //!
 //! Debian's `wrk` sends GitHub's own example payloads, each with an id of its own, to two servers that take turns, each in a process of its own: a handler of axum that
-//! only checks the signature, and Tidegate's, which also looks whether it is JSON and stores it. `TIDEGATE_TEST_OCTOKIT` is a folder where npm has installed
+//! only checks the signature, and Tidegate's, which also looks whether it is JSON and stores it. Between them, as the most that anybody could reach here: the same
+//! handler with the body put behind one file, synced with all that came meanwhile, and nothing else. The store holds all that is sent, so that nothing is refused. `TIDEGATE_TEST_OCTOKIT` is a folder where npm has installed
 //! `@octokit/webhooks-examples` (`./test` makes one in its cache). The table is Markdown; ratios are what to quote.
 
 #[path = "common/mod.rs"]
@@ -12,16 +13,25 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use axum::body::Bytes;
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use tidegate::adapters::deliveries::{Deliveries, Filter, Keep, Page};
 use tidegate::adapters::trigger::github::verify;
 use tidegate::model::secret::{Secret, SecretSource};
 use tidegate::server::{listen, webhook};
+use tokio::sync::{mpsc, oneshot};
 
 const SECRET: &str = "a secret of the bench";
 const ROUNDS: usize = 3;
 const CONNECTIONS: [usize; 2] = [16, 64];
+const SERVERS: [(&str, &str); 3] = [
+    ("bare", "axum, signature only"),
+    ("file", "axum, signature, and the body behind one file, synced"),
+    ("durable", "**Tidegate: on disk before the answer**"),
+];
+/// Nobody handles them here, and nothing is to be refused for that.
+const ALL: Keep = Keep { time: std::time::Duration::from_secs(u32::MAX as u64), bytes: u64::MAX };
 /// Of GitHub's events, those that a repository with a pipeline gets.
 const EVENTS: [&str; 6] = ["push", "pull_request", "check_run", "check_suite", "issue_comment", "workflow_job"];
 
@@ -29,7 +39,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["serve", kind, folder] => serve(kind, Path::new(folder)),
-        [] => compare(5),
+        [] => compare(3),
         [seconds] => compare(seconds.parse().expect("seconds of a round")),
         _ => panic!("expected nothing, or the seconds of a round"),
     }
@@ -44,9 +54,16 @@ fn serve(kind: &str, folder: &Path) {
             let router = axum::Router::new().route(webhook::PATH, axum::routing::post(bare));
             return axum::serve(listener, router).await.expect("served");
         }
+        if kind == "file" {
+            let file = std::fs::File::create(folder.join("all")).expect("a file");
+            let (queue, bodies) = mpsc::channel(1024);
+            std::thread::spawn(move || append(file, bodies));
+            let router = axum::Router::new().route(webhook::PATH, axum::routing::post(appended)).with_state(queue);
+            return axum::serve(listener, router).await.expect("served");
+        }
         let secret = folder.join("secret");
         std::fs::write(&secret, SECRET).expect("a secret");
-        let deliveries = Deliveries::open(folder, Keep::default()).expect("a store");
+        let deliveries = Deliveries::open(folder, ALL).expect("a store");
         let router = webhook::router(deliveries, vec![SecretSource::File(secret)], webhook::Limits::default());
         let (_open, closing) = tokio::sync::watch::channel(false);
         listen::serve(listener, router, listen::Limits::default(), closing).await;
@@ -58,6 +75,34 @@ async fn bare(headers: HeaderMap, body: Bytes) -> StatusCode {
     match verify(&[Secret::new(SECRET)], signature, &body) {
         Ok(()) => StatusCode::ACCEPTED,
         Err(_) => StatusCode::UNAUTHORIZED,
+    }
+}
+
+type Body = (Bytes, oneshot::Sender<()>);
+
+async fn appended(State(queue): State<mpsc::Sender<Body>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let checked = bare(headers, body.clone()).await;
+    let (answer, synced) = oneshot::channel();
+    if checked == StatusCode::ACCEPTED {
+        queue.send((body, answer)).await.expect("a thread that writes");
+        synced.await.expect("a thread that writes");
+    }
+    checked
+}
+
+fn append(mut file: std::fs::File, mut bodies: mpsc::Receiver<Body>) {
+    while let Some(first) = bodies.blocking_recv() {
+        let mut batch = vec![first];
+        while let Ok(more) = bodies.try_recv() {
+            batch.push(more);
+        }
+        for (body, _) in &batch {
+            file.write_all(body).expect("written");
+        }
+        file.sync_data().expect("synced");
+        for (_, answer) in batch {
+            let _ = answer.send(());
+        }
     }
 }
 
@@ -146,34 +191,39 @@ fn wrk(server: &Server, script: &Path, connections: usize, seconds: u64, round: 
 
 fn compare(seconds: u64) {
     for (kind, place) in common::places() {
-        let folder = place.path();
-        script(folder);
+        script(place.path());
         println!(
             "| state on {kind} | connections | deliveries/s | × bare | p50 ms | p99 ms | CPU µs each | not 2xx |\n|---|---:|---:|---:|---:|---:|---:|---:|"
         );
-        let (bare, durable) = (Server::start("bare", folder), Server::start("durable", folder));
-        let mut good = 0;
-        for connections in CONNECTIONS {
-            let mut seen: [Vec<Seen>; 2] = Default::default();
-            for round in 0..ROUNDS {
-                for (server, seen) in [&bare, &durable].into_iter().zip(&mut seen) {
-                    seen.push(wrk(server, &folder.join("hooks.lua"), connections, seconds, round));
-                }
-            }
-            good += seen[1].iter().map(|seen| seen.good).sum::<u64>();
-            let base = median(&seen[0], |seen| seen.rate);
-            for (name, seen) in ["axum, signature only", "**Tidegate: on disk before the answer**"].iter().zip(&seen) {
-                let (rate, p50, p99) = (median(seen, |seen| seen.rate), median(seen, |seen| seen.p50), median(seen, |seen| seen.p99));
-                let others: u64 = seen.iter().map(|seen| seen.others).sum();
-                let cpu = median(seen, |seen| seen.cpu_us);
-                println!("| {name} | {connections} | {rate:.0} | {:.2} | {p50:.1} | {p99:.1} | {cpu:.0} | {others} |", rate / base);
-            }
+        let stores: Vec<(u64, u64)> = CONNECTIONS.iter().map(|connections| table(place.path(), *connections, seconds)).collect();
+        println!();
+        for (good, stored) in stores {
+            println!("{good} were answered well, {stored} are stored (wrk does not wait for those under way at its end).");
+            assert!(stored >= good, "some of what was answered is lost");
         }
-        drop((bare, durable));
-        let stored = count(folder);
-        println!("\n{good} were answered well, {stored} are stored (wrk does not wait for those under way at its end).\n");
-        assert!(stored >= good, "some of what was answered is lost");
+        println!();
     }
+}
+
+/// The rows of one number of connections, in folders that are gone afterwards: how many Tidegate has answered well, and how many it has stored.
+fn table(place: &Path, connections: usize, seconds: u64) -> (u64, u64) {
+    let folders = SERVERS.map(|_| tempfile::tempdir_in(place).expect("a folder"));
+    let servers: Vec<Server> = SERVERS.iter().zip(&folders).map(|((kind, _), folder)| Server::start(kind, folder.path())).collect();
+    let mut seen: [Vec<Seen>; SERVERS.len()] = Default::default();
+    for round in 0..ROUNDS {
+        for (server, seen) in servers.iter().zip(&mut seen) {
+            seen.push(wrk(server, &place.join("hooks.lua"), connections, seconds, round));
+        }
+    }
+    drop(servers);
+    let base = median(&seen[0], |seen| seen.rate);
+    for ((_, name), seen) in SERVERS.iter().zip(&seen) {
+        let (rate, p50, p99) = (median(seen, |seen| seen.rate), median(seen, |seen| seen.p50), median(seen, |seen| seen.p99));
+        let others: u64 = seen.iter().map(|seen| seen.others).sum();
+        let cpu = median(seen, |seen| seen.cpu_us);
+        println!("| {name} | {connections} | {rate:.0} | {:.2} | {p50:.1} | {p99:.1} | {cpu:.0} | {others} |", rate / base);
+    }
+    (seen[2].iter().map(|seen| seen.good).sum(), count(folders[2].path()))
 }
 
 fn median(seen: &[Seen], of: impl Fn(&Seen) -> f64) -> f64 {
@@ -184,6 +234,6 @@ fn median(seen: &[Seen], of: impl Fn(&Seen) -> f64) -> f64 {
 
 fn count(folder: &Path) -> u64 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let store = Deliveries::open(folder, Keep::default()).expect("the store");
+    let store = Deliveries::open(folder, ALL).expect("the store");
     runtime.block_on(store.list(Filter::default(), Page { before: None, limit: usize::MAX })).expect("a list").len() as u64
 }

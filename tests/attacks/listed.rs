@@ -14,6 +14,7 @@ const SOURCES: [(&str, &str); 21] = [
         "hooks",
         concat!(
             include_str!("../hooks/examples.rs"),
+            include_str!("../hooks/full.rs"),
             include_str!("../hooks/kill.rs"),
             include_str!("../hooks/mutations.rs"),
             include_str!("../hooks/overload.rs"),

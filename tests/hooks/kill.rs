@@ -1,6 +1,7 @@
 //! `kill -9` under a stream of deliveries: what was answered is there.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -53,14 +54,45 @@ fn no_delivery_that_was_answered_is_lost_and_none_is_there_twice() {
             answered.extend(all.into_iter().flat_map(|one| one.join().expect("no panic")));
         });
     }
+    all_there(folder.path(), &answered, kills());
+}
+
+/// As while one hands over to the next: two servers, one folder.
+#[test]
+fn two_servers_of_one_folder_lose_nothing_either() {
+    let folder = TempDir::with_prefix("tidegate-hooks-").expect("a folder");
+    let (next, mut answered) = (AtomicUsize::new(0), BTreeSet::new());
+    for _ in 0..kills().div_ceil(4) {
+        let mut processes = [Process::start(folder.path()), Process::start(folder.path())];
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let (next, over) = (&next, &over);
+            let addresses = processes.each_ref().map(|process| process.address);
+            let all: Vec<_> = (0..4).map(|n| addresses[n % 2]).map(|to| scope.spawn(move || stream(to, next, over))).collect();
+            let before = next.load(Ordering::Relaxed);
+            while next.load(Ordering::Relaxed) < before + 40 && all.iter().any(|one| !one.is_finished()) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            processes[0].kill();
+            std::thread::sleep(Duration::from_millis(20));
+            processes[1].kill();
+            over.store(true, Ordering::Relaxed);
+            answered.extend(all.into_iter().flat_map(|one| one.join().expect("no panic")));
+        });
+    }
+    all_there(folder.path(), &answered, 2);
+}
+
+/// Each once, and whole; more than so many.
+fn all_there(folder: &Path, answered: &BTreeSet<String>, least: usize) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let store = Deliveries::open(folder.path(), Keep::default()).expect("it opens after a kill");
+    let store = Deliveries::open(folder, Keep::default()).expect("it opens after a kill");
     let stored = runtime.block_on(store.list(Filter::default(), Page { before: None, limit: usize::MAX })).expect("a list");
     let ids: BTreeSet<String> = stored.iter().map(|known| known.id.to_string()).collect();
     assert_eq!(ids.len(), stored.len(), "none twice");
     let lost: Vec<_> = answered.difference(&ids).collect();
     assert!(lost.is_empty(), "{} of {} answered are lost: {lost:?}", lost.len(), answered.len());
-    assert!(answered.len() > kills(), "{} were answered: the test has not met a stream", answered.len());
+    assert!(answered.len() > least, "{} were answered: the test has not met a stream", answered.len());
     for known in &stored {
         let delivery = runtime.block_on(store.load(&known.id)).expect("read").expect("whole");
         assert!(String::from_utf8_lossy(&delivery.body).contains(known.id.as_str()));

@@ -6,6 +6,7 @@ mod support;
 mod client;
 mod command;
 mod examples;
+mod full;
 mod kill;
 mod mutations;
 mod octokit;

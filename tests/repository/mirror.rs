@@ -92,6 +92,25 @@ async fn what_was_forced_away_is_still_fetched_by_its_name() {
     assert_eq!(scene.fetch(at(&old), None).await.expect("fetched by name"), old);
 }
 
+/// With a reference for each commit every fetch would offer them all, and take the longer the more there are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_stays_without_a_reference_of_its_own() {
+    let scene = Scene::new().await;
+    let old = scene.commit("oak", "refs/heads/main");
+    assert_eq!(scene.fetch(at(&old), None).await.expect("fetched"), old);
+    git(&scene.place.path().join("work"), &["checkout", "-q", "--orphan", "other"]);
+    for text in ["ash", "elm"] {
+        let new = scene.commit(text, "refs/heads/main");
+        assert_eq!(scene.fetch(at(&new), None).await.expect("fetched"), new);
+    }
+    let mirror = scene.mirrors.source("acme/shop").expect("a mirror").root().to_owned();
+    assert_eq!(git(&mirror, &["for-each-ref", "--format=%(refname)"]), "refs/tidegate/heads/main");
+    git(&mirror, &["gc", "-q"]);
+    let asked = scene.git.requests();
+    assert_eq!(scene.fetch(at(&old), None).await.expect("it is here"), old);
+    assert_eq!(scene.git.requests(), asked, "nobody was asked");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_there_is_gone_and_not_tried_for_ever() {
     let scene = Scene::new().await;

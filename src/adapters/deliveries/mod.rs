@@ -1,10 +1,13 @@
-//! Webhook requests as they came, and what became of them: `STATE/deliveries.db`.
+//! Webhook requests as they came, and what became of them: bodies in `STATE/deliveries/N.log`, and an index of them in `STATE/deliveries.db`.
 //!
 //! ```text
-//!  store ─┐                            ┌─▶ BEGIN · all that waits · COMMIT (one sync for all of them) ─▶ answers
+//!  store ─┐                            ┌─▶ BEGIN · rows · all bodies behind the log, one sync · COMMIT ─▶ answers
 //!  store ─┼─▶ queue, bounded ─▶ writer ┤
 //!  mark  ─┘    full: say so            └─▶ …            waiting, list, get ─▶ a connection of its own, never behind the writer
 //! ```
+//!
+//! **The log is what is synced**, so that a body is written once, and not into a database's log and then into its file: a record has all that its row says of it.
+//! The index may end before the log does when the power was lost, and is read on at the next start (`index`). Its write lock is the log's.
 //!
 //! A database beside the journal's: the journal is the truth about runs and is kept for ever, while this one is a mailbox that may be emptied, takes what strangers
 //! cause at their rate, and must not make a run's facts wait for it.
@@ -14,11 +17,17 @@
 //! **A replay** puts a delivery back among those that wait, under its own id. What it asks for has ids that follow from its own, so what is there already is found
 //! and not made again, and what was lost is made. To run once more what has run is another wish: a rerun.
 
+mod index;
+mod log;
+mod mark;
 mod reader;
+mod record;
 mod schema;
+mod sweep;
+mod tail;
 mod writer;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -126,6 +135,7 @@ pub struct Page {
 pub struct Deliveries {
     writer: Arc<Writer>,
     reader: Arc<Mutex<Connection>>,
+    folder: Arc<PathBuf>,
     came: Arc<Notify>,
 }
 
@@ -133,12 +143,15 @@ impl Deliveries {
     /// Opens the store in a state folder, makes it if it is not there.
     pub fn open(state: &Path, keep: Keep) -> Result<Self, DeliveriesError> {
         let path = state.join("deliveries.db");
-        let writing = schema::open(&path)?;
+        let mut writing = schema::open(&path)?;
         let reading = schema::open(&path)?;
         let failed = |error: &dyn std::fmt::Display| DeliveriesError::Open { path: path.display().to_string(), why: error.to_string() };
         reading.pragma_update(None, "query_only", true).map_err(|error| failed(&error))?;
-        let writer = Writer::spawn(writing, keep).map_err(|error| failed(&error))?;
-        Ok(Self { writer: Arc::new(writer), reader: Arc::new(Mutex::new(reading)), came: Arc::new(Notify::new()) })
+        let folder = log::folder(state).map_err(|error| failed(&error))?;
+        index::tune(&writing).map_err(|error| failed(&error))?;
+        index::recover(&mut writing, &folder).map_err(|error| failed(&error))?;
+        let writer = Writer::spawn(writing, folder.clone(), keep).map_err(|error| failed(&error))?;
+        Ok(Self { writer: Arc::new(writer), reader: Arc::new(Mutex::new(reading)), folder: Arc::new(folder), came: Arc::new(Notify::new()) })
     }
 
     /// On disk when it returns. Does not wait where there is no room: whoever sends is told instead.
@@ -157,8 +170,8 @@ impl Deliveries {
 
     /// The delivery as it came, if its body is still kept.
     pub async fn load(&self, id: &DeliveryId) -> Result<Option<Delivery>, DeliveriesError> {
-        let id = id.clone();
-        self.query(move |connection| reader::load(connection, &id)).await
+        let (id, folder) = (id.clone(), Arc::clone(&self.folder));
+        self.query(move |connection| reader::load(connection, &folder, &id)).await
     }
 
     /// On disk when it returns.

@@ -1,8 +1,10 @@
 //! Rows → what is known. What can not be understood is an error, never left out.
 
+use std::path::Path;
+
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{DeliveriesError, Filter, Known, Page, State};
+use super::{DeliveriesError, Filter, Known, Page, State, log};
 use crate::model::delivery::{Delivery, Handled};
 use crate::model::id::DeliveryId;
 use crate::model::time::Timestamp;
@@ -34,11 +36,46 @@ pub(super) fn find(connection: &Connection, id: &str) -> Result<Vec<Known>, Deli
     all(connection, &format!("SELECT {COLUMNS} FROM deliveries WHERE id >= ?1 AND id < ?2 ORDER BY number LIMIT 2"), params![id, end])
 }
 
-pub(super) fn load(connection: &Connection, id: &DeliveryId) -> Result<Option<Delivery>, DeliveriesError> {
-    let sql = "SELECT d.event, d.received, b.body FROM deliveries d JOIN bodies b ON b.number = d.number WHERE d.id = ?1";
-    let found =
-        connection.query_row(sql, [id.as_str()], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get(2)?))).optional().map_err(unreadable)?;
-    found.map(|(event, received, body)| Ok(Delivery { id: id.clone(), event, received: moment(received)?, body })).transpose()
+pub(super) fn load(connection: &Connection, folder: &Path, id: &DeliveryId) -> Result<Option<Delivery>, DeliveriesError> {
+    match stored(connection, id)? {
+        None => Ok(None),
+        Some(Place { segment: 0, number, .. }) => in_table(connection, number),
+        Some(place) => match in_log(folder, &place, id) {
+            // It may have been dropped since.
+            Err(_) if stored(connection, id)?.is_none() => Ok(None),
+            found => found.map(Some),
+        },
+    }
+}
+
+/// Where a body is.
+struct Place {
+    number: i64,
+    segment: u64,
+    place: u64,
+}
+
+/// Of a delivery whose body is kept.
+fn stored(connection: &Connection, id: &DeliveryId) -> Result<Option<Place>, DeliveriesError> {
+    let sql = "SELECT number, segment, place FROM deliveries WHERE id = ?1 AND kept = 1";
+    let place = |row: &Row<'_>| Ok(Place { number: row.get(0)?, segment: row.get(1)?, place: row.get(2)? });
+    connection.query_row(sql, [id.as_str()], place).optional().map_err(unreadable)
+}
+
+fn in_table(connection: &Connection, number: i64) -> Result<Option<Delivery>, DeliveriesError> {
+    let sql = "SELECT d.id, d.event, d.received, b.body FROM deliveries d JOIN bodies b ON b.number = d.number WHERE d.number = ?1";
+    let row = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get::<_, i64>(2)?, row.get(3)?));
+    let found = connection.query_row(sql, [number], row).optional().map_err(unreadable)?;
+    found.map(|(id, event, received, body)| Ok(Delivery { id: DeliveryId::new(id), event, received: moment(received)?, body })).transpose()
+}
+
+fn in_log(folder: &Path, at: &Place, id: &DeliveryId) -> Result<Delivery, DeliveriesError> {
+    let path = log::path(folder, at.segment);
+    match log::read(folder, at.segment, at.place) {
+        Ok(Some(found)) if found.delivery.id == *id => Ok(found.delivery),
+        Ok(_) => Err(DeliveriesError::Read(format!("the body of {id} is damaged: {} at byte {}", path.display(), at.place))),
+        Err(error) => Err(DeliveriesError::Read(format!("the body of {id} is not there: {}: {error}", path.display()))),
+    }
 }
 
 fn all(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> Result<Vec<Known>, DeliveriesError> {

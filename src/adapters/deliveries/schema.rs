@@ -12,8 +12,9 @@ const APPLICATION_ID: i64 = 0x7469_6464;
 /// How long one process waits for another's commit before it gives up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Bodies stand aside, so that lists do not read past them and dropping one touches nothing else.
-const MIGRATIONS: [&str; 1] = ["CREATE TABLE deliveries (
+/// The first version kept bodies in a table of their own. Those that are there stay there until they are dropped, as file 0; new ones stand in logs (`log`).
+pub(super) const MIGRATIONS: [&str; 2] = [
+    "CREATE TABLE deliveries (
         number     INTEGER PRIMARY KEY,
         id         TEXT    NOT NULL UNIQUE,
         event      TEXT    NOT NULL,
@@ -31,7 +32,18 @@ const MIGRATIONS: [&str; 1] = ["CREATE TABLE deliveries (
         body   BLOB    NOT NULL
     ) STRICT;
     CREATE INDEX deliveries_waiting ON deliveries (number) WHERE waiting = 1;
-    CREATE INDEX deliveries_done ON deliveries (number) WHERE kept = 1 AND waiting = 0;"];
+    CREATE INDEX deliveries_done ON deliveries (number) WHERE kept = 1 AND waiting = 0;",
+    "ALTER TABLE deliveries ADD COLUMN segment INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE deliveries ADD COLUMN place INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE segments (
+        number INTEGER PRIMARY KEY,
+        kept   INTEGER NOT NULL,
+        bytes  INTEGER NOT NULL,
+        place  INTEGER NOT NULL,
+        chain  INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO segments SELECT 0, count(*), coalesce(sum(bytes), 0), 0, 0 FROM deliveries WHERE kept = 1;",
+];
 
 /// Opens the file, makes it if it is not there, and brings an older one up to date. Every commit of the connection is synced.
 pub(super) fn open(path: &Path) -> Result<Connection, DeliveriesError> {

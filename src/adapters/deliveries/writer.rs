@@ -1,12 +1,14 @@
 //! The one thread that writes: everything that waits is committed together.
 
+use std::path::PathBuf;
 use std::thread::JoinHandle;
 
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
-use super::reader::signed;
-use super::{DeliveriesError, Keep, Replayed, Stored};
+use super::log::Log;
+use super::tail::Tail;
+use super::{DeliveriesError, Keep, Replayed, Stored, mark, sweep};
 use crate::model::delivery::{Delivery, Handled};
 use crate::model::id::DeliveryId;
 use crate::model::time::Timestamp;
@@ -15,8 +17,6 @@ use crate::model::time::Timestamp;
 const QUEUE: usize = 1024;
 /// Bytes of one commit at most, roughly: what waits longer is committed next.
 const BATCH_BYTES: usize = 8 << 20;
-/// Bodies dropped with one commit at most, so that nobody waits long for it.
-const SWEEP: i64 = 64;
 
 type Answer<T> = oneshot::Sender<Result<T, DeliveriesError>>;
 
@@ -30,9 +30,10 @@ pub(super) enum Ask {
 }
 
 /// What it got, to be said when it is on disk.
-enum Said {
+pub(super) enum Said {
     Stored(Stored),
     Full,
+    TooLong,
     Done,
     Replayed(Replayed),
 }
@@ -45,9 +46,9 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub fn spawn(connection: Connection, keep: Keep) -> std::io::Result<Self> {
+    pub fn spawn(connection: Connection, folder: PathBuf, keep: Keep) -> std::io::Result<Self> {
         let (queue, asks) = mpsc::channel(QUEUE);
-        let thread = std::thread::Builder::new().name("deliveries".to_owned()).spawn(move || Desk::new(connection, keep).serve(asks))?;
+        let thread = std::thread::Builder::new().name("deliveries".to_owned()).spawn(move || Desk::new(connection, folder, keep).serve(asks))?;
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
 
@@ -83,67 +84,82 @@ fn gone() -> DeliveriesError {
     DeliveriesError::Write("the writer of deliveries has stopped".to_owned())
 }
 
+/// Why a batch could not be committed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    #[error(transparent)]
+    Index(#[from] rusqlite::Error),
+    #[error("its log: {0}")]
+    Log(#[from] std::io::Error),
+}
+
 struct Desk {
     connection: Connection,
+    folder: PathBuf,
+    log: Log,
+    /// Whether every commit of the connection is synced by now; at first it is.
+    every: bool,
     keep: Keep,
-    /// Bytes of all bodies that are kept. `None` until somebody has counted.
-    kept: Option<u64>,
     /// The newest moment that was heard of: what is old is old compared with it.
     now: Timestamp,
 }
 
 impl Desk {
-    fn new(connection: Connection, keep: Keep) -> Self {
-        Self { connection, keep, kept: None, now: Timestamp::EPOCH }
+    fn new(connection: Connection, folder: PathBuf, keep: Keep) -> Self {
+        Self { connection, log: Log::new(folder.clone()), every: true, folder, keep, now: Timestamp::EPOCH }
     }
 
     fn serve(mut self, mut asks: mpsc::Receiver<Ask>) {
         while let Some(ask) = asks.blocking_recv() {
             let batch = gather(ask, &mut asks);
             let done = self.commit(&batch);
-            if done.is_err() {
-                // Not known how far it came.
-                self.kept = None;
+            let swept = matches!(done, Ok((_, true)));
+            answer(batch, done.map(|(said, _)| said).map_err(|error| DeliveriesError::Write(error.to_string())));
+            if swept && let Err(error) = self.sync(true).and_then(|()| sweep::files(&self.connection, &self.folder)) {
+                tracing::error!(%error, "bodies that are not kept any longer stay on disk");
             }
-            answer(batch, done.map_err(|error| DeliveriesError::Write(error.to_string())));
         }
     }
 
-    /// One transaction. The lock is taken first, so what is read in it is what is there when it is written.
-    fn commit(&mut self, batch: &[Ask]) -> rusqlite::Result<Vec<Said>> {
+    /// Whether every commit is synced, or only what is written back into the database's file.
+    fn sync(&mut self, every: bool) -> rusqlite::Result<()> {
+        if self.every != every {
+            self.connection.pragma_update(None, "synchronous", if every { "FULL" } else { "NORMAL" })?;
+            self.every = every;
+        }
+        Ok(())
+    }
+
+    /// One transaction, and whether it dropped bodies. The lock is taken first, so what is read in it is what is there when it is written. The bodies are on disk
+    /// before the index says where.
+    fn commit(&mut self, batch: &[Ask]) -> Result<(Vec<Said>, bool), Trouble> {
+        // What a mark says is nowhere else.
+        self.sync(batch.iter().any(|ask| !matches!(ask, Ask::Store { .. })))?;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut kept = self.kept.map_or_else(|| count(&transaction), Ok)?;
+        let mut tail = Tail::of(&transaction, &self.folder)?;
         let mut said = Vec::with_capacity(batch.len());
         for ask in batch {
             said.push(match ask {
                 Ask::Store { delivery, .. } => {
                     self.now = self.now.max(delivery.received);
-                    // What is here already needs no room.
-                    if kept >= self.keep.bytes.saturating_mul(2) && seen(&transaction, delivery)?.is_none() {
-                        Said::Full
-                    } else {
-                        let stored = store(&transaction, delivery)?;
-                        kept += if stored == Stored::New { delivery.body.len() as u64 } else { 0 };
-                        Said::Stored(stored)
-                    }
+                    tail.store(delivery, self.keep)?
                 }
                 Ask::Handled { id, at, how, .. } => {
                     self.now = self.now.max(*at);
-                    handled(&transaction, id, *at, how)?;
+                    mark::handled(&transaction, id, *at, how)?;
                     Said::Done
                 }
                 Ask::Missed { id, why, .. } => {
-                    let mut statement = transaction.prepare_cached("UPDATE deliveries SET attempts = attempts + 1, missed = ?2 WHERE id = ?1")?;
-                    statement.execute(params![id.as_str(), why])?;
+                    mark::missed(&transaction, id, why)?;
                     Said::Done
                 }
-                Ask::Replay { id, .. } => Said::Replayed(replay(&transaction, id)?),
+                Ask::Replay { id, .. } => Said::Replayed(mark::replay(&transaction, id)?),
             });
         }
-        kept = kept.saturating_sub(sweep(&transaction, kept, self.keep, self.now)?);
+        tail.write(&mut self.log)?;
+        let swept = sweep::bodies(&transaction, self.keep, self.now)?;
         transaction.commit()?;
-        self.kept = Some(kept);
-        Ok(said)
+        Ok((said, swept))
     }
 }
 
@@ -173,6 +189,7 @@ fn answer(batch: Vec<Ask>, done: Result<Vec<Said>, DeliveriesError>) {
             Ask::Store { answer, .. } => drop(answer.send(match one {
                 Some(Said::Stored(stored)) => Ok(stored),
                 Some(Said::Full) => Err(DeliveriesError::Full("too many wait to be handled")),
+                Some(Said::TooLong) => Err(DeliveriesError::Write("it has 4 GiB or more".to_owned())),
                 _ => Err(failed()),
             })),
             Ask::Handled { answer, .. } | Ask::Missed { answer, .. } => drop(answer.send(one.map(|_| ()).ok_or_else(failed))),
@@ -183,72 +200,4 @@ fn answer(batch: Vec<Ask>, done: Result<Vec<Said>, DeliveriesError>) {
         }
     }
     said.take();
-}
-
-fn count(transaction: &Transaction<'_>) -> rusqlite::Result<u64> {
-    transaction.query_row("SELECT coalesce(sum(bytes), 0) FROM deliveries WHERE kept = 1", (), |row| row.get(0))
-}
-
-/// What was here before of that id. Of one whose body is gone only its kind and length can be compared.
-fn seen(transaction: &Transaction<'_>, delivery: &Delivery) -> rusqlite::Result<Option<Stored>> {
-    let sql = "SELECT d.event, d.bytes, b.body FROM deliveries d LEFT JOIN bodies b ON b.number = d.number WHERE d.id = ?1";
-    let mut statement = transaction.prepare_cached(sql)?;
-    let found = statement.query_row([delivery.id.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
-    Ok(found.map(|(event, bytes, body): (String, u64, Option<Vec<u8>>)| {
-        let same = event == delivery.event && bytes == delivery.body.len() as u64 && body.is_none_or(|body| body == delivery.body);
-        if same { Stored::AlreadyThere } else { Stored::Taken }
-    }))
-}
-
-fn store(transaction: &Transaction<'_>, delivery: &Delivery) -> rusqlite::Result<Stored> {
-    let Delivery { id, event, received, body } = delivery;
-    let mut statement = transaction.prepare_cached(
-        "INSERT INTO deliveries (id, event, received, bytes, kept, waiting) VALUES (?1, ?2, ?3, ?4, 1, 1) ON CONFLICT (id) DO NOTHING",
-    )?;
-    let new = statement.execute(params![id.as_str(), event, signed(received.as_micros()), signed(body.len() as u64)])? == 1;
-    if !new {
-        return Ok(seen(transaction, delivery)?.unwrap_or(Stored::Taken));
-    }
-    transaction.prepare_cached("INSERT INTO bodies (number, body) VALUES (?1, ?2)")?.execute(params![transaction.last_insert_rowid(), body])?;
-    Ok(Stored::New)
-}
-
-fn handled(transaction: &Transaction<'_>, id: &DeliveryId, at: Timestamp, how: &Handled) -> rusqlite::Result<()> {
-    let how = serde_json::to_string(how).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
-    let sql = "UPDATE deliveries SET waiting = 0, attempts = attempts + 1, missed = NULL, handled_at = ?2, handled = ?3 WHERE id = ?1";
-    transaction.prepare_cached(sql)?.execute(params![id.as_str(), signed(at.as_micros()), how])?;
-    Ok(())
-}
-
-fn replay(transaction: &Transaction<'_>, id: &DeliveryId) -> rusqlite::Result<Replayed> {
-    let sql = "SELECT waiting, kept FROM deliveries WHERE id = ?1";
-    let found = transaction.query_row(sql, [id.as_str()], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-    Ok(match found {
-        None => Replayed::Unknown,
-        Some((true, _)) => Replayed::AlreadyWaiting,
-        Some((false, false)) => Replayed::Dropped,
-        Some((false, true)) => {
-            transaction.execute("UPDATE deliveries SET waiting = 1 WHERE id = ?1", [id.as_str()])?;
-            Replayed::Waiting
-        }
-    })
-}
-
-/// Drops bodies that are too old or too many, the oldest first, and says how many bytes they had.
-fn sweep(transaction: &Transaction<'_>, kept: u64, keep: Keep, now: Timestamp) -> rusqlite::Result<u64> {
-    let old = signed(now.as_micros().saturating_sub(u64::try_from(keep.time.as_micros()).unwrap_or(u64::MAX)));
-    let mut statement =
-        transaction.prepare_cached("SELECT number, received, bytes FROM deliveries WHERE kept = 1 AND waiting = 0 ORDER BY number LIMIT ?1")?;
-    let oldest = statement.query_map([SWEEP], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    let oldest = oldest.collect::<rusqlite::Result<Vec<(i64, i64, u64)>>>()?;
-    let mut freed = 0;
-    for (number, received, bytes) in oldest {
-        if received >= old && kept - freed <= keep.bytes {
-            break;
-        }
-        transaction.prepare_cached("DELETE FROM bodies WHERE number = ?1")?.execute([number])?;
-        transaction.prepare_cached("UPDATE deliveries SET kept = 0 WHERE number = ?1")?.execute([number])?;
-        freed += bytes;
-    }
-    Ok(freed)
 }

@@ -49,9 +49,9 @@ pub enum RemoteError {
     #[error("{server} can not be reached: {why}")]
     Unreachable { server: String, why: String },
     #[error("{server}: {}", .0.detail, server = .1)]
-    Refused(Problem, String),
+    Refused(Box<Problem>, String),
     #[error("{}", .0.detail)]
-    Problem(Problem),
+    Problem(Box<Problem>),
     /// Of whoever stands before it, mostly.
     #[error("{server} has trouble ({status})")]
     Trouble { server: String, status: StatusCode },
@@ -140,7 +140,7 @@ impl Remote {
             return Ok(response);
         }
         let status = response.status();
-        let Ok(mut problem) = serde_json::from_slice::<Problem>(&self.body(response).await?) else {
+        let Ok(mut problem) = serde_json::from_slice::<Box<Problem>>(&self.body(response).await?) else {
             return Err(match status {
                 _ if status.is_server_error() => RemoteError::Trouble { server: self.server(), status },
                 _ if status.is_redirection() => RemoteError::Elsewhere { server: self.server(), status },

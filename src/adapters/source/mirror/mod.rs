@@ -115,14 +115,12 @@ impl Mirrors {
                 if !source.has(commit) {
                     return Err(MirrorError::Gone { repository: repository.to_owned(), what: format!("commit {}", commit.short()) });
                 }
-                source.keep(commit);
                 Ok((source, commit.clone()))
             }
             (None, Some(reference)) => {
                 let found = source.resolve(&ours(reference));
                 let gone = || MirrorError::Gone { repository: repository.to_owned(), what: super::clean(reference) };
                 let commit = found.ok_or_else(gone)?;
-                source.keep(&commit);
                 Ok((source, commit))
             }
             (None, None) => Err(MirrorError::Gone { repository: repository.to_owned(), what: "commit without a name".to_owned() }),
@@ -176,7 +174,7 @@ impl Mirrors {
             let beside = self.path(repository, ".new");
             let _ = std::fs::remove_dir_all(&beside);
             let unusable = |why: String| MirrorError::Unusable { repository: repository.to_owned(), why };
-            Git::init_bare(&beside).map_err(|error| unusable(super::clean(error.message())))?;
+            make(&beside).map_err(|error| unusable(super::clean(error.message())))?;
             std::fs::rename(&beside, &path).map_err(|error| unusable(error.to_string()))?;
         }
         self.source(repository)
@@ -188,6 +186,14 @@ impl Mirrors {
         file.lock().map_err(|error| unusable(error.to_string()))?;
         Ok(file)
     }
+}
+
+/// A new one. A commit stays whatever becomes of its branch, as nothing is ever pruned: a reference for each would be offered to the other side with every fetch,
+/// which so would take the longer the more there are.
+fn make(at: &std::path::Path) -> Result<(), git2::Error> {
+    let mut settings = Git::init_bare(at)?.config()?;
+    settings.set_str("gc.auto", "0")?;
+    settings.set_str("gc.pruneExpire", "never")
 }
 
 /// Under which name a reference of theirs is kept.
@@ -217,12 +223,5 @@ impl Source {
     fn resolve(&self, reference: &str) -> Option<CommitId> {
         let commit = self.repository.find_reference(reference).ok()?.peel_to_commit().ok()?;
         Some(CommitId::new(commit.id().to_string()))
-    }
-
-    /// So that it stays whatever becomes of its branch.
-    fn keep(&self, commit: &CommitId) {
-        if let Ok(id) = Oid::from_str(commit.as_str()) {
-            let _ = self.repository.reference(&format!("refs/tidegate/commits/{commit}"), id, true, "");
-        }
     }
 }

@@ -1,3 +1,7 @@
+mod crash;
+mod logs;
+mod older;
+
 use super::*;
 use crate::model::id::RunId;
 
