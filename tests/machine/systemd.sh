@@ -277,7 +277,12 @@ INNER
   wait "$init" 2>/dev/null || true
   touch "$scratch/said"
   cat "$scratch/said"
-  find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
+  # What its end has killed takes a moment to be gone.
+  for ((waiting = 0; waiting < 600; waiting++)); do
+    find "$group" -depth -type d -exec rmdir {} \; 2>/dev/null || true
+    [[ -d "$group" ]] || break
+    sleep 0.1
+  done
 }
 
 machine() {
