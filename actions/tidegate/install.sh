@@ -6,6 +6,7 @@
 #   2. Its SHA-256 is the one of the input `sha256`, else the one in the release's own SHA256SUMS.
 #   3. `gh attestation verify` says that Tidegate's own workflow has built it. Where there is no gh, `provenance: auto` wants `sha256` instead, as a release that
 #      somebody has replaced names the digest of the replacement; `provenance: skip` does without.
+#   4. The program says that it is the version that was asked for: an old one, with holes that are known, can not stand in for it.
 
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -17,9 +18,10 @@ readonly VERSION="${INPUT_VERSION#v}"
 folder="$(mktemp -d "${RUNNER_TEMP:-${TMPDIR:-/tmp}}/tidegate-install.XXXXXX")"
 
 found() {
-  local program="$1" said
+  local program="$1" expected="${2:-}" said
   said="$("$program" --version 2>/dev/null)" || fail "$program can not be executed here"
   [[ "$said" == tidegate\ * ]] || fail "$program is not Tidegate: its --version says $said"
+  [[ -z "$expected" || "$said" == "tidegate $expected" ]] || fail "$program says that it is $said, and $expected was asked for: it is not used"
   printf '%s is %s\n' "$program" "$said"
   output path "$program"
   printf '%s\n' "$(dirname "$program")" >>"${GITHUB_PATH:-/dev/null}"
@@ -64,7 +66,7 @@ from_release() {
     fail "$archive has no tidegate in it"
   [[ -f "$folder/tidegate" && ! -L "$folder/tidegate" ]] || fail "tidegate in $archive is not a file"
   chmod 0755 "$folder/tidegate"
-  found "$folder/tidegate"
+  found "$folder/tidegate" "$VERSION"
 }
 
 provenance() {

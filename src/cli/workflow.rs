@@ -9,11 +9,12 @@ use super::exit::Exit;
 use super::print::println;
 use super::screen::Screen;
 use crate::core::spec::Pipeline;
-use crate::model::check::{Annotation, Level};
+use crate::model::check::{Annotation, Check, Level};
 use crate::model::fact::RolloutOutcome;
 use crate::report::github::{self, House, Known};
 use crate::report::rollout;
 use crate::report::run::summary::LogTail;
+use crate::report::run::view::NodeView;
 use crate::report::workflow::{Told, command, file, of_run};
 
 /// Bytes of a step's summary that GitHub shows.
@@ -61,7 +62,8 @@ impl Workflow {
         let said = github::said(known, &house);
         self.told.annotations.extend(of_run(view, said.as_ref(), of.map_or("", |(file, _)| file), of.map(|(_, pipeline)| pipeline)));
         self.told.summary = said.as_ref().and_then(|said| said.checks.first()).map(|check| check.summary.clone()).unwrap_or_default();
-        for check in said.iter().flat_map(|said| &said.checks).skip(1).filter(|check| is_failure(check)) {
+        let speaks = |check: &Check| view.nodes.iter().any(|node| check.external.node.as_ref() == Some(&node.id) && has_more_to_say(node));
+        for check in said.iter().flat_map(|said| &said.checks).skip(1).filter(|check| is_failure(check) || speaks(check)) {
             self.told.summary.push_str(&format!("\n### {}\n{}\n", github::text::code(&check.name), check.summary));
         }
         if let Some(run) = &view.run {
@@ -145,9 +147,14 @@ fn word(outcome: &RolloutOutcome) -> &'static str {
     }
 }
 
-fn is_failure(check: &crate::model::check::Check) -> bool {
+fn is_failure(check: &Check) -> bool {
     use crate::model::check::{CheckState, Conclusion};
     matches!(check.state, CheckState::Done(Conclusion::Failure | Conclusion::TimedOut))
+}
+
+/// Findings, or a summary of its own.
+fn has_more_to_say(node: &NodeView) -> bool {
+    node.record.as_ref().is_some_and(|record| !record.found.is_empty() || !record.summary.is_empty())
 }
 
 pub fn remark(level: Level, title: &str, message: String) -> Annotation {

@@ -9,10 +9,14 @@ use serde::{Deserialize, Serialize};
 use super::artifact::Artifact;
 use super::build::ImageBuild;
 use super::egress::Egress;
+use super::finding::{Found, StepSummary};
 use super::id::{Digest, InvocationId, NodeId, RunId};
 use super::limits::{Network, Resources};
 use super::outcome::Outcome;
 use super::service::{Service, ServiceRecord};
+
+/// Where a step sees its commit, whatever it runs in.
+pub const WORKSPACE: &str = "/workspace";
 
 /// Everything that an executor needs to run one step once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,6 +75,21 @@ pub struct CaptureLimits {
     /// Files and folders that it may make in its workspace.
     #[serde(default = "most_files")]
     pub files: u64,
+    /// Bytes of `TIDEGATE_FINDINGS`.
+    #[serde(default = "most_findings")]
+    pub findings: u64,
+    /// Bytes of `TIDEGATE_SUMMARY`; what comes after is not kept.
+    #[serde(default = "most_summary")]
+    pub summary: u64,
+}
+
+fn most_findings() -> u64 {
+    16 << 20
+}
+
+/// As much as one check of GitHub shows.
+fn most_summary() -> u64 {
+    64 << 10
 }
 
 fn most_files() -> u64 {
@@ -79,7 +98,7 @@ fn most_files() -> u64 {
 
 impl Default for CaptureLimits {
     fn default() -> Self {
-        Self { log: 64 << 20, outputs: 4 << 30, values: 1 << 20, files: most_files() }
+        Self { log: 64 << 20, outputs: 4 << 30, values: 1 << 20, files: most_files(), findings: most_findings(), summary: most_summary() }
     }
 }
 
@@ -141,6 +160,12 @@ pub struct InvocationRecord {
     /// What ran beside it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<ServiceRecord>,
+    /// What it found, as it says; also where it failed.
+    #[serde(default, skip_serializing_if = "Found::is_empty")]
+    pub found: Found,
+    /// What it says of itself, in Markdown; also where it failed.
+    #[serde(default, skip_serializing_if = "StepSummary::is_empty")]
+    pub summary: StepSummary,
 }
 
 /// An image that something ran in.

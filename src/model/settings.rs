@@ -2,6 +2,7 @@
 
 use ::core::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,15 @@ pub struct Server {
     pub admins: Vec<String>,
     /// Where traces of runs are sent to (OTLP over HTTP).
     pub traces: Option<String>,
+    pub deliveries: Deliveries,
+}
+
+/// How long the bodies of deliveries are kept that have been handled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Deliveries {
+    pub keep: Option<Duration>,
+    /// Of all of them together.
+    pub bytes: Option<u64>,
 }
 
 /// What of GitHub is believed, and as who it is spoken to.

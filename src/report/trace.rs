@@ -80,6 +80,9 @@ pub fn spans(entries: &[Entry]) -> Vec<Span> {
                         ("tidegate.cpu_us", Value::Number(record.cpu_user_us.saturating_add(record.cpu_system_us))),
                         ("tidegate.peak_memory_bytes", Value::Number(record.peak_memory_bytes)),
                     ]);
+                    if record.found.total() > 0 {
+                        attributes.push(("tidegate.findings", Value::Number(record.found.total())));
+                    }
                 }
                 let mut span = Span::new(id.clone(), Some(ROOT.to_owned()), format!("invocation {node}"), begin, *at, attributes);
                 span.failed = failed(outcome);

@@ -36,7 +36,7 @@ use super::observer::Observer;
 use super::recorder::Recorder;
 use super::rollouts::Rollouts;
 use super::words::{self, Ears};
-use super::{clock, condition, invocation};
+use super::{clock, condition, found, invocation};
 
 /// What a run is performed with.
 #[derive(Debug, Clone)]
@@ -327,6 +327,7 @@ impl<'a> Hands<'a> {
                 Err(reason) => failed(reason),
             };
             result.record.phases.queued_us = queued_us;
+            found::read(around.state.root(), &mut result.record.found).await;
             give_room_back();
             // A closed inbox means that the loop has ended with an error: nobody is left to tell.
             let _ = answers.send(Input::InvocationEnded { node, attempt, result: Box::new(result) });
@@ -340,7 +341,8 @@ impl<'a> Hands<'a> {
         let run_id = self.run_id.clone();
         self.tasks.spawn(async move {
             let watcher = Watcher { log: Box::new(StepLog { node: node.clone(), observer: around.observer.clone() }), cancel: killed };
-            let result = around.executor.resume(&run_id, &node, attempt, &around.state.log(&run_id, &node, attempt), watcher).await;
+            let mut result = around.executor.resume(&run_id, &node, attempt, &around.state.log(&run_id, &node, attempt), watcher).await;
+            found::read(around.state.root(), &mut result.record.found).await;
             let _ = answers.send(Input::InvocationEnded { node, attempt, result: Box::new(result) });
         });
     }

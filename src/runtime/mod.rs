@@ -7,6 +7,7 @@ mod condition;
 pub mod dispatcher;
 pub mod drive_rollout;
 pub mod drive_run;
+mod found;
 pub mod hub;
 pub mod ids;
 pub mod intake;

@@ -1,7 +1,7 @@
 //! Connections: HTTP/1.1 with limits on everything that the other side decides.
 //!
-//! A client that takes its time over a head is cut off; over a body is for the handler to say, as it knows how long one may be. Past the number of connections
-//! new ones wait in the kernel's queue. Behind a proxy that speaks TLS, as it should be in the open, its limits come first.
+//! A client that takes its time over a head is cut off, and one that takes nothing of its answer; over a body is for the handler to say, as it knows how long one may
+//! be. Past the number of connections new ones wait in the kernel's queue. Behind a proxy that speaks TLS, as it should be in the open, its limits come first.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,6 +27,8 @@ pub struct Limits {
     pub header_bytes: usize,
     /// For a head to be whole, and for the next one to begin.
     pub header_time: Duration,
+    /// As long as this a client may take nothing of what it asked for. In milliseconds for the kernel, so at most some weeks.
+    pub untaken: Duration,
     /// For what is under way when the server ends.
     pub grace: Duration,
 }
@@ -34,7 +36,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         let second = Duration::from_secs(1);
-        Self { connections: 1024, headers: 100, header_bytes: 32 << 10, header_time: second * 10, grace: second * 10 }
+        Self { connections: 1024, headers: 100, header_bytes: 32 << 10, header_time: second * 10, untaken: second * 30, grace: second * 10 }
     }
 }
 
@@ -77,6 +79,8 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, mut cl
 
 async fn connection(stream: TcpStream, client: SocketAddr, router: Router, limits: Limits, closing: watch::Receiver<bool>) {
     let _ = stream.set_nodelay(true);
+    // The kernel's own clock for it: it knows what the other side has taken. (A window that stays shut counts since Linux 5.11.)
+    let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, u32::try_from(limits.untaken.as_millis()).unwrap_or(u32::MAX));
     let router = TowerToHyperService::new(router);
     let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(ConnectInfo(client));

@@ -78,6 +78,12 @@ pub fn open(state: &Path, wanted: &[Wanted]) -> Result<Opened, ListenError> {
     Ok(Opened { listeners, predecessor })
 }
 
+/// Whether systemd holds a port of this name for us: then it is wanted, whatever the settings say.
+pub fn is_given(name: &str) -> bool {
+    let variable = |name: &str| std::env::var(name).unwrap_or_default();
+    variable("LISTEN_PID").parse() == Ok(std::process::id()) && variable("LISTEN_FDNAMES").split(':').any(|given| given == name)
+}
+
 fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     let listener = TcpListener::bind(address)?;
     // Said once more, it only sets the length of the queue.

@@ -10,13 +10,13 @@ use sha2::{Digest as _, Sha256};
 use crate::rig::action;
 
 /// A folder served over HTTP, until the test ends.
-struct Mirror {
-    folder: tempfile::TempDir,
-    url: String,
+pub struct Mirror {
+    pub folder: tempfile::TempDir,
+    pub url: String,
 }
 
 impl Mirror {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -43,7 +43,7 @@ impl Mirror {
         Self { folder, url }
     }
 
-    fn archive(&self) -> String {
+    pub fn archive(&self) -> String {
         format!("tidegate-0.1.0-{}-linux.tar.gz", std::env::consts::ARCH)
     }
 
@@ -61,23 +61,23 @@ impl Mirror {
         digest
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join("v0.1.0").join(name)
     }
 }
 
-fn digest(path: &Path) -> String {
+pub fn digest(path: &Path) -> String {
     Sha256::digest(std::fs::read(path).unwrap()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-struct Installed {
+pub struct Installed {
     output: Output,
-    said: String,
+    pub said: String,
     path: Option<String>,
 }
 
 /// A PATH of its own: what the script needs, and a gh that says yes or no where there is to be one.
-fn install(url: &str, script: &Path, inputs: &[(&str, &str)], gh: Option<bool>) -> Installed {
+pub fn install(url: &str, script: &Path, inputs: &[(&str, &str)], gh: Option<bool>) -> Installed {
     let place = tempfile::tempdir().unwrap().keep();
     let programs = place.join("bin");
     std::fs::create_dir(&programs).unwrap();
@@ -132,7 +132,7 @@ fn install(url: &str, script: &Path, inputs: &[(&str, &str)], gh: Option<bool>) 
 
 impl Installed {
     #[track_caller]
-    fn works(&self) -> &Self {
+    pub fn works(&self) -> &Self {
         assert!(self.output.status.success(), "{}", self.said);
         let path = self.path.as_ref().expect("its path");
         let said = Command::new(path).arg("--version").output().unwrap();
@@ -141,7 +141,7 @@ impl Installed {
     }
 
     #[track_caller]
-    fn refused(&self, why: &str) {
+    pub fn refused(&self, why: &str) {
         assert_eq!(self.output.status.code(), Some(2), "{}", self.said);
         let errors: Vec<&str> = self.said.lines().filter(|line| line.starts_with("::error title=tidegate::")).collect();
         assert!(matches!(errors.as_slice(), [only] if only.contains(why)), "expected {why:?}: {}", self.said);

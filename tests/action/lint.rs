@@ -50,6 +50,23 @@ fn linters_find_nothing_in_the_action() {
     clean(&tools, "shellcheck", &["--shell=bash", "--external-sources", "--enable=all", "--exclude=SC2154,SC2250,SC2310,SC2311,SC2312"], &scripts);
 }
 
+/// What makes the releases that the action installs: nobody else's code by a name that can move, no right that it does not need, no text in a script.
+#[test]
+fn linters_find_nothing_in_what_makes_releases() {
+    let Some(tools) = tools("lint::linters_find_nothing_in_what_makes_releases") else { return };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let workflow = vec![root.join(".github/workflows/release.yml")];
+    clean(&tools, "check-jsonschema", &["--builtin-schema", "vendor.github-workflows"], &workflow);
+    clean(&tools, "actionlint", &["-no-color"], &workflow);
+    clean(&tools, "zizmor", &["--offline", "--no-progress", "--pedantic"], &workflow);
+    clean(&tools, "shellcheck", &["--shell=bash", "--enable=all", "--exclude=SC2250,SC2310,SC2311,SC2312"], &[root.join("packaging/release.sh")]);
+    let text = std::fs::read_to_string(&workflow[0]).unwrap();
+    let pinned =
+        |uses: &str| uses.split_once('@').is_some_and(|(_, rest)| rest.len() > 40 && rest[..40].bytes().all(|byte| byte.is_ascii_hexdigit()));
+    let used: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("- uses: ")).collect();
+    assert!(used.len() >= 5 && used.iter().all(|uses| pinned(uses)), "{used:?}");
+}
+
 #[test]
 fn linters_find_nothing_in_the_workflows_that_we_show() {
     let Some(tools) = tools("lint::linters_find_nothing_in_the_workflows_that_we_show") else { return };

@@ -7,6 +7,7 @@ mod support;
 mod attacks;
 mod install;
 mod lint;
+mod release;
 mod rig;
 mod runs;
 mod trigger;

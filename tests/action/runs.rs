@@ -108,3 +108,36 @@ fn the_summary_and_the_outputs_are_in_the_runners_files() {
     assert_eq!((found["outcome"].as_str(), found["exit-code"].as_str()), ("failed", "1"), "{found:?}");
     assert!(!found["run"].is_empty());
 }
+
+/// Annotations at the lines that a step's findings name, and its own words on the page: of a step that succeeds as of one that fails.
+#[test]
+fn findings_are_annotations_and_what_a_step_says_is_on_the_page() {
+    let pipeline = r##"name: ci
+on: { push: {} }
+steps:
+  scan:
+    run: |
+      cat > "$TIDEGATE_FINDINGS" <<'EOF'
+      { "version": "2.1.0", "runs": [{ "tool": { "driver": { "name": "x" } }, "results": [
+        { "ruleId": "door", "level": "error", "message": { "text": "it squeaks\n::error::obeyed" }, "locations": [{ "physicalLocation": {
+          "artifactLocation": { "uri": "file:///workspace/src/a.rs" }, "region": { "startLine": 7 } } }] },
+        { "ruleId": "x,file=/etc/passwd::obeyed", "level": "note", "message": { "text": "::add-mask::hello" }, "locations": [{ "physicalLocation": {
+          "artifactLocation": { "uri": "a%0A%3A%3Aerror%3A%3Aobeyed" } } }] },
+        { "ruleId": "climbs", "level": "note", "locations": [{ "physicalLocation": { "artifactLocation": { "uri": "../../etc/passwd" } } }] },
+        { "ruleId": "p,line=1::obeyed", "level": "warning", "message": { "text": "%0A::error::obeyed" }, "locations": [{ "physicalLocation": {
+          "artifactLocation": { "uri": "src/b.rs" }, "region": { "startLine": 2 } } }] } ] }] }
+      EOF
+      printf '# Doors\n\n2 squeak, ask @admin <script>alert(1)</script> [x](https://evil.example)\n' > "$TIDEGATE_SUMMARY"
+"##;
+    let Some(rig) = Rig::new("runs::findings_are_annotations_and_what_a_step_says_is_on_the_page", pipeline, &[]) else { return };
+    let acted = rig.act("push", &push(&rig.commit, "main"));
+    acted.says("came of it: outcome=succeeded code=0 run=yes");
+    let obeyed = acted.obeyed();
+    let told: Vec<_> = obeyed.iter().filter(|(command, _)| ["error", "warning", "notice", "add-mask"].contains(&command.as_str())).collect();
+    assert_eq!(told.len(), 2, "{obeyed:?}");
+    assert!(told[0].0 == "error" && told[0].1.contains("it squeaks"), "{told:?}");
+    assert_eq!(told[1].0, "warning", "{told:?}");
+    let page: String = obeyed.iter().filter(|(command, _)| command == "summary").map(|(_, said)| said.as_str()).collect();
+    assert!(page.contains("### What the step says\n**Doors**\n\n2 squeak, ask `@admin` `<script>`"), "{page}");
+    assert!(page.contains("4 findings"), "{page}");
+}

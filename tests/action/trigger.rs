@@ -70,7 +70,11 @@ async fn facts(State(server): State<Shared>, Path(run): Path<String>, Query(quer
 
 async fn requests(State(server): State<Shared>) -> Json<Value> {
     let waiting = server.lock().unwrap().waits > 0;
-    Json(json!({ "requests": if waiting { json!([{ "run": "r-1", "approval": "somebody has to look at it" }]) } else { json!([]) } }))
+    let request = json!({
+        "run": "r-1", "pipeline": "ci", "repository": "acme/doors", "commit": "0123456789abcdef0123456789abcdef01234567", "branch": null,
+        "event": "manual", "trusted": true, "asked": 1, "group": null, "priority": 0, "approval": "somebody has to look at it"
+    });
+    Json(json!({ "requests": if waiting { vec![request] } else { vec![] } }))
 }
 
 async fn cancel(State(server): State<Shared>, Path(run): Path<String>) -> (StatusCode, Json<Value>) {
@@ -176,10 +180,10 @@ async fn a_token_that_is_not_believed_is_said_and_no_word_of_the_server_is_a_com
     let server = Shared::default();
     let (_, code, said) = run(&serve(server.clone()).await, "another").await;
     assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("the server says no (401): no such token ::error::obeyed. Expected a token of it in $TIDEGATE_TOKEN"), "{said}");
+    assert!(said.contains(": no such token ::error::obeyed"), "{said}");
     let (_, code, said) = run("http://ci.example.com", "the-token").await;
     assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("for everybody to read"), "{said}");
+    assert!(said.contains("is not over TLS"), "{said}");
     assert_eq!(server.lock().unwrap().tokens, ["Bearer another"]);
 }
 

@@ -70,9 +70,32 @@ fn a_server_says_what_the_state_folder_says() {
         assert_eq!(person.there(arguments, &token), here, "{arguments:?}");
         assert!(!here.contains("can not be reached"), "{here}");
     }
+    let delivery = "72d3162e-cc78-11e3-81ab-000000000003";
+    let deliveries: [&[&str]; 9] = [
+        &["deliveries", "ls"],
+        &["deliveries", "ls", "--limit", "2"],
+        &["deliveries", "ls", "--state", "waiting"],
+        &["deliveries", "ls", "--event", "push"],
+        &["deliveries", "ls", "--event", "release"],
+        &["deliveries", "ls", "--json"],
+        &["deliveries", "show", delivery],
+        &["deliveries", "show", delivery, "--json"],
+        &["deliveries", "show", "72d3162e-cc78-11e3-81ab-000000000000"],
+    ];
+    for arguments in deliveries {
+        let here = person.here(arguments);
+        assert!(here.ends_with("[exit Some(0)]"), "{arguments:?}: {here}");
+        assert_eq!(person.there(arguments, &bench.token(&[Scope::Admin])), here, "{arguments:?}");
+    }
     // The messages are the same in meaning; which command lists what there is, is said here.
-    for arguments in [["runs", "show", "aa"], ["runs", "usage", "none"], ["rollout", "show", "none"]] {
-        let there = person.there(&arguments, &token);
+    for arguments in [
+        ["runs", "show", "aa"],
+        ["runs", "usage", "none"],
+        ["rollout", "show", "none"],
+        ["deliveries", "show", "none"],
+        ["deliveries", "show", "72d3162e"],
+    ] {
+        let there = person.there(&arguments, &bench.token(&[Scope::Admin]));
         assert!(there.ends_with("[exit Some(2)]"), "{arguments:?}: {there}");
         assert!(person.here(&arguments).ends_with("[exit Some(2)]"), "{arguments:?}");
     }
@@ -170,4 +193,27 @@ fn a_token_is_kept_for_one_server_and_for_nobody_elses_eyes() {
     let forgotten = said(&person.command(&["login", &bench.url(""), "--forget"]).output().expect("it runs"));
     assert!(forgotten.contains("is forgotten"), "{forgotten}");
     assert!(ls().contains("expected a token"));
+}
+
+/// What one of the two has put back waits for the other as well.
+#[test]
+fn a_delivery_is_replayed_from_afar_as_from_here() {
+    let bench = Bench::new();
+    let person = Person::new(&bench);
+    let admin = bench.token(&[Scope::Admin]);
+    let id = |n: u64| format!("72d3162e-cc78-11e3-81ab-{n:012}");
+    let strip = |said: String, n: u64| said.replace(&id(n), "ID");
+    let here = strip(person.here(&["deliveries", "replay", &id(1)]), 1);
+    let there = strip(person.there(&["deliveries", "replay", &id(2)], &admin), 2);
+    assert_eq!(there, here);
+    assert!(here.ends_with("[exit Some(0)]") && here.contains("waits again"), "{here}");
+    for n in [1, 2] {
+        let again = person.here(&["deliveries", "replay", &id(n)]);
+        assert!(again.contains("waits already"), "{again}");
+        assert_eq!(person.there(&["deliveries", "replay", &id(n)], &admin), again);
+    }
+    let waiting = person.there(&["deliveries", "ls", "--state", "waiting"], &admin);
+    assert!((0..3).all(|n| waiting.contains(&id(n))) && !waiting.contains(&id(3)), "{waiting}");
+    let refused = person.there(&["deliveries", "replay", &id(3)], &bench.token(&[Scope::Read]));
+    assert!(!refused.ends_with("[exit Some(0)]"), "{refused}");
 }

@@ -9,9 +9,10 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tidegate::adapters::executor::{AnyExecutor, ContainerExecutor, Engine, Executor, LogSink, Pull, SandboxExecutor, Standing, Watcher};
 use tidegate::adapters::sandbox::{self, Isolation};
-use tidegate::adapters::workspace::Store;
+use tidegate::adapters::workspace::{Store, stored};
 use tidegate::model::artifact::ArtifactKind;
 use tidegate::model::invocation::{CaptureLimits, InvocationResult, InvocationSpec, OutputDeclaration};
+use tidegate::model::limits::Resources;
 use tidegate::model::outcome::{Exit, Outcome};
 use tokio::sync::watch;
 
@@ -323,6 +324,70 @@ async fn a_step_sees_its_layers_and_leaves_its_outputs_for_the_next() {
         assert_eq!(result.outcome, Outcome::Succeeded, "{log}");
         assert_eq!(log, "new\nprogram\n-rwxr-xr-x\ndist:\nbin\nlatest\nnote\n\nkeep:\na\nb\nnote\nmore\n");
         assert_eq!(std::fs::read_to_string(layer.join("dist/note")).unwrap(), "note\n", "an output is never written to again");
+    }
+}
+
+/// Also of a step that fails: who finds something usually does.
+#[tokio::test]
+async fn what_a_step_found_and_says_is_kept_however_it_ends() {
+    for scene in every_executor() {
+        for (end, exit) in [("exit 0", None), ("exit 3", Some(Exit::Code(3)))] {
+            let script = format!(r#"printf '{{"version": "2.1.0"}}' > "$TIDEGATE_FINDINGS"; echo '# Said' >> "$TIDEGATE_SUMMARY"; {end}"#);
+            let (result, log) = scene.run(spec(&script)).await;
+            match exit {
+                None => assert_eq!(result.outcome, Outcome::Succeeded, "{}: {log}", scene.name),
+                Some(code) => assert!(matches!(result.outcome, Outcome::Failed { exit, .. } if exit == code), "{}: {:?}", scene.name, result.outcome),
+            }
+            let file = result.record.found.file.as_ref().unwrap_or_else(|| panic!("{}: {:?}", scene.name, result.record.found));
+            assert_eq!(std::fs::read_to_string(stored(scene.state.path(), file)).unwrap(), r#"{"version": "2.1.0"}"#);
+            assert_eq!((result.record.found.problem, result.record.summary.text.as_str()), (None, "# Said\n"));
+        }
+        let (silent, _) = scene.run(spec("true")).await;
+        assert!(silent.record.found.is_empty() && silent.record.summary.is_empty(), "{}", scene.name);
+        assert_eq!(scene.leftovers(), Vec::<String>::new());
+    }
+}
+
+/// Whatever stands in the place of these files is neither followed nor waited for, nor held against the step.
+#[tokio::test]
+async fn what_is_no_file_of_findings_changes_nothing_but_that_it_is_said() {
+    for scene in every_executor() {
+        for (make, why) in [
+            ("ln -s /etc/passwd \"$file\"", "is no longer a file"),
+            ("mkfifo \"$file\"", "is no longer a file"),
+            ("mkdir \"$file\"", "is no longer a file"),
+            ("true", "can not be read any more"),
+        ] {
+            let script = format!("for file in \"$TIDEGATE_FINDINGS\" \"$TIDEGATE_SUMMARY\"; do rm \"$file\"; {make}; done");
+            let (result, log) = scene.run(spec(&script)).await;
+            assert_eq!(result.outcome, Outcome::Succeeded, "{}: {log}", scene.name);
+            let (found, summary) = (&result.record.found, &result.record.summary);
+            assert!(found.file.is_none() && summary.text.is_empty(), "{}: {found:?} {summary:?}", scene.name);
+            for problem in [&found.problem, &summary.problem] {
+                assert!(problem.as_ref().is_some_and(|problem| problem.contains(why)), "{}: {make}: {problem:?}", scene.name);
+            }
+        }
+        // A gibibyte of nothing, and words that are no text.
+        let script = r#"truncate -s 1G "$TIDEGATE_FINDINGS"; printf 'a\377b' > "$TIDEGATE_SUMMARY"; truncate -s 1G "$TIDEGATE_SUMMARY""#;
+        let (result, log) = scene.run(spec(script)).await;
+        assert_eq!(result.outcome, Outcome::Succeeded, "{}: {log}", scene.name);
+        assert!(result.record.found.problem.unwrap().contains("is longer than its limit of 16 MiB"), "{}", scene.name);
+        let summary = result.record.summary;
+        assert!(summary.text.starts_with("a\u{fffd}b\0"), "{}", scene.name);
+        assert_eq!((summary.text.len(), summary.dropped_bytes), ((64 << 10) + 2, (1 << 30) - (64 << 10)), "{}", scene.name);
+        assert_eq!(scene.leftovers(), Vec::<String>::new());
+    }
+}
+
+/// A step may make files beside its answers: they are written to disk like all others.
+#[tokio::test]
+async fn what_is_written_beside_the_answers_counts() {
+    for scene in every_executor() {
+        let resources = Resources { cpu: None, memory: None, pids: None, disk: Some(4 << 20) };
+        let script = r#"for n in 1 2 3; do head -c 3000000 /dev/zero > "$TIDEGATE_SUMMARY.$n"; done"#;
+        let (result, log) = scene.run(InvocationSpec { resources, ..spec(script) }).await;
+        let Outcome::Failed { reason, .. } = &result.outcome else { panic!("{}: {:?}: {log}", scene.name, result.outcome) };
+        assert!(reason.starts_with("wrote more than its limit of 4 MiB"), "{}: {reason}", scene.name);
     }
 }
 

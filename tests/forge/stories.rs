@@ -1,11 +1,17 @@
 //! A run as it goes on, and what stands at GitHub meanwhile.
 
+use std::time::Duration;
+
+use tidegate::adapters::forge::github::Manners;
+use tidegate::core::findings::{note, read_sarif};
 use tidegate::model::artifact::{Artifact, ArtifactKind};
-use tidegate::model::fact::{Fact, Stream};
+use tidegate::model::fact::{Fact, RunFact, Stream};
+use tidegate::model::finding::Found;
 use tidegate::model::id::{CommitId, Digest, NodeId, RunId};
 use tidegate::model::outcome::{Outcome, RunOutcome};
 use tidegate::model::request::{Dropped, RequestFact};
 use tidegate::model::trust::{Approval, Trust};
+use tidegate::runtime::reports::Pace;
 
 use crate::github::Github;
 use crate::house::*;
@@ -99,6 +105,44 @@ async fn many_findings_arrive_once_each_in_batches() {
     let sarifs = github.sarifs(SHOP);
     assert_eq!(sarifs.len(), 1);
     assert_eq!((sarifs[0].sha.as_str(), sarifs[0].reference.as_str()), (COMMIT, "refs/heads/main"));
+    assert_eq!(sarifs[0].sarif["runs"][0]["results"].as_array().map(Vec::len), Some(120));
+}
+
+/// What stands in the facts is annotated as outputs are, and the file that was kept goes to code scanning.
+#[tokio::test]
+async fn what_a_step_left_in_its_file_of_findings_is_reported() {
+    let (github, house) = (github(), House::new());
+    let results: Vec<_> = (1..=120)
+        .map(|line| {
+            let path = ["src/door.rs", "../../etc/passwd", "/etc/passwd", "a%0A::error::b"][if line <= 3 { line } else { 0 }];
+            let place = serde_json::json!({ "physicalLocation": { "artifactLocation": { "uri": path }, "region": { "startLine": line } } });
+            serde_json::json!({ "ruleId": "squeaks", "level": "warning", "message": { "text": format!("door {line}") }, "locations": [place] })
+        })
+        .collect();
+    let sarif = serde_json::json!({ "version": "2.1.0", "runs": [{ "tool": { "driver": { "name": "t" } }, "results": results }] }).to_string();
+    let store = tidegate::adapters::workspace::Store::open(house.state.root(), None).expect("a store");
+    let mut found = Found { file: Some(store.take_in_bytes(sarif.as_bytes()).expect("kept").digest), ..Found::default() };
+    note(&mut found, read_sarif(sarif.as_bytes()));
+    let mut ends = ends("scan", failed("120 findings"));
+    if let RunFact::InvocationEnded { record: Some(record), .. } = &mut ends[0] {
+        record.found = found;
+        record.summary.text = "**120** doors, ask @admin".to_owned();
+    }
+    let mut facts = vec![started("r1", event(), &["scan"]), begins("scan")];
+    facts.extend(ends);
+    facts.push(over(RunOutcome::Failed));
+    house.append("r1", facts).await;
+
+    let mut settings = settings(&github);
+    settings.github.as_mut().expect("there").code_scanning = true;
+    let reports = house.reports(&settings, pace()).await;
+    reports.idle().await;
+    let check = github.check(SHOP, "tidegate / test / scan");
+    let lines: Vec<u64> = check.annotations.iter().filter_map(|annotation| annotation["start_line"].as_u64()).collect();
+    assert_eq!(lines, (4..=120).collect::<Vec<_>>(), "what is no file of the repository has no place there");
+    assert!(check.summary.contains("### What the step says\n**120** doors, ask `@admin`"), "{}", check.summary);
+    let sarifs = github.sarifs(SHOP);
+    assert_eq!(sarifs.len(), 1);
     assert_eq!(sarifs[0].sarif["runs"][0]["results"].as_array().map(Vec::len), Some(120));
 }
 
@@ -215,6 +259,57 @@ async fn a_secret_in_a_log_goes_no_further() {
     let text = github.check(SHOP, "tidegate / test / build").text;
     assert!(text.contains("cloning with ***\n@admin") && text.len() <= 65_535, "{}", text.len());
     assert!(github.requests().iter().all(|asked| !asked.body.to_string().contains(&token)));
+}
+
+/// GitHub wants a second between two changes: with an hour, what is left would be said in days.
+#[tokio::test]
+async fn who_closes_does_not_wait_for_what_has_not_been_said() {
+    let (github, house) = (github(), House::new());
+    let manners = Manners { between: Duration::from_secs(3600), burst: 2, ..pace().manners };
+    let reports = house.reports(&settings(&github), Pace { manners, ..pace() }).await;
+    for n in 0..20 {
+        let run = format!("r{n}");
+        house.append(&run, vec![started(&run, event(), &["lint"]), begins("lint")]).await;
+        reports.wake(&RunId::new(run));
+    }
+    while github.checks(SHOP).len() < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    reports.close().await;
+    let said = github.requests().len();
+    reports.idle().await;
+    assert_eq!((github.checks(SHOP).len(), github.requests().len()), (2, said), "nothing is said when it is closed");
+    house.reports(&settings(&github), pace()).await.idle().await;
+    let mut about: Vec<String> = github.checks(SHOP).into_iter().map(|check| check.external).collect();
+    about.sort();
+    let mut wanted: Vec<String> = (0..20).flat_map(|n| [format!("r{n}"), format!("r{n}/lint")]).collect();
+    wanted.sort();
+    assert_eq!(about, wanted);
+}
+
+/// More is told than is kept for whoever is slow: what was missed stands in the journal.
+#[tokio::test]
+async fn what_was_not_heard_of_is_looked_up() {
+    let (github, house) = (github(), House::new());
+    let reports = house.reports(&settings(&github), pace()).await;
+    let hub = tidegate::runtime::hub::Hub::default();
+    let told = hub.listen();
+    let mut facts = vec![started("r1", event(), &["lint"]), begins("lint")];
+    facts.extend(ends("lint", Outcome::Succeeded));
+    facts.push(over(RunOutcome::Succeeded));
+    house.append("r1", facts).await;
+    let stream = Stream::Run(RunId::new("r1"));
+    for entry in tidegate::adapters::journal::Journal::read(&house.journal, &stream).await.expect("read") {
+        hub.tell(tidegate::runtime::hub::Told::Fact(Box::new(entry)));
+    }
+    for _ in 0..10_000 {
+        hub.tell(tidegate::runtime::hub::Told::Note("noise".to_owned()));
+    }
+    drop(hub);
+    reports.listen(told).await;
+    reports.idle().await;
+    assert_eq!(github.check(SHOP, "tidegate / test").conclusion.as_deref(), Some("success"));
+    assert_eq!(github.check(SHOP, "tidegate / test / lint").conclusion.as_deref(), Some("success"));
 }
 
 #[tokio::test]

@@ -73,6 +73,17 @@ fn restarts_with_systemds_sockets_lose_nobody() {
     assert_eq!(serving.end(Signal::TERM), Some(0));
 }
 
+/// As it is installed: the settings say nothing of where it listens.
+#[test]
+fn a_port_that_systemd_holds_is_served_whatever_the_settings_say() {
+    let place = Place::new();
+    std::fs::write(place.settings(), "").unwrap();
+    let sockets = [place.gateway, place.server].map(|address| std::net::TcpListener::bind(address).unwrap().into());
+    let serving = Serve::start(activated(&place, sockets, "gateway:server"));
+    assert_eq!(ask(place.server, "/readyz", Duration::ZERO), Became::Answered(200));
+    assert_eq!(serving.end(Signal::TERM), Some(0));
+}
+
 #[test]
 fn a_socket_that_is_not_called_after_one_of_ours_is_refused() {
     let place = Place::new();

@@ -10,6 +10,7 @@ mod kill;
 mod mutations;
 mod octokit;
 mod overload;
+mod readers;
 mod refusals;
 mod server;
 mod twice;

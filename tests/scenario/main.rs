@@ -17,6 +17,7 @@ mod bad_input;
 mod clients;
 mod egress;
 mod engine;
+mod found;
 mod gateway;
 mod hostile;
 mod kill;

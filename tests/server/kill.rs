@@ -1,6 +1,6 @@
 //! The server is killed at random moments while deliveries come: what was answered is run, once, and reported, once.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::process::Stdio;
@@ -8,11 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tidegate::model::fact::RunFact;
+use tidegate::model::id::RunId;
 use tidegate::model::outcome::{Outcome, RunOutcome};
 
+use crate::aftermath::Aftermath;
 use crate::client::{Post, read};
 use crate::payloads::push;
-use crate::town::{SHOP, Town};
+use crate::town::Town;
 
 const BRANCHES: usize = 10;
 const PIPELINE: &str = "\
@@ -68,11 +70,12 @@ fn nothing_that_was_answered_is_lost_and_nothing_is_begun_twice() {
     let seed = std::env::var("TIDEGATE_TEST_SEED").map_or(5, |n| n.parse().expect("a number"));
     let mut random = fastrand::Rng::with_seed(seed);
     let mut town = Town::quiet(&[(".tidegate/shop.yaml", PIPELINE)]);
-    let mut bodies = Vec::new();
+    let (mut bodies, mut commits) = (Vec::new(), Vec::new());
     for n in 0..BRANCHES {
         let reference = format!("refs/heads/b{n}");
         let commit = town.push("door.txt", &format!("{n}"), &reference);
         bodies.push(push(&town.url(), &reference, &commit).to_string());
+        commits.push(commit);
     }
     let mut sent = Sent::new();
     let mut in_the_start = 0;
@@ -97,63 +100,49 @@ fn nothing_that_was_answered_is_lost_and_nothing_is_begun_twice() {
     let answered = sent.iter().filter(|(_, _, kept)| *kept).count();
     town.start();
     rest(&town, &bodies, &sent);
-    town.until("the end of everything", || (town.unfinished() == 0 && waiting(&town) == 0).then_some(()));
-    let runs = by_delivery(&town, &sent);
-    assert_eq!(town.requests().len(), sent.len(), "one request a delivery");
+    let all = Aftermath::of(&town, sent.len(), 3);
     let mut torn = 0;
+    let mut runs = BTreeSet::new();
     for (id, branch, _) in &sent {
-        let run = &runs[id];
-        torn += usize::from(one_run(&town, run, branch % 2 == 1));
+        let run = all.asked_one(id);
+        assert!(runs.insert(run.clone()), "{run} is of two deliveries, {id} is one of them");
+        torn += usize::from(one_run(&all, &run, (&commits[*branch], branch % 2 == 1)));
     }
+    all.nothing_else(&runs);
     println!(
-        "seed {seed}: {kills} kills ({in_the_start} before it listened), {} deliveries ({answered} answered before a kill), 0 lost, 0 doubled, {torn} with a step that was torn, {} checks",
+        "seed {seed}: {kills} kills ({in_the_start} before it listened), {} deliveries ({answered} answered before a kill), 0 lost, 0 doubled, {torn} with a step that was torn, {} checks, {} requests to GitHub",
         sent.len(),
-        town.github.checks(SHOP).len()
+        all.checks(),
+        town.github.requests().len()
     );
 }
 
-fn waiting(town: &Town) -> usize {
-    let listed = town.world.tidegate(&["deliveries", "ls", "--state", "waiting", "--json"]).expect(0).out;
-    listed.lines().filter(|line| !line.trim().is_empty()).count()
-}
-
-/// The only run that each delivery asked for.
-fn by_delivery(town: &Town, sent: &Sent) -> BTreeMap<String, tidegate::model::id::RunId> {
-    let runs = sent.iter().map(|(id, _, _)| (id.clone(), town.asked_one(&town.handled(id))));
-    let runs: BTreeMap<_, _> = runs.collect();
-    let different: std::collections::BTreeSet<_> = runs.values().map(|run| run.as_str().to_owned()).collect();
-    assert_eq!(different.len(), runs.len());
-    runs
-}
-
-/// Begun once, ended once, no attempt twice, and the truth at GitHub, once. Answers whether a step of it was lost to a kill, which is the truth as well.
-fn one_run(town: &Town, run: &tidegate::model::id::RunId, fails: bool) -> bool {
-    let facts = town.facts(run);
-    let count = |is: fn(&RunFact) -> bool| facts.iter().filter(|fact| is(fact)).count();
-    assert_eq!(count(|fact| matches!(fact, RunFact::Started { .. })), 1, "{facts:#?}");
-    assert_eq!(count(|fact| matches!(fact, RunFact::Ended { .. })), 1, "{facts:#?}");
-    let mut attempts = BTreeMap::new();
-    for fact in &facts {
-        if let RunFact::InvocationStarted { node, attempt, .. } = fact {
-            *attempts.entry((node.as_str().to_owned(), *attempt)).or_insert(0) += 1;
-        }
+/// Begun once, ended once, no attempt twice, every word of a step once, and the truth at GitHub, once. Answers whether a step of it was lost to a kill, which is the truth as well.
+fn one_run(all: &Aftermath, run: &RunId, (commit, fails): (&str, bool)) -> bool {
+    let facts = all.facts(run);
+    all.went_once(run);
+    let torn = facts.iter().find_map(torn);
+    let (outcome, build, odd) = match (torn, fails) {
+        (Some("build"), _) => (RunOutcome::Infrastructure, "failure", "neutral"),
+        (Some(_), _) => (RunOutcome::Infrastructure, "success", "failure"),
+        (None, true) => (RunOutcome::Failed, "success", "failure"),
+        (None, false) => (RunOutcome::Succeeded, "success", "success"),
+    };
+    assert_eq!(all.end_of(run), outcome, "{facts:#?}");
+    let whole = if outcome == RunOutcome::Succeeded { "success" } else { "failure" };
+    all.check(run.as_str(), commit, whole);
+    all.check(&format!("{run}/build"), commit, build);
+    all.check(&format!("{run}/odd"), commit, odd);
+    if build == "success" {
+        assert_eq!(all.said(run, "build"), "built\n", "{run}");
     }
-    assert!(attempts.values().all(|times| *times == 1), "{attempts:?}");
-    if is_lost(&facts) {
-        assert_eq!(town.end_of(run), RunOutcome::Infrastructure, "{facts:#?}");
-        town.check(run.as_str(), "failure");
-        return true;
-    }
-    let (outcome, word) = if fails { (RunOutcome::Failed, "failure") } else { (RunOutcome::Succeeded, "success") };
-    assert_eq!(town.end_of(run), outcome, "{facts:#?}");
-    town.check(run.as_str(), word);
-    town.check(&format!("{run}/build"), "success");
-    town.check(&format!("{run}/odd"), word);
-    false
+    torn.is_some()
 }
 
-/// Whether the kill fell between a step's begin and the first word of whoever looks after it: nobody can know then whether it has run, so it is not run again.
-fn is_lost(facts: &[RunFact]) -> bool {
-    let lost = |outcome: &Outcome| matches!(outcome, Outcome::Infrastructure { reason } if reason.contains("nobody was left"));
-    facts.iter().any(|fact| matches!(fact, RunFact::InvocationEnded { outcome, .. } if lost(outcome)))
+/// The step, if the kill fell between its begin and the first word of whoever looks after it: nobody can know then whether it has run, so it is not run again.
+fn torn(fact: &RunFact) -> Option<&str> {
+    match fact {
+        RunFact::NodeEnded { node, outcome: Outcome::Infrastructure { reason } } if reason.contains("nobody was left") => Some(node.as_str()),
+        _ => None,
+    }
 }

@@ -13,6 +13,7 @@ mod process;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod aftermath;
 mod again;
 mod attacks;
 mod commands;
@@ -24,6 +25,8 @@ mod payloads;
 mod pulls;
 mod pushes;
 mod queue;
+mod rollouts;
 mod rows;
 mod schedule;
+#[allow(dead_code, reason = "the bench of the server uses more of it")]
 mod town;

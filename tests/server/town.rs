@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::Signal;
 use serde_json::Value;
+use tidegate::adapters::deliveries::{Deliveries, Filter, Keep, Known, Page, State};
 use tidegate::adapters::journal::{self, AnyJournal, Journal as _};
 use tidegate::adapters::state::{Owner, StateFolder};
-use tidegate::model::fact::{Fact, RunFact, Stream};
+use tidegate::model::fact::{Entry, Fact, RunFact, Stream};
 use tidegate::model::id::RunId;
 use tidegate::model::outcome::RunOutcome;
 use tidegate::model::request::RequestFact;
@@ -35,9 +36,10 @@ pub struct Town {
     runtime: tokio::runtime::Runtime,
 }
 
-/// Whoever reads the journal beside the server, as `tidegate runs` does.
+/// Whoever reads the journal and the deliveries beside the server, as `tidegate runs` and `tidegate deliveries` do.
 struct Reader {
     journal: AnyJournal,
+    deliveries: Deliveries,
     _owner: Owner,
 }
 
@@ -76,7 +78,8 @@ impl Town {
         let state = StateFolder::open(world.state()).expect("a state folder");
         let owner = state.claim().expect("an owner");
         let journal = journal::open(&state.journal(), owner.id()).expect("a journal");
-        Self { world, github, server, serve: None, git, reader: Reader { journal, _owner: owner }, runtime }
+        let deliveries = Deliveries::open(state.root(), Keep::default()).expect("a store");
+        Self { world, github, server, serve: None, git, reader: Reader { journal, deliveries, _owner: owner }, runtime }
     }
 
     /// The command of a server here; what it says to people goes into a file.
@@ -141,10 +144,17 @@ impl Town {
     #[track_caller]
     pub fn handled(&self, id: &str) -> Value {
         self.until(&format!("the handling of {id}"), || {
-            let shown = self.world.tidegate(&["deliveries", "show", id, "--json"]).expect(0).out;
-            let shown: Value = serde_json::from_str(&shown).expect("JSON");
-            (!shown["handled"].is_null()).then_some(shown)
-        })
+            let found = self.runtime.block_on(self.reader.deliveries.find(id)).expect("the store");
+            found.iter().any(|known| known.id.as_str() == id && known.state != State::Waiting).then_some(())
+        });
+        let shown = self.world.tidegate(&["deliveries", "show", id, "--json"]).expect(0).out;
+        serde_json::from_str(&shown).expect("JSON")
+    }
+
+    /// All that were ever taken, newest first.
+    pub fn deliveries(&self, filter: Filter) -> Vec<Known> {
+        let page = Page { before: None, limit: 100_000 };
+        self.runtime.block_on(self.reader.deliveries.list(filter, page)).expect("the store")
     }
 
     #[track_caller]
@@ -154,12 +164,94 @@ impl Town {
             if let Some(found) = found() {
                 return found;
             }
-            if begun.elapsed() > PATIENCE {
-                let log = std::fs::read_to_string(self.world.path("serve.log")).unwrap_or_default();
-                let seen = self.world.tidegate(&["runs", "ls"]).all();
-                panic!("{what} never came\n{seen}\n{}\n--- the server said ---\n{log}", self.world.tidegate(&["deliveries", "ls"]).all());
-            }
+            self.unless_it_stands(what, begun);
             std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Until nothing is left, however long that takes: as long as it becomes less.
+    #[track_caller]
+    pub fn until_none_is_left(&self, what: &str, mut left: impl FnMut() -> usize) {
+        let (mut since, mut least) = (Instant::now(), usize::MAX);
+        loop {
+            let now = left();
+            if now == 0 {
+                return;
+            }
+            if now < least {
+                (since, least) = (Instant::now(), now);
+            }
+            self.unless_it_stands(what, since);
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    #[track_caller]
+    fn unless_it_stands(&self, what: &str, since: Instant) {
+        if since.elapsed() > PATIENCE {
+            let log = self.server_log();
+            let seen = self.world.tidegate(&["runs", "ls"]).all();
+            panic!("{what} never came\n{seen}\n{}\n--- the server said ---\n{log}", self.world.tidegate(&["deliveries", "ls"]).all());
+        }
+    }
+
+    /// What servers have said here to people.
+    pub fn server_log(&self) -> String {
+        std::fs::read_to_string(self.world.path("serve.log")).unwrap_or_default()
+    }
+
+    /// Of the server.
+    pub fn pid(&self) -> i32 {
+        self.serve.as_ref().expect("a server").id()
+    }
+
+    /// Where its functions are.
+    pub fn gateway(&self) -> SocketAddr {
+        let lines = &self.serve.as_ref().expect("a server").lines;
+        let address = lines.iter().find_map(|line| line.strip_prefix("gateway: http://")).expect("a gateway");
+        address.parse().expect("an address")
+    }
+
+    /// All that a stream says happened so much earlier: as if the clock had gone on while no server ran.
+    pub fn was_long_ago(&self, stream: &Stream, ago: Duration) {
+        let (kind, id) = match stream {
+            Stream::Run(id) => ("run", id.as_str()),
+            Stream::Rollout(id) => ("rollout", id.as_str()),
+            Stream::Request(id) => ("request", id.as_str()),
+        };
+        let journal = rusqlite::Connection::open(self.world.state().join("journal.db")).expect("the journal");
+        let ago = i64::try_from(ago.as_micros()).expect("a time");
+        let changed = journal.execute("UPDATE facts SET at = at - ?3 WHERE kind = ?1 AND stream = ?2", (kind, id, ago)).expect("changed");
+        assert!(changed > 0, "{stream:?} is not there");
+    }
+
+    /// Requests that a server finds when it starts.
+    pub fn write_requests(&self, requests: Vec<RequestFact>) {
+        let now = || Timestamp::from_micros(u64::try_from(SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_micros()).expect("a time"));
+        let journal = &self.reader.journal;
+        self.runtime.block_on(async {
+            let mut writes = tokio::task::JoinSet::new();
+            for fact in requests {
+                let RequestFact::Asked { run, .. } = &fact else { panic!("it asks for nothing: {fact:?}") };
+                let (journal, stream) = (journal.clone(), Stream::Request(run.clone()));
+                writes.spawn(async move { journal.append(&stream, 1, now(), vec![Fact::Request(fact)]).await });
+            }
+            while let Some(written) = writes.join_next().await {
+                written.expect("no panic").expect("written");
+            }
+        });
+    }
+
+    /// The whole journal, in the order in which it was written.
+    pub fn journal(&self) -> Vec<Entry> {
+        let (mut mark, mut all) = (0, Vec::new());
+        loop {
+            let (next, entries) = self.runtime.block_on(self.reader.journal.tail(Some(mark), 10_000)).expect("the journal");
+            if entries.is_empty() {
+                return all;
+            }
+            mark = next;
+            all.extend(entries);
         }
     }
 
@@ -168,6 +260,10 @@ impl Town {
         let all = self.runtime.block_on(self.reader.journal.requests(100_000)).expect("requests");
         let run = |fact: Fact| if let Fact::Request(RequestFact::Asked { run, .. }) = fact { Some(run) } else { None };
         all.into_iter().filter_map(|(first, _)| run(first.fact)).collect()
+    }
+
+    pub fn entries(&self, stream: &Stream) -> Vec<Entry> {
+        self.runtime.block_on(self.reader.journal.read(stream)).expect("a stream")
     }
 
     pub fn request(&self, run: &RunId) -> Vec<RequestFact> {
@@ -188,6 +284,12 @@ impl Town {
 
     pub fn unfinished(&self) -> usize {
         self.runtime.block_on(self.reader.journal.unfinished()).expect("the journal").len()
+    }
+
+    /// Runs that have ended.
+    pub fn ended(&self) -> usize {
+        let all = self.runtime.block_on(self.reader.journal.runs(100_000)).expect("the journal");
+        all.iter().filter(|(_, last)| matches!(last.fact, Fact::Run(RunFact::Ended { .. }))).count()
     }
 
     #[track_caller]

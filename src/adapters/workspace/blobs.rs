@@ -10,6 +10,9 @@ use sha2::{Digest as _, Sha256};
 use super::{Store, WorkspaceError};
 use crate::model::id::Digest;
 
+/// The folder of all stored files.
+pub(super) const BLOBS: &str = "store/blobs";
+
 /// A file in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredFile {
@@ -17,6 +20,11 @@ pub struct StoredFile {
     pub digest: Digest,
     pub size: u64,
     pub executable: bool,
+}
+
+/// Where a state folder has the file with these contents, if it is none that can be executed.
+pub fn stored(state: &Path, digest: &Digest) -> PathBuf {
+    state.join(BLOBS).join(digest.hex())
 }
 
 impl Store {
@@ -35,15 +43,27 @@ impl Store {
         if !mine || fs::hard_link(file, &own).is_err() {
             fs::copy(file, &own)?;
         }
-        fs::set_permissions(&own, fs::Permissions::from_mode(if executable { 0o755 } else { 0o644 }))?;
-        shared.owner.give(&own)?;
-        let (digest, size) = digest(&own)?;
+        self.keep(&own, executable)
+    }
+
+    /// Bytes as a file of the store.
+    pub fn take_in_bytes(&self, bytes: &[u8]) -> Result<StoredFile, WorkspaceError> {
+        let own = self.shared.process.path.join(format!("blob-{}", self.fresh_name()));
+        fs::write(&own, bytes).and_then(|()| self.keep(&own, false)).map_err(WorkspaceError::at(&own))
+    }
+
+    /// Gives a file of this process's own folder its name in the store.
+    fn keep(&self, own: &Path, executable: bool) -> io::Result<StoredFile> {
+        let shared = &self.shared;
+        fs::set_permissions(own, fs::Permissions::from_mode(if executable { 0o755 } else { 0o644 }))?;
+        shared.owner.give(own)?;
+        let (digest, size) = digest(own)?;
         let path = shared.blobs.join(format!("{}{}", digest.hex(), if executable { ".x" } else { "" }));
         if path.exists() {
-            fs::remove_file(&own)?;
+            fs::remove_file(own)?;
         } else {
-            File::open(&own)?.sync_all()?;
-            fs::rename(&own, &path)?;
+            File::open(own)?.sync_all()?;
+            fs::rename(own, &path)?;
             File::open(&shared.blobs)?.sync_all()?;
         }
         Ok(StoredFile { path, digest, size, executable })

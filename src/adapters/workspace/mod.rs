@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use blobs::StoredFile;
+pub use blobs::{StoredFile, stored};
 pub use clean::{Removed, count, remove};
 pub use error::WorkspaceError;
 pub use scratch::{Scratch, Swept};
@@ -54,7 +54,7 @@ impl Store {
     pub fn open(state: &Path, owner: Option<u32>) -> Result<Self, WorkspaceError> {
         let owner = Owner(owner);
         let snapshots = state.join("snapshots").join(boot());
-        let (blobs, layers, scratch) = (state.join("store/blobs"), state.join("store/layers"), state.join("scratch"));
+        let (blobs, layers, scratch) = (state.join(blobs::BLOBS), state.join("store/layers"), state.join("scratch"));
         for folder in [&snapshots, &blobs, &layers, &scratch] {
             std::fs::create_dir_all(folder).map_err(WorkspaceError::at(folder))?;
         }
@@ -65,7 +65,7 @@ impl Store {
     /// The same trees for another process, which writes to the folder of the one that opened them (`Store::own`) and holds its lock with it: nothing in it is
     /// swept before both have ended.
     pub fn join(state: &Path, owner: Option<u32>, own: PathBuf, lock: OwnedFd) -> Self {
-        let (blobs, layers, scratch) = (state.join("store/blobs"), state.join("store/layers"), state.join("scratch"));
+        let (blobs, layers, scratch) = (state.join(blobs::BLOBS), state.join("store/layers"), state.join("scratch"));
         let snapshots = state.join("snapshots").join(boot());
         let process = scratch::ProcessFolder::joined(own, lock);
         Self { shared: Arc::new(Shared { snapshots, blobs, layers, scratch, process, owner: Owner(owner), counter: AtomicU64::new(0) }) }

@@ -18,10 +18,12 @@ use crate::model::id::{RolloutId, RunId};
 use crate::model::secret::Secret;
 use crate::model::settings::Prices;
 use crate::report::run::list::Line;
+use crate::report::run::text::clean;
 use crate::report::run::usage::Repository;
 use crate::runtime::records::Found;
 use crate::server::api::actions::Asked;
 use crate::server::api::deliveries::{Lines as Deliveries, Whole as Delivery};
+use crate::server::api::requests::{Request, Requests};
 use crate::server::api::rollouts::Rollouts;
 use crate::server::api::runs::{Facts, Runs};
 use crate::server::api::system::Whoami;
@@ -50,6 +52,11 @@ pub enum RemoteError {
     Refused(Problem, String),
     #[error("{}", .0.detail)]
     Problem(Problem),
+    /// Of whoever stands before it, mostly.
+    #[error("{server} has trouble ({status})")]
+    Trouble { server: String, status: StatusCode },
+    #[error("{server} sends on to another address ({status}), where nothing is sent, as a token goes to nobody but whom you name: name that address")]
+    Elsewhere { server: String, status: StatusCode },
     #[error("{server} answers what is not understood ({why}): is it a Tidegate of this version?")]
     Odd { server: String, why: String },
     #[error("{0}")]
@@ -59,8 +66,22 @@ pub enum RemoteError {
 impl RemoteError {
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::Usage(_) | Self::Refused(..) => true,
+            Self::Usage(_) | Self::Refused(..) | Self::Elsewhere { .. } => true,
             Self::Problem(problem) => (400..500).contains(&problem.status),
+            _ => false,
+        }
+    }
+
+    /// There is no such thing there.
+    pub fn is_unknown(&self) -> bool {
+        matches!(self, Self::Problem(problem) if problem.status == 404)
+    }
+
+    /// It may be better in a while.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Trouble { .. } => true,
+            Self::Problem(problem) => problem.status == 429 || problem.status >= 500,
             _ => false,
         }
     }
@@ -76,14 +97,23 @@ pub struct Remote {
 impl Remote {
     /// The server that `--server` or TIDEGATE_SERVER names.
     pub fn of(global: &Global) -> Result<Option<Self>, RemoteError> {
-        let Some(given) = &global.server else { return Ok(None) };
-        let url = address(given, global.insecure_http)?;
+        global.server.as_ref().map(|given| Self::at(given, global.insecure_http)).transpose()
+    }
+
+    /// With the token that is kept for it.
+    pub fn at(given: &str, insecure: bool) -> Result<Self, RemoteError> {
+        let url = address(given, insecure)?;
         let token = credentials::find(&url)?;
-        Self::open(url, token).map(Some)
+        Self::open(url, token)
     }
 
     pub fn open(url: Url, token: Option<Secret>) -> Result<Self, RemoteError> {
         tls();
+        if token.as_ref().is_some_and(|token| !token.reveal().iter().all(u8::is_ascii_graphic)) {
+            return Err(RemoteError::Usage(
+                "the token can not be sent: expected letters, digits and punctuation, without spaces and line breaks".to_owned(),
+            ));
+        }
         // A token goes to the one that was named and to nobody whom that one names.
         let http = reqwest::Client::builder().connect_timeout(CONNECT).read_timeout(SILENCE).redirect(reqwest::redirect::Policy::none());
         let http = http.user_agent(concat!("tidegate/", env!("CARGO_PKG_VERSION"))).build();
@@ -110,9 +140,15 @@ impl Remote {
             return Ok(response);
         }
         let status = response.status();
-        let Ok(problem) = serde_json::from_slice::<Problem>(&self.body(response).await?) else {
-            return Err(self.odd(status));
+        let Ok(mut problem) = serde_json::from_slice::<Problem>(&self.body(response).await?) else {
+            return Err(match status {
+                _ if status.is_server_error() => RemoteError::Trouble { server: self.server(), status },
+                _ if status.is_redirection() => RemoteError::Elsewhere { server: self.server(), status },
+                _ => self.odd(status),
+            });
         };
+        // Somebody else's words, for a terminal.
+        problem.detail = clean(&problem.detail);
         if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             return Err(RemoteError::Refused(problem, self.server()));
         }
@@ -192,6 +228,28 @@ impl Remote {
             page = self.get(&[kind, &of, "facts"], &[("after", after.to_string())]).await?;
         }
         Ok((of, entries, page.interrupted))
+    }
+
+    /// A page of what came after, and whether more will.
+    pub async fn facts_after(&self, run: &str, after: u64) -> Result<Facts, RemoteError> {
+        self.get(&["runs", run, "facts"], &[("after", after.to_string())]).await
+    }
+
+    /// The request for this run, while it waits.
+    pub async fn request_of(&self, repository: &str, run: &str) -> Result<Option<Request>, RemoteError> {
+        let mut cursor: Option<String> = None;
+        loop {
+            let mut query = vec![("repository", repository.to_owned()), ("limit", PAGE.to_string())];
+            query.extend(cursor.iter().map(|cursor| ("cursor", cursor.clone())));
+            let page: Requests = self.get(&["requests"], &query).await?;
+            if let Some(found) = page.requests.into_iter().find(|request| request.run == run) {
+                return Ok(Some(found));
+            }
+            match page.next {
+                Some(next) if cursor.as_ref() != Some(&next) => cursor = Some(next),
+                _ => return Ok(None),
+            }
+        }
     }
 
     pub async fn rollouts(&self, limit: usize) -> Result<Vec<(Entry, Entry)>, RemoteError> {
@@ -349,6 +407,17 @@ pub fn address(given: &str, insecure: bool) -> Result<Url, RemoteError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_can_not_be_a_path_and_a_token_is_one_word() {
+        let open = |token: &str| Remote::open(address("https://ci.example.com/base/", false).unwrap(), Some(Secret::new(token)));
+        let request = open("tgp_x").unwrap().request(Method::GET, &["runs", "../../admin?x=1#y", "facts"]).build().unwrap();
+        assert_eq!(request.url().as_str(), "https://ci.example.com/base/api/v1/runs/..%2F..%2Fadmin%3Fx=1%23y/facts");
+        for bad in ["two\nlines", "a b", "tükn"] {
+            let error = open(bad).unwrap_err();
+            assert!(error.is_usage() && !error.to_string().contains(bad), "{error}");
+        }
+    }
 
     #[test]
     fn a_token_goes_over_tls_or_stays_on_this_machine() {

@@ -10,6 +10,8 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use axum::Router;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
 
 use super::super::pipeline::own_action;
@@ -21,7 +23,6 @@ use crate::adapters::journal::Watch;
 use crate::adapters::mailbox::Mailbox;
 use crate::adapters::source::mirror::Mirrors;
 use crate::core::queue::Room;
-use crate::model::fact::Stream;
 use crate::model::settings::Settings;
 use crate::runtime::asking::{Asking, SharedAsking};
 use crate::runtime::dispatcher::{Deciding, Dispatcher, Means};
@@ -47,6 +48,8 @@ pub struct House {
     pub around: Surroundings,
     reports: Option<Reports>,
     hub: Hub,
+    /// From the first moment: what recovery notes and ends is heard as well.
+    told: [Receiver<Told>; 2],
     asking: SharedAsking,
     intake: Intake,
     deliveries: Deliveries,
@@ -68,6 +71,7 @@ impl House {
     /// Opens everything. Needs a tokio runtime around it.
     pub async fn build(session: &Session, settings: &Settings, life: &Life) -> Result<Self, Failed> {
         let hub = Hub::default();
+        let told = [hub.listen(), hub.listen()];
         let state = session.state.clone();
         let metrics = Arc::new(Metrics::default());
         let counted = metrics.clone();
@@ -87,7 +91,7 @@ impl House {
             Means { around: around.clone(), store: session.store.clone(), mirrors: mirrors.clone(), hub: hub.clone(), room, github: github.clone() };
         let (dispatcher, deciding) = Dispatcher::new(means);
         let asking = Arc::new(Asking { journal: journal.clone(), mirrors, dispatcher: dispatcher.clone(), github, own_action });
-        let deliveries = Deliveries::open(state.root(), Keep::default())?;
+        let deliveries = Deliveries::open(state.root(), keep(settings))?;
         let letters = Mailbox::new(state.folder("letters")?);
         let words = Words { journal: journal.clone(), state: state.clone(), letters: letters.clone() };
         let intake = Intake { deliveries: deliveries.clone(), asking: asking.clone(), words, hub: hub.clone() };
@@ -110,7 +114,7 @@ impl House {
         let secrets = settings.github.as_ref().map(|github| github.webhook_secrets.clone()).unwrap_or_default();
         let router =
             api::router(parts).merge(counted_hooks(webhook::router(deliveries.clone(), secrets, webhook::Limits::default()), metrics.clone()));
-        Ok(Self { dispatcher, deciding, around, reports, hub, asking, intake, deliveries, metrics, traces, obeying, router })
+        Ok(Self { dispatcher, deciding, around, reports, hub, told, asking, intake, deliveries, metrics, traces, obeying, router })
     }
 
     /// Everything begins: connections are taken, deliveries handled, runs begun.
@@ -118,16 +122,18 @@ impl House {
         listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let door = tokio::spawn(listen::serve(listener, self.router, listen::Limits::default(), life.draining()));
-        let schedule = Schedule::open(state, self.asking.clone(), self.hub.clone());
+        let schedule = Schedule::open(state, self.asking.clone(), self.hub);
         let journal = self.asking.journal.clone();
         let counting = self.metrics.clone();
+        let [for_reports, for_log] = self.told;
         let at_work = vec![
             tokio::spawn(self.deciding.run()),
             tokio::spawn(self.intake.run()),
             tokio::spawn(self.obeying.run()),
             tokio::spawn(schedule.run()),
             tokio::spawn(observe::follow(journal, self.metrics, self.traces)),
-            tokio::spawn(tell(self.hub, self.reports.clone())),
+            tokio::spawn(report(self.reports.clone(), for_reports)),
+            tokio::spawn(note(for_log)),
             tokio::spawn(count_reports(self.reports.clone(), counting)),
         ];
         drop(self.deliveries);
@@ -158,29 +164,32 @@ impl Opened {
     }
 }
 
-/// What happens is reported, and what the hub notes is said in the log.
-async fn tell(hub: Hub, reports: Option<Reports>) {
-    let mut told = hub.listen();
+/// What happens is reported. Never ends.
+async fn report(reports: Option<Reports>, told: Receiver<Told>) {
+    if let Some(reports) = reports {
+        reports.listen(told).await;
+    }
+}
+
+/// What is noted is said in the log.
+async fn note(mut told: Receiver<Told>) {
     loop {
         match told.recv().await {
-            Ok(Told::Fact(entry)) => {
-                if let Some(reports) = &reports {
-                    reports.heard(&entry);
-                    if let Stream::Request(run) = &entry.stream {
-                        reports.wake(run);
-                    }
-                }
-            }
             Ok(Told::Note(note)) => tracing::warn!("{}", crate::report::run::text::clean(&note)),
-            Ok(Told::Log { .. }) => {}
-            // Too much at once: which runs were meant is not known any more, but every one that goes on is heard of again.
-            Err(tokio::sync::broadcast::error::RecvError::Lagged(missed)) => tracing::debug!("{missed} things were not heard of"),
-            Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+            Ok(Told::Fact(_) | Told::Log { .. }) => {}
+            Err(RecvError::Lagged(missed)) => tracing::debug!("{missed} things were not heard of"),
+            Err(RecvError::Closed) => return,
         }
     }
 }
 
 /// How many reports the forge has not got yet. Never ends.
+/// Where the settings say nothing, as the store itself would have it.
+fn keep(settings: &Settings) -> Keep {
+    let (own, wanted) = (Keep::default(), settings.server.deliveries);
+    Keep { time: wanted.keep.unwrap_or(own.time), bytes: wanted.bytes.unwrap_or(own.bytes) }
+}
+
 async fn count_reports(reports: Option<Reports>, metrics: Arc<Metrics>) {
     let Some(reports) = reports else { return };
     loop {

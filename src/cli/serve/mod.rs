@@ -4,6 +4,7 @@ mod house;
 mod obey;
 
 use std::io::IsTerminal as _;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -51,14 +52,17 @@ fn ours(error: impl std::fmt::Display) -> (Exit, String) {
 
 const GATEWAY: &str = "gateway";
 const SERVER: &str = "server";
+const ANY: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
 /// For requests under way to end, at most: the gateway's limit is the longest.
 const LEAVE: Duration = Duration::from_secs(25);
 
-/// The gateway's port, and the server's if the settings have one.
+/// The gateway's port, and the server's if the settings or systemd have one.
 fn ports(global: &Global, arguments: &ServeArguments, settings: &Settings) -> Result<Opened, (Exit, String)> {
     let state = state::locate(global.state_dir.as_deref(), |name| std::env::var_os(name)).and_then(StateFolder::open).map_err(ours)?;
     let mut wanted = vec![Wanted { name: GATEWAY, address: arguments.listen }];
-    wanted.extend(settings.server.listen.map(|address| Wanted { name: SERVER, address }));
+    // The address of what systemd holds is the socket's own.
+    let held = listeners::is_given(SERVER).then_some(ANY);
+    wanted.extend(settings.server.listen.or(held).map(|address| Wanted { name: SERVER, address }));
     listeners::open(state.root(), &wanted).map_err(ours)
 }
 

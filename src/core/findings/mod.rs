@@ -1,11 +1,14 @@
 //! Security results: what makes two of them the same, which are allowed, and which fail a step.
 
 mod allow;
+mod few;
 mod fingerprint;
 mod gate;
+mod kept;
 mod sarif;
 
 pub use allow::{AllowError, AllowList, Sorted};
 pub use fingerprint::{Secret, fingerprint};
 pub use gate::{Gate, Verdict};
-pub use sarif::{SarifError, read_sarif};
+pub use kept::note;
+pub use sarif::{Sarif, SarifError, read_sarif};

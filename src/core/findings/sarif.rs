@@ -1,39 +1,55 @@
 //! SARIF 2.1.0 → findings: what a step left in `$TIDEGATE_FINDINGS`, whichever scanner wrote it.
 //!
-//! Reads what a gate needs and passes over the rest. Severity is `security-severity` where there is one (as code hosts read it), else the level.
+//! Reads what a gate needs and passes over the rest, which takes no memory. Severity is `security-severity` where there is one (as code hosts read it), else the level.
+
+use std::collections::HashMap;
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
+use super::few::{Few, OneOf};
 use crate::model::finding::{Finding, Severity};
+use crate::model::invocation::WORKSPACE;
+use crate::model::text::hidden;
 
-/// Longest file, and most results in it.
+/// Longest file, and most runs and results in it, as code hosts take them.
 const MOST_BYTES: usize = 16 << 20;
+const MOST_RUNS: usize = 20;
 const MOST_RESULTS: usize = 25_000;
+const MOST_RULES: usize = 25_000;
 /// Longest text that is kept of each field.
 const MOST_TEXT: usize = 2_000;
+const MOST_PATH: usize = 1_000;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SarifError {
     #[error("the findings are {found} bytes long; at most {MOST_BYTES} are read")]
     TooLong { found: usize },
-    #[error("the findings hold {found} results; at most {MOST_RESULTS} are read")]
-    TooMany { found: usize },
+    #[error("the findings are not text in UTF-8: byte {at} is not")]
+    NotText { at: usize },
     #[error("the findings are not SARIF 2.1.0: {0}")]
     NotSarif(String),
+}
+
+/// What was read of a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sarif {
+    pub findings: Vec<Finding>,
+    /// Results past the limits, of which nothing is known but that they are there.
+    pub more: usize,
 }
 
 #[derive(Deserialize)]
 struct Log {
     version: String,
-    runs: Vec<Run>,
+    runs: Few<Run, MOST_RUNS>,
 }
 
 #[derive(Deserialize)]
 struct Run {
     tool: Tool,
     #[serde(default)]
-    results: Option<Vec<Outcome>>,
+    results: Option<Few<Outcome, MOST_RESULTS>>,
 }
 
 #[derive(Deserialize)]
@@ -44,7 +60,7 @@ struct Tool {
 #[derive(Deserialize)]
 struct Driver {
     #[serde(default)]
-    rules: Vec<Rule>,
+    rules: Few<Rule, MOST_RULES>,
 }
 
 #[derive(Deserialize)]
@@ -81,9 +97,9 @@ struct Outcome {
     #[serde(default)]
     message: Message,
     #[serde(default)]
-    locations: Vec<Location>,
+    locations: Few<Location, 1>,
     #[serde(default)]
-    partial_fingerprints: std::collections::BTreeMap<String, String>,
+    partial_fingerprints: OneOf,
 }
 
 #[derive(Deserialize, Default)]
@@ -123,39 +139,64 @@ struct Region {
     start_column: u32,
 }
 
-/// All results of all runs in it. An empty text is no findings: a scanner that found none may write none.
-pub fn read_sarif(text: &str) -> Result<Vec<Finding>, SarifError> {
-    if text.len() > MOST_BYTES {
-        return Err(SarifError::TooLong { found: text.len() });
+/// All results of all runs in it. An empty file is no findings: a scanner that found none may write none.
+pub fn read_sarif(bytes: &[u8]) -> Result<Sarif, SarifError> {
+    if bytes.len() > MOST_BYTES {
+        return Err(SarifError::TooLong { found: bytes.len() });
     }
+    // Some writers begin with a mark of the byte order.
+    let text = std::str::from_utf8(bytes).map_err(|error| SarifError::NotText { at: error.valid_up_to() + 1 })?.trim_start_matches('\u{feff}');
     if text.trim().is_empty() {
-        return Ok(Vec::new());
+        return Ok(Sarif::default());
     }
     let log: Log = serde_json::from_str(text).map_err(|error| SarifError::NotSarif(error.to_string()))?;
     if !log.version.starts_with("2.1") {
-        return Err(SarifError::NotSarif(format!("version 2.1.0 was expected, found {:?}", cut(&log.version))));
+        return Err(SarifError::NotSarif(format!("version 2.1.0 was expected, found {:?}", line(&log.version, MOST_PATH))));
     }
-    let found = log.runs.iter().map(|run| run.results.as_ref().map_or(0, Vec::len)).sum();
-    if found > MOST_RESULTS {
-        return Err(SarifError::TooMany { found });
+    if log.runs.more > 0 {
+        return Err(SarifError::NotSarif(format!("it has more than {MOST_RUNS} runs: write one for each tool")));
     }
-    Ok(log.runs.iter().flat_map(|run| run.results.iter().flatten().map(|result| finding(&run.tool.driver.rules, result))).collect())
+    let mut sarif = Sarif::default();
+    for Run { tool, results } in &log.runs.some {
+        let Some(results) = results else { continue };
+        let rules = Rules::of(&tool.driver.rules.some);
+        let left = MOST_RESULTS - sarif.findings.len();
+        sarif.findings.extend(results.some.iter().take(left).map(|result| finding(&rules, result)));
+        sarif.more += results.more + results.some.len().saturating_sub(left);
+    }
+    Ok(sarif)
 }
 
-fn finding(rules: &[Rule], result: &Outcome) -> Finding {
-    let by_index = result.rule_index.and_then(|at| usize::try_from(at).ok()).and_then(|at| rules.get(at));
-    let rule = by_index.or_else(|| rules.iter().find(|rule| Some(&rule.id) == result.rule_id.as_ref()));
+struct Rules<'a> {
+    all: &'a [Rule],
+    by_id: HashMap<&'a str, &'a Rule>,
+}
+
+impl<'a> Rules<'a> {
+    fn of(all: &'a [Rule]) -> Self {
+        // The first of two with one id.
+        Self { all, by_id: all.iter().rev().map(|rule| (rule.id.as_str(), rule)).collect() }
+    }
+
+    fn get(&self, result: &Outcome) -> Option<&'a Rule> {
+        let by_index = result.rule_index.and_then(|at| usize::try_from(at).ok()).and_then(|at| self.all.get(at));
+        by_index.or_else(|| self.by_id.get(result.rule_id.as_deref()?).copied())
+    }
+}
+
+fn finding(rules: &Rules<'_>, result: &Outcome) -> Finding {
+    let rule = rules.get(result);
     let id = result.rule_id.clone().or_else(|| rule.map(|rule| rule.id.clone())).unwrap_or_else(|| "unnamed".to_owned());
-    let physical = result.locations.first().and_then(|location| location.physical_location.as_ref());
+    let physical = result.locations.some.first().and_then(|location| location.physical_location.as_ref());
     let path = physical.and_then(|at| at.artifact_location.as_ref()).and_then(|artifact| artifact.uri.as_deref()).map(path_of).unwrap_or_default();
     let region = physical.and_then(|at| at.region).unwrap_or_default();
     let message = result.message.text.clone().unwrap_or_default();
     Finding {
         severity: severity(rule, result),
         fingerprint: fingerprint(result, &id, &path, &message),
-        rule: cut(&id),
-        message: cut(&message),
-        path: cut(&path),
+        rule: line(&id, MOST_PATH),
+        message: lines(&message, MOST_TEXT),
+        path: line(&path, MOST_PATH),
         line: region.start_line,
         column: region.start_column,
     }
@@ -182,8 +223,8 @@ fn severity(rule: Option<&Rule>, result: &Outcome) -> Severity {
 
 /// The scanner's own where it gives one; else of what does not change with the line.
 fn fingerprint(result: &Outcome, rule: &str, path: &str, message: &str) -> String {
-    if let Some(given) = result.partial_fingerprints.get("tidegate/v1").or_else(|| result.partial_fingerprints.values().next()) {
-        return cut(given);
+    if let Some(given) = &result.partial_fingerprints.value {
+        return line(given, MOST_PATH);
     }
     let mut hash = Sha256::new();
     for part in ["tidegate finding 1", rule, path, message] {
@@ -193,9 +234,15 @@ fn fingerprint(result: &Outcome, rule: &str, path: &str, message: &str) -> Strin
     hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A URI reference back to a path.
+/// A URI reference back to a path, below the commit's top where it says so itself.
 fn path_of(uri: &str) -> String {
-    let uri = uri.strip_prefix("file://").unwrap_or(uri).as_bytes();
+    let path = decoded(uri.strip_prefix("file://").unwrap_or(uri));
+    let inside = path.strip_prefix(WORKSPACE).and_then(|rest| rest.strip_prefix('/')).unwrap_or(&path);
+    inside.strip_prefix("./").unwrap_or(inside).to_owned()
+}
+
+fn decoded(uri: &str) -> String {
+    let uri = uri.as_bytes();
     let mut path = Vec::with_capacity(uri.len());
     let mut at = 0;
     while at < uri.len() {
@@ -215,8 +262,13 @@ fn path_of(uri: &str) -> String {
 }
 
 /// Short enough to show, and without what moves a terminal's cursor.
-fn cut(text: &str) -> String {
-    text.chars().take(MOST_TEXT).map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+fn lines(text: &str, most: usize) -> String {
+    text.chars().take(most).map(|c| if hidden(c) && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
+/// The same of what is one line.
+fn line(text: &str, most: usize) -> String {
+    lines(text, most).replace('\n', "\u{fffd}")
 }
 
 #[cfg(test)]
@@ -235,7 +287,7 @@ mod tests {
                     "artifactLocation": { "uri": "src/a%20b.rs" }, "region": { "startLine": 7 } } }] },
                 { "ruleId": "style", "message": { "text": "meh\u001b[2J" } },
                 { "message": { "markdown": "only" } } ] }] }"#;
-        let found = read_sarif(text).unwrap();
+        let found = read_sarif(text.as_bytes()).unwrap().findings;
         let short: Vec<_> = found.iter().map(|f| (f.rule.as_str(), f.severity, f.path.as_str(), f.line, f.message.as_str())).collect();
         assert_eq!(
             short,
@@ -250,20 +302,56 @@ mod tests {
 
     #[test]
     fn what_is_no_sarif_is_refused_and_nothing_is_no_findings() {
-        assert_eq!(read_sarif(" \n"), Ok(Vec::new()));
-        assert!(matches!(read_sarif("found nothing"), Err(SarifError::NotSarif(_))));
-        assert!(matches!(read_sarif(r#"{"version":"1.0","runs":[]}"#), Err(SarifError::NotSarif(_))));
-        assert!(matches!(read_sarif(&" ".repeat(MOST_BYTES + 1)), Err(SarifError::TooLong { .. })));
-        let many = format!(r#"{{"version":"2.1.0","runs":[{{"tool":{{"driver":{{}}}},"results":[{}{{}}]}}]}}"#, "{},".repeat(MOST_RESULTS));
-        assert_eq!(read_sarif(&many), Err(SarifError::TooMany { found: MOST_RESULTS + 1 }));
+        assert_eq!(read_sarif(b" \n"), Ok(Sarif::default()));
+        assert!(matches!(read_sarif(br#"{"version":"1.0","runs":[]}"#), Err(SarifError::NotSarif(_))));
+        assert!(matches!(read_sarif(&b" ".repeat(MOST_BYTES + 1)), Err(SarifError::TooLong { .. })));
+        assert_eq!(read_sarif(b"{\"version\": \"\xff\""), Err(SarifError::NotText { at: 14 }));
+        for (text, said) in [
+            ("found nothing", "the findings are not SARIF 2.1.0: expected ident at line 1 column 2"),
+            ("{\n\"version\": 2}", "the findings are not SARIF 2.1.0: invalid type: integer `2`, expected a string at line 2 column 12"),
+            ("{\"version\": \"2.1.0\", \"runs\": 1}", "invalid type: integer `1`, expected a list at line 1 column 30"),
+        ] {
+            let error = read_sarif(text.as_bytes()).unwrap_err().to_string();
+            assert!(error.ends_with(said), "{error}");
+        }
+        let runs = format!(r#"{{"version":"2.1.0","runs":[{}{{"tool":{{"driver":{{}}}}}}]}}"#, r#"{"tool":{"driver":{}}},"#.repeat(MOST_RUNS));
+        assert!(matches!(read_sarif(runs.as_bytes()), Err(SarifError::NotSarif(_))));
+    }
+
+    #[test]
+    fn a_million_results_are_counted_and_not_kept() {
+        let many = format!(r#"{{"version":"2.1.0","runs":[{{"tool":{{"driver":{{}}}},"results":[{}{{}}]}}]}}"#, "{},".repeat(999_999));
+        let found = read_sarif(many.as_bytes()).unwrap();
+        assert_eq!((found.findings.len(), found.more), (MOST_RESULTS, 1_000_000 - MOST_RESULTS));
+        let run = format!(r#"{{"tool":{{"driver":{{}}}},"results":[{}{{}}]}}"#, "{},".repeat(MOST_RESULTS - 1));
+        let found = read_sarif(format!(r#"{{"version":"2.1.0","runs":[{run},{run}]}}"#).as_bytes()).unwrap();
+        assert_eq!((found.findings.len(), found.more), (MOST_RESULTS, MOST_RESULTS));
+    }
+
+    #[test]
+    fn paths_are_below_the_commit_where_they_say_so_and_hide_nothing() {
+        for (uri, path) in [
+            ("src/a.rs", "src/a.rs"),
+            ("./src/a.rs", "src/a.rs"),
+            ("file:///workspace/src/a.rs", "src/a.rs"),
+            ("/workspace/src/a.rs", "src/a.rs"),
+            ("/workspacesrc/a.rs", "/workspacesrc/a.rs"),
+            ("file:///etc/passwd", "/etc/passwd"),
+            ("../../etc/passwd", "../../etc/passwd"),
+            ("a%0A%3A%3Aerror::b", "a\u{fffd}::error::b"),
+            ("a\u{202e}b\u{1b}[2J", "a\u{fffd}b\u{fffd}[2J"),
+            ("%ff%", "\u{fffd}%"),
+        ] {
+            assert_eq!(line(&path_of(uri), MOST_PATH), path, "{uri}");
+        }
     }
 
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn any_text_is_read_or_refused(text in ".*", uri in "[%a-f0-9/]{0,20}") {
-            let _ = read_sarif(&text);
+        fn any_bytes_are_read_or_refused(bytes: Vec<u8>, uri in "[%a-f0-9/]{0,20}") {
+            let _ = read_sarif(&bytes);
             let _ = path_of(&uri);
         }
     }

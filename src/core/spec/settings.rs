@@ -1,6 +1,6 @@
 //! The settings file: read with the same table, checks and messages as a pipeline.
 
-use super::fields::{self as f, parse_count, price, size};
+use super::fields::{self as f, duration, parse_count, price, size};
 use super::lower::Cursor;
 use super::places::Part;
 use super::problems::Problems;
@@ -9,7 +9,7 @@ use super::shape::{Key, key};
 use super::{read, validate};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::secret::SecretSource;
-use crate::model::settings::{Github, GithubLogin, GithubOauth, Images, Limits, PROTECTIONS, Prices, Pull, Server, Settings};
+use crate::model::settings::{Deliveries, Github, GithubLogin, GithubOauth, Images, Limits, PROTECTIONS, Prices, Pull, Server, Settings};
 
 static COUNT: Shape = Scalar(&f::COUNT);
 static PRICE: Shape = Scalar(&f::PRICE);
@@ -35,11 +35,16 @@ static SOURCE: Shape = Keys(&[
     key("env", &Scalar(&f::VARIABLE), "The variable of Tidegate's environment that holds it."),
 ]);
 static SOURCES: Shape = Either { expected: "{ file: PATH }, { env: NAME } or a list of them", of: &[&List(&SOURCE), &SOURCE] };
-static SERVER: [Key; 4] = [
+static DELIVERIES: [Key; 2] = [
+    key("keep", &Scalar(&f::TIMEOUT), "How long the body of one is kept that has been handled."),
+    key("bytes", &Scalar(&f::SIZE), "How much of them is kept together; the oldest go first."),
+];
+static SERVER: [Key; 5] = [
     key("listen", &Scalar(&f::LISTEN), "Where webhooks and the API are listened for."),
     key("url", &Scalar(&f::UPSTREAM), "As others reach it: what links begin with."),
     key("admins", &List(&Scalar(&f::TEXT)), "Logins of people who may everything."),
     key("traces", &Scalar(&f::UPSTREAM), "Where traces of runs are sent to (OTLP over HTTP)."),
+    key("deliveries", &Keys(&DELIVERIES), "How much of deliveries is kept."),
 ];
 static APP: [Key; 2] =
     [key("id", &Scalar(&f::NUMBER), "The App's number.").required(), key("key", &SOURCE, "Its private key, as GitHub gave it (PEM).").required()];
@@ -86,7 +91,8 @@ pub fn load(text: &str) -> Result<Settings, Vec<Diagnostic>> {
         listen: server.as_ref().and_then(|server| server.text_at("listen")?.parse().ok()),
         url: server.as_ref().and_then(|server| server.text_at("url")).map(|url| url.trim_end_matches('/').to_owned()),
         admins: server.as_ref().and_then(|server| server.texts_at("admins")).unwrap_or_default(),
-        traces: server.and_then(|server| server.text_at("traces")).map(|url| url.trim_end_matches('/').to_owned()),
+        traces: server.as_ref().and_then(|server| server.text_at("traces")).map(|url| url.trim_end_matches('/').to_owned()),
+        deliveries: server.and_then(|server| server.key("deliveries")).map(|deliveries| deliveries_settings(&deliveries)).unwrap_or_default(),
     };
     Ok(Settings {
         server,
@@ -102,6 +108,10 @@ pub fn load(text: &str) -> Result<Settings, Vec<Diagnostic>> {
         },
         images: root.key("images").map(|images| images_settings(&images)).unwrap_or_default(),
     })
+}
+
+fn deliveries_settings(deliveries: &Cursor<'_>) -> Deliveries {
+    Deliveries { keep: deliveries.parse("keep", duration::parse), bytes: deliveries.parse("bytes", size::parse) }
 }
 
 fn images_settings(images: &Cursor<'_>) -> Images {
@@ -168,6 +178,18 @@ mod tests {
         for (text, warm) in [("warm: on", true), ("warm: 'off'", false), ("warm: false", false), ("limits: {}", true)] {
             assert_eq!(load(text).unwrap().warm, warm, "{text}");
         }
+    }
+
+    #[test]
+    fn how_much_of_deliveries_is_kept() {
+        let kept = |text: &str| load(text).unwrap().server.deliveries;
+        let day = std::time::Duration::from_secs(24 * 3600);
+        assert_eq!(kept("server: { deliveries: { keep: 7d, bytes: 64MiB } }"), Deliveries { keep: Some(7 * day), bytes: Some(64 << 20) });
+        assert_eq!(kept("server: { deliveries: { bytes: 1GiB } }"), Deliveries { keep: None, bytes: Some(1 << 30) });
+        assert_eq!(kept("server: {}"), Deliveries::default());
+        let refused = codes("server: { deliveries: { keep: 0s, bytes: much, time: 1d } }");
+        let routes: Vec<&str> = refused.iter().map(|(_, route)| route.as_str()).collect();
+        assert_eq!(routes, ["server.deliveries.keep", "server.deliveries.bytes", "server.deliveries.time"]);
     }
 
     #[test]

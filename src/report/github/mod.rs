@@ -9,10 +9,12 @@
 //! Level-triggered: it follows from what has happened and from nothing else, so the same facts say the same, whenever and how often one asks. For that nothing in it depends
 //! on what time it is.
 //!
-//! Nothing from outside (names, branches, reasons, output, findings) is Markdown here: [`text::code`] and [`text::fenced`] are the only ways in.
+//! Nothing from outside (names, branches, reasons, output, findings) is Markdown here: [`text::code`] and [`text::fenced`] are the only ways in, and [`markdown::harmless`] for
+//! what steps write to be Markdown.
 
 mod deployment;
 mod gate;
+pub mod markdown;
 mod pipeline;
 mod request;
 mod step;
@@ -49,6 +51,7 @@ pub struct Known<'a> {
     pub rollouts: &'a HashMap<RolloutId, Vec<(Timestamp, RolloutFact)>>,
     /// Of steps that went wrong.
     pub tails: &'a [LogTail],
+    /// Besides those that the facts have: of outputs that hold findings.
     pub findings: &'a HashMap<NodeId, Vec<Finding>>,
 }
 

@@ -6,6 +6,7 @@ use crate::core::usage::{Usage, decimal};
 use crate::model::check::{Action, Check, CheckState, Conclusion, Line};
 use crate::model::outcome::RunOutcome;
 use crate::report::rollout::{self, Look};
+use crate::report::run::found::counted;
 use crate::report::run::text::{bytes, count, duration};
 use crate::report::run::usage::attempts;
 use crate::report::run::view::{NodeView, Status, View, reason};
@@ -136,7 +137,8 @@ fn row(node: &NodeView) -> Value {
         _ => None,
     };
     let again = if node.attempt > 1 { format!(" (attempt {})", node.attempt) } else { String::new() };
-    let result = format!("{}{}{again}", result(&node.status), why.unwrap_or_default());
+    let found = node.record.as_ref().and_then(|record| counted(&record.found)).map_or_else(String::new, |counted| format!(" ({counted})"));
+    let result = format!("{}{}{again}{found}", result(&node.status), why.unwrap_or_default());
     json!({ "sign": sign(state(&node.status)), "name": code(&node.name), "result": result, "took": took(node) })
 }
 

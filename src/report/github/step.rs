@@ -1,5 +1,6 @@
 //! The check of one step.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,18 +11,21 @@ use crate::model::outcome::Outcome;
 use crate::report::run::text::{bytes, count, duration};
 use crate::report::run::view::{NodeView, Status, reason};
 
+use super::markdown::harmless;
 use super::text::{code, fenced, plain};
 use super::words::{MOST_ROWS, TITLE, artifacts, blocked, result, sign, state, took};
 use super::{Name, Scene};
 
 /// Bytes of the end of a log.
 const MOST_LOG: usize = 60_000;
+/// Bytes of its own summary: most of what one check shows.
+const MOST_SUMMARY: usize = 32 << 10;
 /// Remarks at lines of files. GitHub takes 50 at a time.
 const MOST_ANNOTATIONS: usize = 500;
 
 pub(super) fn check(scene: &Scene<'_>, node: &NodeView) -> Check {
     let state = state(&node.status);
-    let findings = scene.known.findings.get(&node.id).map(Vec::as_slice).unwrap_or_default();
+    let found = Findings::of(scene, node);
     let over = matches!(node.status, Status::Ended(_));
     Check {
         external: scene.external(Some(&node.id)),
@@ -29,11 +33,11 @@ pub(super) fn check(scene: &Scene<'_>, node: &NodeView) -> Check {
         state,
         started: node.started,
         ended: node.ended.filter(|_| over),
-        title: title(node, findings),
-        summary: scene.house.templates.render(Name::Step, &data(scene, node, findings)),
+        title: title(node, &found),
+        summary: scene.house.templates.render(Name::Step, &data(scene, node, &found)),
         text: log(scene, node),
         // GitHub takes none back: they are said when all is known.
-        annotations: if over { findings.iter().filter_map(annotation).take(MOST_ANNOTATIONS).collect() } else { Vec::new() },
+        annotations: if over { found.worst.iter().copied().filter_map(annotation).take(MOST_ANNOTATIONS).collect() } else { Vec::new() },
         actions: match (&node.status, over) {
             (Status::Deploying, _) => vec![Action::Promote, Action::RollBack],
             (Status::Held { approval: true, .. }, _) => vec![Action::Approve],
@@ -45,13 +49,36 @@ pub(super) fn check(scene: &Scene<'_>, node: &NodeView) -> Check {
     }
 }
 
-fn title(node: &NodeView, findings: &[Finding]) -> String {
+/// Of its file of findings, and of the outputs that are such files.
+struct Findings<'a> {
+    worst: Vec<&'a Finding>,
+    total: usize,
+    problem: Option<&'a str>,
+}
+
+impl<'a> Findings<'a> {
+    fn of(scene: &'a Scene<'_>, node: &'a NodeView) -> Self {
+        let told = node.record.as_ref().map(|record| &record.found);
+        let mut worst: Vec<&Finding> = told.map(|found| found.worst.iter().collect()).unwrap_or_default();
+        let mut total = told.map_or(0, |found| usize::try_from(found.total()).unwrap_or(usize::MAX));
+        let known: HashSet<&Finding> = worst.iter().copied().collect();
+        // Who leaves a file in both places has not found everything twice.
+        let others = scene.known.findings.get(&node.id).into_iter().flatten().filter(|finding| !known.contains(finding));
+        let others: Vec<&Finding> = others.collect();
+        total = total.saturating_add(others.len());
+        worst.extend(others);
+        worst.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        Self { worst, total, problem: told.and_then(|found| found.problem.as_deref()) }
+    }
+}
+
+fn title(node: &NodeView, found: &Findings<'_>) -> String {
     let why = match &node.status {
         Status::Ended(outcome) => reason(outcome).map(|why| format!(": {why}")).unwrap_or_default(),
         Status::Held { approval: true, environment, .. } => format!(": {environment}"),
         _ => String::new(),
     };
-    let found = if findings.is_empty() { String::new() } else { format!(", {}", count(findings.len(), "finding")) };
+    let found = if found.total == 0 { String::new() } else { format!(", {}", count(found.total, "finding")) };
     let word = result(&node.status);
     let again = if node.attempt > 1 { format!(" (attempt {})", node.attempt) } else { String::new() };
     let mut said = format!("{word}{again}{found}{why}");
@@ -61,14 +88,14 @@ fn title(node: &NodeView, findings: &[Finding]) -> String {
     plain(&said, TITLE)
 }
 
-fn data(scene: &Scene<'_>, node: &NodeView, findings: &[Finding]) -> Value {
+fn data(scene: &Scene<'_>, node: &NodeView, found: &Findings<'_>) -> Value {
     let why = match &node.status {
         Status::Ended(outcome) => reason(outcome).map(|why| code(&why)),
         _ => None,
     };
     let why: Vec<String> = why.into_iter().chain(super::gate::said(scene, node)).collect();
     let rollout = node.rollout.as_ref().and_then(|id| scene.pictures.get(id)).map(super::pipeline::rollout_text);
-    let rows: Vec<Value> = worst_first(findings).into_iter().take(MOST_ROWS).map(row).collect();
+    let rows: Vec<Value> = found.worst.iter().copied().take(MOST_ROWS).map(row).collect();
     let network = node.record.as_ref().map(|record| blocked(&record.egress)).unwrap_or_default();
     json!({
         "sign": sign(state(&node.status)),
@@ -77,9 +104,11 @@ fn data(scene: &Scene<'_>, node: &NodeView, findings: &[Finding]) -> Value {
         "why": (!why.is_empty()).then(|| why.join("\n\n")),
         "details": details(node),
         "rollout": rollout,
-        "found": count(findings.len(), "finding"),
+        "found": count(found.total, "finding"),
+        "more": found.total.saturating_sub(rows.len()),
         "findings": rows,
-        "more": findings.len().saturating_sub(MOST_ROWS),
+        "unread": found.problem.map(code),
+        "summary": said(node),
         "artifacts": artifacts(node.artifacts.iter().map(|artifact| (artifact.name.clone(), artifact))),
         "network": network.into_iter().map(|what| json!({ "what": what })).collect::<Vec<_>>(),
     })
@@ -118,10 +147,16 @@ fn log(scene: &Scene<'_>, node: &NodeView) -> String {
     format!("The end of its log ({hint} has all of it):\n\n{}", fenced(&tail.lines, MOST_LOG))
 }
 
-fn worst_first(findings: &[Finding]) -> Vec<&Finding> {
-    let mut all: Vec<&Finding> = findings.iter().collect();
-    all.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-    all
+/// What it says of itself.
+fn said(node: &NodeView) -> Option<String> {
+    let summary = &node.record.as_ref()?.summary;
+    let mut parts = vec![harmless(&summary.text, MOST_SUMMARY)];
+    if summary.dropped_bytes > 0 {
+        parts.push(format!("({} past the limit were dropped)", bytes(summary.dropped_bytes)));
+    }
+    parts.extend(summary.problem.as_deref().map(code));
+    parts.retain(|part| !part.is_empty());
+    Some(parts.join("\n\n")).filter(|said| !said.is_empty())
 }
 
 fn row(finding: &Finding) -> Value {

@@ -9,6 +9,7 @@
 //!
 //! Nothing that came from outside (names, reasons, log lines) gets to a terminal raw: all of it goes through [`text::clean`].
 
+pub mod found;
 pub mod list;
 pub mod live;
 pub mod look;

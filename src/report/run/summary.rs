@@ -7,6 +7,7 @@ use crate::model::id::NodeId;
 use crate::model::outcome::Outcome;
 use crate::model::time::Timestamp;
 
+use super::found::{counted, found};
 use super::look::{BOLD, FAINT, Look, run_sign, sign};
 use super::network::network;
 use super::text::{bytes, clean, count, duration, fit, pad, width, wrap, wrap_parts};
@@ -34,6 +35,7 @@ pub fn summary(view: &View, tails: &[LogTail], now: Timestamp, look: Look) -> St
     view.nodes.iter().for_each(|node| out.extend(node_lines(node, names, now, look)));
     out.extend(artifacts(view, look));
     out.extend(network(view, look));
+    out.extend(found(view, look));
     // Why a rollout went wrong is told with the rollout, which comes next.
     for node in view.nodes.iter().filter(|node| went_wrong(node) && node.rollout.is_none()) {
         out.extend(cause(view, node, tails, look));
@@ -101,6 +103,7 @@ fn details(node: &NodeView, now: Timestamp) -> Vec<String> {
         parts.push(format!("attempt {}", node.attempt));
     }
     if let Some(record) = &node.record {
+        parts.extend(counted(&record.found));
         if record.phases.cold_start_us() > 0 {
             parts.push(format!("cold start {}", duration(Duration::from_micros(record.phases.cold_start_us()))));
         }

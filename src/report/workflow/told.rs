@@ -36,8 +36,15 @@ pub fn of_diagnostics(file: &str, diagnostics: &[Diagnostic]) -> Vec<Annotation>
 /// What went wrong in a run, at the step's place in the pipeline file where that is known, and what its steps have found.
 pub fn of_run(view: &View, said: Option<&Said>, file: &str, pipeline: Option<&Pipeline>) -> Vec<Annotation> {
     let mut annotations: Vec<Annotation> = view.nodes.iter().filter_map(|node| wrong(node, file, pipeline)).collect();
+    annotations.extend(view.nodes.iter().filter_map(unread));
     annotations.extend(said.into_iter().flat_map(|said| &said.checks).flat_map(|check| check.annotations.iter().cloned()));
     annotations
+}
+
+/// Findings that nobody could read are no clean bill.
+fn unread(node: &NodeView) -> Option<Annotation> {
+    let message = node.record.as_ref()?.found.problem.clone()?;
+    Some(Annotation { path: String::new(), line: 1, level: Level::Warning, title: format!("tidegate / {}", node.id), message })
 }
 
 fn wrong(node: &NodeView, file: &str, pipeline: Option<&Pipeline>) -> Option<Annotation> {

@@ -32,6 +32,8 @@ use super::hub::{Hub, Told};
 const LOOK: usize = 10_000;
 /// Repositories at once.
 const AT_ONCE: usize = 8;
+/// A look costs what waits: so many times as long as the last one took, nobody looks because something has come. Many that come at once are seen at once then.
+const PAUSE: u32 = 9;
 /// How long a line waits after something that may pass: from the first to the last of these, ever longer.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));
 /// What could not be handled for so long is given up.
@@ -69,12 +71,18 @@ impl Intake {
         let mut known: HashMap<DeliveryId, String> = HashMap::new();
         let mut tasks: JoinSet<Came> = JoinSet::new();
         loop {
+            let begun = Instant::now();
             let next = match self.look(&mut lines, &mut known, &mut tasks).await {
                 Ok(next) => next,
                 Err(error) => {
                     self.hub.tell(Told::Note(format!("deliveries can not be read: {error}")));
                     Some(PATIENCE.0)
                 }
+            };
+            let pause = begun.elapsed().saturating_mul(PAUSE).min(PATIENCE.0);
+            let came = async {
+                tokio::time::sleep(pause).await;
+                self.deliveries.came().await;
             };
             let sleep = async {
                 match next {
@@ -83,7 +91,7 @@ impl Intake {
                 }
             };
             tokio::select! {
-                () = self.deliveries.came() => {}
+                () = came => {}
                 () = sleep => {}
                 Some(came) = tasks.join_next() => match came {
                     Ok(came) => settle(&mut lines, &mut known, came),

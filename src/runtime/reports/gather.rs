@@ -6,12 +6,13 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::adapters::journal::{Journal as _, JournalError};
+use crate::adapters::workspace::stored;
 use crate::core::findings::read_sarif;
 use crate::model::artifact::{Artifact, ArtifactKind};
 use crate::model::event::Event;
 use crate::model::fact::{Fact, RolloutFact, RunFact, Stream};
 use crate::model::finding::Finding;
-use crate::model::id::{NodeId, RolloutId, RunId};
+use crate::model::id::{Digest, NodeId, RolloutId, RunId};
 use crate::model::outcome::Outcome;
 use crate::model::request::RequestFact;
 use crate::model::time::Timestamp;
@@ -34,7 +35,7 @@ pub(super) struct Material {
     pub(super) tails: Vec<LogTail>,
     pub(super) findings: HashMap<NodeId, Vec<Finding>>,
     /// Files of findings, by the digest of what is in them.
-    pub(super) sarifs: Vec<(Artifact, Vec<u8>)>,
+    pub(super) sarifs: Vec<(Digest, Vec<u8>)>,
 }
 
 impl Material {
@@ -76,9 +77,16 @@ impl Inner {
         for (node, artifact, path) in sarif_files(&material.run) {
             // What can not be read any more was said when it could be, or never.
             let Some(text) = read_regular(&path, MOST_SARIF) else { continue };
-            if let Some(found) = std::str::from_utf8(&text).ok().and_then(|text| read_sarif(text).ok()) {
-                material.findings.entry(node).or_default().extend(found);
-                material.sarifs.push((artifact, text));
+            if let Ok(found) = read_sarif(&text) {
+                material.findings.entry(node).or_default().extend(found.findings);
+                material.sarifs.push((artifact.digest, text));
+            }
+        }
+        // What is in the facts of these needs no reading, but code scanning takes the file.
+        for digest in found_files(&material.run) {
+            let known = material.sarifs.iter().any(|(other, _)| *other == digest);
+            if let (false, Some(text)) = (known, read_regular(&stored(self.state.root(), &digest), MOST_SARIF)) {
+                material.sarifs.push((digest, text));
             }
         }
         Ok(material)
@@ -122,6 +130,24 @@ fn sarif_files(facts: &[(Timestamp, RunFact)]) -> Vec<(NodeId, Artifact, PathBuf
         }
     }
     found
+}
+
+/// `$TIDEGATE_FINDINGS` of the last attempt of each node that has ended, where it could be read.
+fn found_files(facts: &[(Timestamp, RunFact)]) -> Vec<Digest> {
+    let mut latest: HashMap<&NodeId, Option<&Digest>> = HashMap::new();
+    let mut files = Vec::new();
+    for (_, fact) in facts {
+        match fact {
+            RunFact::InvocationEnded { node, record, .. } => {
+                let readable = record.as_ref().filter(|record| !record.found.counts.is_empty());
+                latest.insert(node, readable.and_then(|record| record.found.file.as_ref()));
+            }
+            RunFact::NodeEnded { node, .. } => files.extend(latest.get(node).copied().flatten().cloned()),
+            _ => {}
+        }
+    }
+    files.dedup();
+    files
 }
 
 fn last_bytes(path: &Path) -> std::io::Result<Vec<u8>> {

@@ -44,6 +44,8 @@ const OLD: Duration = Duration::from_secs(7 * 24 * 3600);
 const FORGOTTEN: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Runs that are spoken of at once. GitHub wants to be told one thing after another.
 const AT_ONCE: usize = 4;
+/// So long what is being said when it closes may take. GitHub's pace can make it wait much longer.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Bytes of a template.
 const MOST_TEMPLATE: u64 = 256 << 10;
 
@@ -103,6 +105,9 @@ struct Inner {
     /// How many there are.
     busy: watch::Sender<usize>,
     turns: Semaphore,
+    /// Held by those who speak: for whoever closes.
+    speaking: tokio::sync::RwLock<()>,
+    closing: watch::Sender<bool>,
     /// Whose rollout it is.
     rollouts: Mutex<HashMap<RolloutId, RunId>>,
     /// One comment holds the lines of several runs.
@@ -139,6 +144,8 @@ impl Reports {
             open: Mutex::default(),
             busy: watch::Sender::new(0),
             turns: Semaphore::new(AT_ONCE),
+            speaking: tokio::sync::RwLock::default(),
+            closing: watch::Sender::new(false),
             rollouts: Mutex::default(),
             comments: tokio::sync::Mutex::default(),
         };
@@ -210,13 +217,12 @@ impl Reports {
         let _ = self.inner.busy.subscribe().wait_for(|busy| *busy == 0).await;
     }
 
-    /// Says what is being said to its end, and begins nothing more: the next process goes on.
+    /// Begins nothing more, and returns when nothing is being said: that is given a moment to come to its end. The next process goes on; it looks for what was made
+    /// without its answer having been seen.
     pub async fn close(&self) {
-        let all = u32::try_from(AT_ONCE).unwrap_or(u32::MAX);
-        if let Ok(turns) = self.inner.turns.acquire_many(all).await {
-            self.inner.turns.close();
-            drop(turns);
-        }
+        self.inner.turns.close();
+        self.inner.closing.send_replace(true);
+        drop(self.inner.speaking.write().await);
     }
 }
 
@@ -248,8 +254,16 @@ impl Inner {
         loop {
             self.stir(&run, false);
             let Ok(turn) = self.turns.acquire().await else { break };
-            let looked = self.look(&run).await;
-            drop(turn);
+            let speaking = self.speaking.read().await;
+            if self.turns.is_closed() {
+                break;
+            }
+            // Boxed: thousands may wait for their turn, and only who looks needs room for it.
+            let looked = tokio::select! {
+                looked = Box::pin(self.look(&run)) => looked,
+                () = self.silenced() => break,
+            };
+            drop((speaking, turn));
             let pause = match looked {
                 Ok(say::Rest::Over) => break,
                 Ok(say::Rest::Going) => {
@@ -274,6 +288,13 @@ impl Inner {
         }
         lock(&self.open).remove(&run);
         self.busy.send_modify(|busy| *busy -= 1);
+    }
+
+    /// It closes, and has waited.
+    async fn silenced(&self) {
+        // The sender is ours: it lives.
+        let _ = self.closing.subscribe().wait_for(|closing| *closing).await;
+        tokio::time::sleep(LAST_WORDS).await;
     }
 
     fn stir(&self, run: &RunId, stirred: bool) {

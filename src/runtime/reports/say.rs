@@ -81,7 +81,7 @@ impl Inner {
         }
         things.extend(said.deployments.iter().map(Thing::Deployment));
         if let Some(reference) = material.event().and_then(reference).filter(|_| self.code_scanning) {
-            things.extend(material.sarifs.iter().map(|(artifact, text)| Thing::Sarif { artifact, text, reference: reference.clone() }));
+            things.extend(material.sarifs.iter().map(|(file, text)| Thing::Sarif { file, text, reference: reference.clone() }));
         }
         let mut troubles = Vec::new();
         for thing in &things {

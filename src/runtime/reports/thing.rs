@@ -2,16 +2,15 @@
 
 use crate::adapters::forge::ForgeError;
 use crate::adapters::forge::github::{Found, Github};
-use crate::model::artifact::Artifact;
 use crate::model::check::{Check, Deployment, Place, Status};
-use crate::model::id::CommitId;
+use crate::model::id::{CommitId, Digest};
 
 pub(super) enum Thing<'a> {
     Check(&'a Check),
     Status(Status),
     Deployment(&'a Deployment),
     Comment { pull: u64, body: String },
-    Sarif { artifact: &'a Artifact, text: &'a [u8], reference: String },
+    Sarif { file: &'a Digest, text: &'a [u8], reference: String },
 }
 
 /// Of what has no id.
@@ -25,7 +24,7 @@ impl Thing<'_> {
             Self::Status(status) => format!("status {}", status.context),
             Self::Deployment(deployment) => format!("deployment {}", deployment.external),
             Self::Comment { pull, .. } => format!("comment {pull}"),
-            Self::Sarif { artifact, .. } => format!("findings {}", artifact.digest),
+            Self::Sarif { file, .. } => format!("findings {file}"),
         }
     }
 
@@ -36,7 +35,7 @@ impl Thing<'_> {
             Self::Status(status) => format!("{status:?}"),
             Self::Deployment(deployment) => format!("{deployment:?}"),
             Self::Comment { body, .. } => body.clone(),
-            Self::Sarif { artifact, reference, .. } => format!("{} {reference}", artifact.digest),
+            Self::Sarif { file, reference, .. } => format!("{file} {reference}"),
         }
     }
 

@@ -24,22 +24,22 @@ const NAME: usize = 300;
 const VALUE: usize = 10_000;
 
 /// A run by hand.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Start {
     /// `owner/name`, as the server knows it.
     #[schema(max_length = 300)]
-    repository: String,
+    pub repository: String,
     /// The file, relative to the repository: `.tidegate/deploy.yaml`.
     #[schema(max_length = 300)]
-    pipeline: String,
+    pub pipeline: String,
     /// `refs/heads/main`, a branch, a tag or a commit; the default branch where it is left out.
     #[serde(default, rename = "ref")]
     #[schema(max_length = 300)]
-    reference: String,
+    pub reference: String,
     /// Of `on.manual.params`.
     #[serde(default)]
-    params: BTreeMap<String, String>,
+    pub params: BTreeMap<String, String>,
 }
 
 /// What was asked for. Each begins when it may.

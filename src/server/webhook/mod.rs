@@ -31,7 +31,7 @@ use secrets::Secrets;
 pub const PATH: &str = "/hooks/github";
 
 /// Seconds after which a sender that was told to come back may.
-const RETRY_AFTER: u16 = 10;
+const RETRY_AFTER: u64 = 10;
 /// Bytes of a body from which on looking at it is nothing for a thread that others wait for.
 const LARGE: usize = 256 << 10;
 

@@ -86,7 +86,7 @@ impl Shape<'_> {
         let mut mounts = vec![
             self.workspace(),
             bind(&self.surroundings.script, &inner.join("script"), true),
-            bind(&self.surroundings.answers, &inner.join("answers"), false),
+            bind(&self.surroundings.places.answers, &inner.join("answers"), false),
         ];
         mounts.extend(self.surroundings.hosts.as_ref().map(|hosts| bind(hosts, Path::new(HOSTS), true)));
         mounts.extend(self.surroundings.gate.as_ref().map(|gate| bind(gate, &inner.join("gate"), true)));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-use super::super::supervisor::around::{INNER, Places, told};
+use super::super::supervisor::around::{ANSWERS, INNER, Places, told};
 use super::super::supervisor::beside;
 use super::image::Image;
 use crate::adapters::egress;
@@ -27,7 +27,6 @@ const GATE: &str = "gate";
 pub(super) struct Surroundings {
     pub(super) places: Places,
     pub(super) script: PathBuf,
-    pub(super) answers: PathBuf,
     /// A FIFO: as long as nobody has written to it, the step does not begin. `None`: it waits for nothing.
     pub(super) gate: Option<PathBuf>,
     /// The names of its services, where it has some.
@@ -45,7 +44,7 @@ impl Surroundings {
         let (upper, work) = (scratch.folder(store, "tree/upper")?, scratch.folder(store, "tree/work")?);
         let script = scratch.path().join("script");
         fs::write(&script, &spec.script).map_err(at(&script))?;
-        for name in ["values", "summary", "findings"] {
+        for name in ANSWERS {
             store.make_file(&answers.join(name))?;
         }
         let gate = waits(spec).then(|| make_gate(&scratch.path().join(GATE))).transpose()?;
@@ -58,9 +57,9 @@ impl Surroundings {
         if lower.is_empty() {
             lower.push(scratch.folder(store, "tree/empty")?);
         }
-        let places = Places { upper: tree.join("upper"), values: answers.join("values"), collecting: scratch.path().join("collecting"), lower };
+        let places = Places { upper: tree.join("upper"), answers, collecting: scratch.path().join("collecting"), lower };
         let overlay = overlay(&places.lower, &upper, &work);
-        Ok(Self { places, script, answers, gate, hosts, overlay, scratch })
+        Ok(Self { places, script, gate, hosts, overlay, scratch })
     }
 
     /// What another supervisor has made, for a container that has it already.
@@ -69,12 +68,12 @@ impl Surroundings {
         let (tree, answers) = (scratch.path().join("tree"), scratch.path().join("answers"));
         let places = Places {
             upper: tree.join("upper"),
-            values: answers.join("values"),
+            answers,
             collecting: scratch.path().join("collecting"),
             lower: if overlaid { spec.layers.clone() } else { Vec::new() },
         };
         let (script, gate) = (scratch.path().join("script"), waits(spec).then(|| scratch.path().join(GATE)));
-        Self { places, script, answers, gate, hosts: None, overlay: overlaid.then(String::new), scratch }
+        Self { places, script, gate, hosts: None, overlay: overlaid.then(String::new), scratch }
     }
 
     /// For an engine that can not mount an overlay for us.

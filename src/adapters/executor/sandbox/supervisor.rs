@@ -14,7 +14,7 @@ use super::super::supervisor::collect::{self, Collected, NotCollected};
 use super::super::supervisor::disk::{self, Quota};
 use super::super::supervisor::ending::{Patience, Stopped};
 use super::super::supervisor::request::Request;
-use super::super::supervisor::{Work, hints, infrastructure, limits};
+use super::super::supervisor::{Work, hints, infrastructure, left, limits};
 use super::Setup;
 use super::build;
 use super::services::Services;
@@ -55,7 +55,7 @@ fn try_to(work: Work<'_>, setup: &Setup, waiting: Option<Waiting>) -> Result<Out
     };
     let mut services = Services::begin(request, setup, store, &mut surroundings, lock)?;
     let quota = Quota { bytes: spec.resources.disk.unwrap_or(DISK), files: spec.limits.files };
-    let mut disk = disk::Watch::new(surroundings.written().into_iter().chain(services.written()).collect(), quota);
+    let mut disk = disk::Watch::new(surroundings.watched().into_iter().chain(services.written()).collect(), quota);
     if let Err(outcome) = services.until_ready(log, followers, patience, &mut disk, quota) {
         record.services = services.end();
         return Err(outcome);
@@ -110,6 +110,7 @@ fn try_to(work: Work<'_>, setup: &Setup, waiting: Option<Waiting>) -> Result<Out
         (_, exit) => Some(Outcome::Failed { exit, reason: format!("{}{trouble}", why(exit, log.tail(), setup, &request.host_path)) }),
     };
     let wrong = wrong.or_else(|| image_build.and_then(|planned| build::make(&planned, spec, &surroundings, log).err()));
+    left::take(store, &surroundings.places.answers, &spec.limits, record);
     let (outcome, found, discarded) = put_away(store, spec, surroundings, wrong);
     *collected = found;
     let (discarded, scratch) = discarded.map_err(infrastructure)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::super::supervisor::around::{INNER, Places, TMP, WORKSPACE, limits_of, told};
+use super::super::supervisor::around::{ANSWERS, INNER, Places, TMP, WORKSPACE, limits_of, told};
 use crate::adapters::egress;
 use crate::adapters::image::Image;
 use crate::adapters::sandbox::{self, Bind, INNER_HOME, ImageRoot, Isolation, NetworkOf, Overlay, SandboxSpec, TOOL_PATH, program_file};
@@ -38,7 +38,7 @@ impl Surroundings {
         let host_tools = if image.is_some() { &[] } else { host_tools };
         let script = scratch.path().join("script");
         fs::write(&script, &spec.script).map_err(|error| WorkspaceError::File { path: script.clone(), why: error.to_string() })?;
-        for name in ["values", "summary", "findings"] {
+        for name in ANSWERS {
             store.make_file(&answers.join(name))?;
         }
         if isolation == Isolation::None {
@@ -46,7 +46,7 @@ impl Surroundings {
         }
         let places = Places {
             upper: tree.join("upper"),
-            values: answers.join("values"),
+            answers: answers.clone(),
             lower: match isolation {
                 Isolation::Full => spec.layers.clone(),
                 Isolation::None => Vec::new(), // Copied into the upper one.
@@ -112,6 +112,11 @@ impl Surroundings {
     /// Where what it writes ends up on disk.
     pub(super) fn written(&self) -> Vec<PathBuf> {
         std::iter::once(&self.places.upper).chain(self.sandbox.root.as_ref().map(|root| &root.upper)).cloned().collect()
+    }
+
+    /// All that counts as written: its answers too, which it may make files beside.
+    pub(super) fn watched(&self) -> Vec<PathBuf> {
+        self.written().into_iter().chain([self.places.answers.clone()]).collect()
     }
 
     /// Says how much of what the step wrote was not taken, and lets go of the scratch space: with that it is all removed, once nobody waits for it.

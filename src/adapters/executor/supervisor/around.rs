@@ -7,16 +7,19 @@ use crate::adapters::sandbox::Limits;
 use crate::model::invocation::InvocationSpec;
 use crate::model::limits::Resources;
 
-pub(in super::super) const WORKSPACE: &str = "/workspace";
+pub(in super::super) use crate::model::invocation::WORKSPACE;
 pub(in super::super) const INNER: &str = "/run/tidegate";
 pub(in super::super) const TMP: u64 = 1 << 30;
+
+/// Files that are there, empty, before it begins: its values, its summary, its findings.
+pub(in super::super) const ANSWERS: [&str; 3] = ["values", "summary", "findings"];
 
 /// Where things are outside.
 #[derive(Debug, Clone)]
 pub(in super::super) struct Places {
     pub(in super::super) upper: PathBuf,
-    /// What the step writes its values to.
-    pub(in super::super) values: PathBuf,
+    /// The folder of what it answers: [`ANSWERS`].
+    pub(in super::super) answers: PathBuf,
     /// Read-only trees, lowest first; none where there is no overlay.
     pub(in super::super) lower: Vec<PathBuf>,
     /// A folder for what is being collected, made when there is something to collect.

@@ -45,7 +45,7 @@ impl From<WorkspaceError> for NotCollected {
 }
 
 pub(in super::super) fn all(store: &Store, spec: &InvocationSpec, places: &Places) -> Result<Collected, NotCollected> {
-    let values = read_values(&places.values, spec.limits.values)?;
+    let values = read_values(&places.answers.join("values"), spec.limits.values)?;
     if spec.outputs.is_empty() {
         return Ok(Collected { values, ..Collected::default() });
     }

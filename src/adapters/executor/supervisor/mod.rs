@@ -18,6 +18,7 @@ pub(super) mod ending;
 mod follow;
 pub(super) mod followers;
 pub(super) mod hints;
+pub(super) mod left;
 pub(super) mod limits;
 pub(super) mod log;
 mod merged;

@@ -38,6 +38,11 @@ fn everywhere(text: &str) -> Tale {
     let mut blocked_record = record();
     blocked_record.egress = blocked(text);
     blocked_record.unheld = vec![text.to_owned()];
+    blocked_record.found.worst = vec![finding(Severity::Low, text, text)];
+    blocked_record.found.counts = BTreeMap::from([(Severity::Low, 2)]);
+    blocked_record.found.problem = Some(text.to_owned());
+    // Its words are no code, so they would be found: what it says of itself has a test of its own.
+    blocked_record.summary.problem = Some(text.to_owned());
     blocked_record.image = Some(crate::model::invocation::ImageRecord { reference: text.to_owned(), digest: text.to_owned() });
     let mut inputs = to_first_stage();
     inputs.push((1_700, Input::Abort { reason: text.to_owned() }));
@@ -176,6 +181,7 @@ fn annotations_stay_in_the_repository() {
     tale.findings = HashMap::from([(id("a"), findings)]);
     let said = tale.said();
     let told: Vec<&str> = said.checks[1].annotations.iter().map(|annotation| annotation.path.as_str()).collect();
-    assert_eq!(told, ["ok/file.rs"]);
-    assert!(said.checks[1].title.contains("7 findings"), "those without a place are in the table: {}", said.checks[1].title);
+    // The last is of its file of findings, of which two were counted.
+    assert_eq!(told, ["ok/file.rs", "a"]);
+    assert!(said.checks[1].title.contains("9 findings"), "those without a place are in the table: {}", said.checks[1].title);
 }

@@ -72,6 +72,25 @@ fn when_it_has_failed() {
 }
 
 #[test]
+fn what_a_step_found_and_says() {
+    let mut record = record();
+    record.found.worst = vec![finding(Severity::High, "sql", "src/db.rs"), finding(Severity::Low, "spelling", "../../etc/passwd")];
+    record.found.counts = BTreeMap::from([(Severity::High, 1), (Severity::Low, 900)]);
+    record.found.problem = Some("$TIDEGATE_FINDINGS holds 30000 results: the first 901 were read".to_owned());
+    record.summary.text = "# Coverage\n\n| file | covered |\n|---|---|\n| db.rs | 71 % |\n\nSee [the report](https://x.example).".to_owned();
+    let run = vec![
+        (at(0), started("test", event("ada"), vec![node("scan", invoke())])),
+        (at(1), begins("scan", 1)),
+        (at(6_000), tried("scan", 1, failed("exit code 1"), record, Vec::new())),
+        (at(6_000), ended("scan", failed("exit code 1"))),
+        (at(6_000), RunFact::Ended { outcome: RunOutcome::Failed }),
+    ];
+    // The same file is among its outputs as well.
+    let also = vec![finding(Severity::High, "sql", "src/db.rs"), finding(Severity::Critical, "key", "deploy/env")];
+    insta::assert_snapshot!(pages(&Tale { run, findings: HashMap::from([(id("scan"), also)]), ..Tale::default() }.said()));
+}
+
+#[test]
 fn a_deploy_that_moves_and_one_that_was_rolled_back() {
     let nodes = vec![node("deploy", deploy("shop"))];
     let run = vec![

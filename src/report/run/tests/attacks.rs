@@ -35,6 +35,7 @@ fn everywhere(text: &str) -> (Vec<(Timestamp, RunFact)>, LogTail) {
         (at(0), begins(text, 1)),
         (at(1), tried(text, 1, failed(), vec![artifact])),
         (at(1), reached(text)),
+        (at(1), found(text)),
         (at(1), RunFact::RolloutAttached { node: id("other"), rollout: RolloutId::new(text) }),
         (at(1), ends(text, failed())),
         (at(2), RunFact::CancelRequested { reason: text.to_owned() }),

@@ -64,6 +64,13 @@ fn what_a_step_tried_to_reach() {
 }
 
 #[test]
+fn what_a_step_found_and_says() {
+    let story = vec![(at(0), started("shop", "Sell doors", &["scan"])), (at(1), found("scan"))];
+    let shown = |width| summary(&view(&story), &[], at(2), look(width, false));
+    insta::assert_snapshot!(format!("{}{}", shown(100), shown(40)));
+}
+
+#[test]
 fn live_40() {
     insta::assert_snapshot!(screen(10_000, look(40, false)));
 }

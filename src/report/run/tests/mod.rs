@@ -14,6 +14,7 @@ use crate::model::artifact::{Artifact, ArtifactKind};
 use crate::model::egress::{Attempt, Blocked, Egress, Kind, Verdict};
 use crate::model::event::{Event, EventKind};
 use crate::model::fact::RunFact;
+use crate::model::finding::{Finding, Found, Severity, StepSummary};
 use crate::model::id::{CommitId, Digest, NodeId, RolloutId, RunId};
 use crate::model::invocation::{Discarded, InvocationRecord, Phases};
 use crate::model::limits::{Network, Resources, Retry};
@@ -114,6 +115,30 @@ fn reached(text: &str) -> RunFact {
     let egress = Egress { learning: true, attempts, more: 3, lost: true };
     let (outcome, record) = (Outcome::Succeeded, Some(InvocationRecord { egress, ..record() }));
     RunFact::InvocationEnded { node: id(text), attempt: 1, outcome, record, artifacts: Vec::new(), values: BTreeMap::new(), layer: None }
+}
+
+/// Another try, which has found something and says so.
+fn found(text: &str) -> RunFact {
+    let finding = |severity, path: &str, line| Finding {
+        rule: format!("rule-{text}"),
+        severity,
+        message: format!("because of {text}"),
+        path: path.to_owned(),
+        line,
+        column: 0,
+        fingerprint: text.to_owned(),
+    };
+    let found = Found {
+        counts: [(Severity::Critical, 1), (Severity::Low, 600)].into(),
+        worst: vec![finding(Severity::Critical, "src/a.rs", 7), finding(Severity::Low, text, 0), finding(Severity::Low, "", 0)],
+        problem: Some(format!("not all of {text} was read")),
+        ..Found::default()
+    };
+    let lines = std::iter::repeat_n(format!("- {text}\n"), 50).collect::<String>();
+    let summary = StepSummary { text: format!("# Of {text}\n\n{lines}"), dropped_bytes: 4096, problem: None };
+    let record = Some(InvocationRecord { found, summary, ..record() });
+    let (outcome, artifacts) = (Outcome::Succeeded, Vec::new());
+    RunFact::InvocationEnded { node: id(text), attempt: 2, outcome, record, artifacts, values: BTreeMap::new(), layer: None }
 }
 
 fn ends(node: &str, outcome: Outcome) -> RunFact {

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::super::super::supervisor::around::limits_of;
 use super::super::super::supervisor::collect::{self, Collected, NotCollected};
 use super::super::super::supervisor::ending::Stopped;
-use super::super::super::supervisor::{Work, hints, infrastructure, limits};
+use super::super::super::supervisor::{Work, hints, infrastructure, left, limits};
 use super::super::gate::Gate;
 use super::super::remove::remove;
 use super::super::surroundings::Surroundings;
@@ -81,6 +81,7 @@ impl Stay<'_> {
 /// Takes what the step leaves, unless something was wrong with it, and removes the rest.
 fn put_away(work: Work<'_>, surroundings: Surroundings, wrong: Option<Outcome>) -> Result<Outcome, Outcome> {
     let collecting = Instant::now();
+    left::take(work.store, &surroundings.places.answers, &work.request.spec.limits, work.record);
     let (outcome, found) = match wrong {
         Some(wrong) => (wrong, Collected::default()),
         None => match collect::all(work.store, &work.request.spec, &surroundings.places) {

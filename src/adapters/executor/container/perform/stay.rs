@@ -111,7 +111,8 @@ impl Stay<'_> {
 
     async fn watch_disk(&self, quota: Quota) -> disk::Watch {
         let mut folders = self.services.written(self.docker).await;
-        folders.push(self.surroundings.places.upper.clone());
+        // Its answers too: it may make files beside them.
+        folders.extend([self.surroundings.places.upper.clone(), self.surroundings.places.answers.clone()]);
         disk::Watch::new(folders, quota)
     }
 
