@@ -78,7 +78,7 @@ fn a_command_is_nobodys_but_who_has_just_written_it() {
 
 const TALKS: &str = r#"
 name: talks
-on: { push: {}, pull_request: {}, repository_dispatch: {}, manual: { params: { word: { type: string, default: "" } } } }
+on: { push: {}, pull_request: {}, repository_dispatch: {}, manual: { params: { a: { type: string }, b: { type: string }, c: { type: string } } } }
 env: { SUBJECT: "${{ event.subject }}" }
 steps:
   say:
@@ -88,7 +88,7 @@ steps:
       printf 'branch <%s>\n' ${{ event.branch }}
       printf 'ref <%s>\n' ${{ event.ref }}
       printf 'actor <%s>\n' ${{ event.actor }}
-      printf 'word <%s>\n' ${{ params.word }}
+      printf 'words <%s> <%s> <%s>\n' ${{ params.a }} ${{ params.b }} ${{ params.c }}
       printf 'env <%s>\n' "$SUBJECT"
       ls
 "#;
@@ -116,43 +116,40 @@ fn what_others_wrote_stays_text_in_what_is_run() {
     // What would be run: the shell of the steps makes the file if it is told so, and `ls` shows it.
     let control = TALKS.replace("      ls\n", "      sh -c \"$SUBJECT\"\n      ls\n").replace("name: talks", "name: eager");
     let mut sent = Vec::new();
-    let mut send = |id: String, name: &str, body: &Value, word: &'static str, is_subject: bool| {
+    let mut send = |id: String, name: &str, body: &Value, shown: Vec<String>| {
         assert_eq!(town.send(&id, name, body).status, 202);
-        sent.push((id, word, is_subject));
+        sent.push((id, shown));
     };
-    for (n, word) in WORDS.into_iter().enumerate() {
-        let commit = town.push("door.txt", word, &format!("refs/heads/b{n}"));
+    for (n, words) in WORDS.chunks(3).enumerate() {
+        let [a, b, c] = words else { panic!("{words:?}") };
+        let commit = town.push("door.txt", a, &format!("refs/heads/b{n}"));
         let mut body = push(&url, &format!("refs/heads/b{n}"), &commit);
-        body["head_commit"]["message"] = format!("{word}\n\nmore").into();
-        body["head_commit"]["author"]["name"] = word.into();
-        send(format!("push-{n}"), "push", &body, word, true);
-        let dispatch = json!({ "action": "x", "branch": "main", "client_payload": { "word": word } });
-        send(format!("dispatch-{n}"), "repository_dispatch", &event(&url, "ada", dispatch), word, false);
+        body["head_commit"]["message"] = format!("{a}\n\nmore").into();
+        body["head_commit"]["author"]["name"] = (*b).into();
+        send(format!("push-{n}"), "push", &body, vec![format!("subject <{a}>"), format!("env <{a}>"), format!("author <{b}>")]);
+        body["head_commit"]["message"] = format!("{c}\n\n{a}").into();
+        body["head_commit"]["author"]["name"] = (*a).into();
+        send(format!("again-{n}"), "push", &body, vec![format!("subject <{c}>"), format!("env <{c}>"), format!("author <{a}>")]);
+        let dispatch = json!({ "action": "x", "branch": "main", "client_payload": { "a": a, "b": b, "c": c } });
+        send(format!("dispatch-{n}"), "repository_dispatch", &event(&url, "ada", dispatch), vec![format!("words <{a}> <{b}> <{c}>")]);
     }
     // Names of branches have rules of git's, which leave enough.
     for (n, branch) in BRANCHES.into_iter().enumerate() {
-        let (reference, number) = (format!("refs/heads/{branch}"), 7 + n as u64);
+        let reference = format!("refs/heads/{branch}");
         let commit = town.push("door.txt", branch, &reference);
-        send(format!("branch-{n}"), "push", &push(&url, &reference, &commit), branch, false);
-        town.world.git(&["push", "--quiet", "--force", "origin", &format!("HEAD:refs/pull/{number}/head")]);
-        town.github.world().pull(SHOP, number, &commit);
-        let mut opened = own_pull(&url, "opened", &commit, &scene.base);
-        let pull = &mut opened["pull_request"];
-        (pull["number"], pull["head"]["ref"], pull["title"]) = (number.into(), branch.into(), branch.into());
-        send(format!("pull-{n}"), "pull_request", &opened, "main", false);
+        send(format!("branch-{n}"), "push", &push(&url, &reference, &commit), vec![format!("branch <{branch}>"), format!("ref <{reference}>")]);
     }
-    let runs: Vec<_> = sent.into_iter().map(|(id, word, is_subject)| (town.asked_one(&town.handled(&id)), word, is_subject)).collect();
+    let commit = town.push("door.txt", "pull", "refs/pull/7/head");
+    town.github.world().pull(SHOP, 7, &commit);
+    let mut opened = own_pull(&url, "opened", &commit, &scene.base);
+    (opened["pull_request"]["head"]["ref"], opened["pull_request"]["title"]) = (BRANCHES[0].into(), WORDS[0].into());
+    send("pull".to_owned(), "pull_request", &opened, vec!["branch <main>".to_owned()]);
+    let runs: Vec<_> = sent.into_iter().map(|(id, shown)| (town.asked_one(&town.handled(&id)), shown)).collect();
     let owned = |log: &str| log.lines().any(|line| line.trim() == "owned");
-    for (run, word, is_subject) in runs {
-        assert_eq!(town.end_of(&run), RunOutcome::Succeeded, "{word}");
+    for (run, shown) in runs {
+        assert_eq!(town.end_of(&run), RunOutcome::Succeeded, "{shown:?}");
         let log = scene.log(&run, "say");
-        assert!(!owned(&log), "{word}: {log}");
-        let shown = if is_subject {
-            [format!("subject <{word}>"), format!("author <{word}>"), format!("env <{word}>")].into()
-        } else {
-            vec![format!("<{word}>")]
-        };
-        assert!(shown.iter().all(|line| log.contains(line)), "{word}: {log}");
+        assert!(!owned(&log) && shown.iter().all(|line| log.contains(line)), "{shown:?}: {log}");
     }
     let commit = town.push(".tidegate/eager.yaml", &control, "refs/heads/eager");
     let mut body = push(&url, "refs/heads/eager", &commit);
