@@ -21,7 +21,7 @@ pub fn first_lines(state: &Path) -> mpsc::Receiver<(RunId, Timestamp)> {
     std::fs::create_dir_all(&runs).expect("the folder of runs");
     let watch = inotify::init(CreateFlags::CLOEXEC).expect("inotify");
     let root = inotify::add_watch(&watch, &runs, WatchFlags::CREATE).expect("a watch");
-    let (sender, seen) = mpsc::channel();
+    let (sender, seen) = mpsc::sync_channel(1024);
     std::thread::spawn(move || {
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut events = inotify::Reader::new(&watch, &mut buffer);
