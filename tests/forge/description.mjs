@@ -9,6 +9,7 @@ const PATHS = [
   "/user",
   ...["/installation", "/check-runs", "/check-runs/{check_run_id}", "/commits/{ref}/check-runs", "/commits/{ref}/statuses", "/statuses/{sha}", "/deployments",
     "/deployments/{deployment_id}/statuses", "/issues/{issue_number}/comments", "/issues/comments/{comment_id}", "/pulls/{pull_number}",
+    "/issues/comments/{comment_id}/reactions", "/comments/{comment_id}/reactions",
     "/collaborators/{username}/permission", "/code-scanning/sarifs"].map(path => REPOSITORY + path),
 ];
 

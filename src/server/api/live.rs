@@ -130,7 +130,12 @@ async fn tell_facts(api: &Api, line: &Line, stream: Stream, mut last: u64) -> Re
             last = entry.number;
         }
         if nothing {
-            let ended = api.records.journal.last(&stream).await.map_err(|_| Over)?.is_some_and(|entry| is_end(&entry.fact));
+            let newest = api.records.journal.last(&stream).await.map_err(|_| Over)?;
+            // Written since it was read: that comes first, even if it is the end.
+            if newest.as_ref().is_some_and(|entry| entry.number > last) {
+                continue;
+            }
+            let ended = newest.is_some_and(|entry| is_end(&entry.fact));
             if ended || interrupted {
                 return line.tell(Event::default().event("end").data(json!({ "interrupted": !ended }).to_string())).await;
             }
