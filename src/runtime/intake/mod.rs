@@ -11,6 +11,7 @@ mod answer;
 mod environments;
 mod handle;
 mod known;
+mod rollouts;
 mod words;
 
 use std::collections::{HashMap, HashSet};
