@@ -82,8 +82,8 @@ fn takes(name: &str, environment: &Environment, event: &Event) -> Result<(), Str
     Err(format!("the environment {name} does not take {here}"))
 }
 
-/// Whether somebody's word lets a node into its environment; the error is the answer to give them. `started`: who the run was started by.
-pub fn accepts(gate: &Gate, started: Option<&Actor>, voice: &Voice) -> Result<(), String> {
+/// Whether somebody's word lets a node into its environment; the error is the answer to give them. `started`: all whom the run was started by.
+pub fn accepts<'a>(gate: &Gate, started: impl IntoIterator<Item = &'a Actor>, voice: &Voice) -> Result<(), String> {
     let name = &gate.environment;
     let Some(protection) = &gate.protection else { return Err(format!("nobody has looked {name} up in the policy")) };
     let (login, id, permission) = match voice {
@@ -101,7 +101,7 @@ pub fn accepts(gate: &Gate, started: Option<&Actor>, voice: &Voice) -> Result<()
         }
         Some(_) => {}
     }
-    if !protection.self_approval && started.is_some_and(|actor| is_same(actor, login, id)) {
+    if !protection.self_approval && started.into_iter().any(|actor| is_same(actor, login, id)) {
         return Err(format!("{login} has started this run: for {name}, somebody else has to look at it"));
     }
     Ok(())

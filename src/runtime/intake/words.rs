@@ -47,7 +47,7 @@ impl Words {
         };
         // Who approves for an environment is what the environment says.
         if let Command::Approve { commit, environment: Some(environment) } = &command {
-            return self.let_in(asking, repository, actor, about, (commit.as_deref(), environment)).await;
+            return self.let_in(asking, repository, actor, about, (commit.as_deref(), environment), seed.at).await;
         }
         let (policy, permission) = self.allowed(asking, repository, actor, deed).await?;
         let number = match about {
@@ -87,7 +87,7 @@ impl Words {
         };
         let mut runs = Vec::new();
         for run in meant {
-            runs.push(asking.again(&run, what, seed).await?);
+            runs.push(asking.again(&run, what, seed, actor).await?);
         }
         Ok(Handled::Asked { runs })
     }
@@ -112,7 +112,7 @@ impl Words {
                 asking.dispatcher.cancel(run.clone(), format!("@{}", actor.login)).await.map_err(|error| refused(error.to_string()))?;
                 obeyed(format!("cancelled {run}"))
             }
-            "approve" if node.is_some() => self.let_in_one(asking, repository, actor, &run, &node.unwrap_or_else(|| NodeId::new(""))).await,
+            "approve" if node.is_some() => self.let_in_one(asking, repository, actor, &run, &node.unwrap_or_else(|| NodeId::new("")), seed.at).await,
             "approve" => {
                 self.allowed(asking, repository, actor, Deed::Approve).await?;
                 let commit = self.commit_of(&run).await?;
@@ -156,7 +156,7 @@ impl Words {
         if head != asked.event.commit {
             return Err(refused(format!("the head of this pull request is {}, which has not been heard of yet", head.short())));
         }
-        let context = Context { action: None, actor: Some(actor.clone()), ..asked.event.context.clone() };
+        let context = Context { action: None, actor: Some(actor.clone()), again: None, ..asked.event.context.clone() };
         let event = Event { params, context, ..asked.event };
         let asked = asking.event(repository, event, seed, pipeline, Authority::Forge, &[]).await?;
         match asked.refused {
