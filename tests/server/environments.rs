@@ -74,8 +74,8 @@ fn a_comment_at_the_commit_lets_it_in_if_its_writer_is_an_approver_and_somebody_
     let say = |id: &str, who: &str, said: &str| town.deliver(id, "commit_comment", &commit_comment(&url, who, &commit, said));
     let yes = "/tidegate approve --environment production";
     is_refused(&say("writer", "ada", yes), "needs maintain, and they have write");
-    is_refused(&say("reader", "bob", yes), "needs maintain");
-    is_refused(&say("stranger", "eve", yes), "needs maintain");
+    is_refused(&say("reader", "bob", yes), "for no environment here: they have read");
+    is_refused(&say("stranger", "eve", yes), "for no environment here: they have none");
     is_refused(&say("self", "mary", yes), "mary has started this run");
     assert_eq!(say("program", "helper[bot]", yes)["handled"]["handled"], "ignored");
     is_refused(&say("elsewhere", "mona", "/tidegate approve --environment staging"), "nothing of");
@@ -98,7 +98,10 @@ fn a_comment_at_the_commit_lets_it_in_if_its_writer_is_an_approver_and_somebody_
         let handled = town.deliver(&format!("again-{who}"), "check_run", &pressed(&url, who, &commit, &again, "approve"));
         is_refused(&handled, &format!("{who} has started this run"));
     }
-    is_obeyed(&town.deliver("again-max", "check_run", &pressed(&url, "max", &commit, &again, "approve")), &format!("max has approved ship of run {rerun}"));
+    is_obeyed(
+        &town.deliver("again-max", "check_run", &pressed(&url, "max", &commit, &again, "approve")),
+        &format!("max has approved ship of run {rerun}"),
+    );
     assert_eq!(town.end_of(&rerun), RunOutcome::Succeeded);
     // What was said once counts once, however often it is heard.
     town.world.tidegate(&["deliveries", "replay", "mona"]).expect(0);

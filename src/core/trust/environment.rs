@@ -115,7 +115,19 @@ pub fn voice(policy: &Policy, who: &Actor, permission: Permission) -> Result<Voi
     if let Some(why) = &policy.closed {
         return Err(format!("nobody may approve anything: {why}"));
     }
+    // Nothing is looked up for a stranger: they could ask for it as often as they like.
+    if permission < Permission::Triage && !is_listed(policy, &who.login) {
+        return Err(format!("{} may approve for no environment here: they have {}, and none lists them", who.login, permission.word()));
+    }
     Ok(Voice::Forge { login: who.login.clone(), id: Some(who.id), permission })
+}
+
+fn is_listed(policy: &Policy, login: &str) -> bool {
+    let lists = |environment: &Environment| match &environment.approvers {
+        Some(Approvers::Logins(logins)) => logins.iter().any(|one| one.eq_ignore_ascii_case(login)),
+        Some(Approvers::AtLeast(_)) | None => false,
+    };
+    policy.environments.values().any(lists)
 }
 
 /// Whether two words are of one person. By number where both have one, as a login can be changed; and by login, as people who come through the API have no number

@@ -115,7 +115,9 @@ impl Words {
         }
         kept_out.dedup();
         match (let_in.as_slice(), before.iter().find_map(|door| door.approved.as_ref())) {
-            ([], _) if kept_out.is_empty() && before.iter().any(|door| door.comes) => Err(refused(format!("{nothing} yet: say it again when it does"))),
+            ([], _) if kept_out.is_empty() && before.iter().any(|door| door.comes) => {
+                Err(refused(format!("{nothing} yet: say it again when it does")))
+            }
             ([], Some((_, other))) if kept_out.is_empty() => Err(refused(format!("{other} has approved it already"))),
             ([], None) if kept_out.is_empty() => Err(refused(nothing)),
             ([], _) => Err(refused(kept_out.join("; "))),

@@ -148,8 +148,13 @@ fn programs_say_nothing_and_nobody_does_where_the_policy_can_not_be_read() {
     assert!(voice(&Policy::default(), &actor("helper[bot]"), Permission::Admin).is_err_and(|why| why.contains("a program")));
     assert!(voice(&Policy::closed("it is broken"), &actor("mary"), Permission::Admin).is_err_and(|why| why.contains("broken")));
     let mary = actor("mary");
-    let said = Voice::Forge { login: "mary".into(), id: Some(mary.id), permission: Permission::Read };
-    assert_eq!(voice(&Policy::default(), &mary, Permission::Read), Ok(said));
+    let said = |permission| Ok(Voice::Forge { login: "mary".into(), id: Some(mary.id), permission });
+    assert_eq!(voice(&Policy::default(), &mary, Permission::Triage), said(Permission::Triage));
+    let listed = policy_of("environments: { production: { approvers: maintain }, staging: { approvers: [Mary] } }");
+    assert_eq!(voice(&listed, &mary, Permission::None), said(Permission::None));
+    for (policy, who) in [(&listed, "eve"), (&Policy::default(), "mary")] {
+        assert!(voice(policy, &actor(who), Permission::Read).is_err_and(|why| why.contains("for no environment")), "{who}");
+    }
 }
 
 #[test]
