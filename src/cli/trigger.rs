@@ -27,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(300);
 enum TriggerError {
     #[error(transparent)]
     Remote(#[from] RemoteError),
+    /// No run has been asked for.
+    #[error(transparent)]
+    Asking(RemoteError),
     #[error("the run was asked for and will not begin: its request was dropped ({0})")]
     Dropped(String),
 }
@@ -35,6 +38,9 @@ impl TriggerError {
     fn exit(&self) -> Exit {
         match self {
             Self::Dropped(_) => Exit::Cancelled,
+            // No repository or pipeline of that name: it is the name that is wrong.
+            Self::Asking(error) if error.is_usage() => Exit::Usage,
+            Self::Asking(_) => Exit::Infrastructure,
             // A run that is asked for by its whole id and is not there has been there.
             Self::Remote(error) if error.is_unknown() => Exit::Infrastructure,
             Self::Remote(error) if error.is_usage() => Exit::Usage,
@@ -65,7 +71,7 @@ async fn perform(global: &Global, arguments: &TriggerArguments, server: &Remote,
         Err(error) => return fail(Exit::Infrastructure, error),
     };
     // Once: whether an answer that did not come would have been a run, nobody knows.
-    let asked = match server.post::<Asked>(&["runs"], start).await.map_err(TriggerError::from) {
+    let asked = match server.post::<Asked>(&["runs"], start).await.map_err(TriggerError::Asking) {
         Ok(asked) => asked,
         Err(error) => return fail(error.exit(), error),
     };

@@ -70,6 +70,9 @@ pub struct Context {
     /// Who did it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actor: Option<Actor>,
+    /// Who asked for the run once more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub again: Option<Actor>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pull: Option<PullRequest>,
     /// The commit before a push; the base of a merge group.
@@ -91,6 +94,11 @@ pub struct Context {
 impl Context {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Everybody who has started the run: who did what it runs for, and who asked for it once more.
+    pub fn starters(&self) -> impl Iterator<Item = &Actor> {
+        self.actor.iter().chain(&self.again)
     }
 }
 

@@ -115,4 +115,9 @@ fn a_run_by_hand_has_its_parameters() {
     assert_eq!(scene.town.world.tidegate(&["runs", "logs", run.as_str(), "say"]).expect(0).out, "channel beta\n");
     let wrong = by_hand(&["--param", "channel=nightly"]);
     assert_ne!(wrong.code, 0, "{}", wrong.all());
+    // A name of nothing is the caller's mistake.
+    for (of, file) in [("acme/nothing", ".tidegate/by-hand.yaml"), ("acme/shop", ".tidegate/nothing.yaml")] {
+        let seen = scene.there(&["trigger", "--url", &url, "--of", of, file]);
+        assert_eq!(seen.code, 2, "{of} {file}: {}", seen.all());
+    }
 }

@@ -5,7 +5,7 @@ use tidegate::model::fact::RunFact;
 use tidegate::model::id::RunId;
 use tidegate::model::outcome::RunOutcome;
 
-use crate::payloads::{by, comment, commit_comment, own_pull, pressed, push};
+use crate::payloads::{by, comment, commit_comment, own_pull, pressed, push, rerequested};
 use crate::town::{SHOP, Town, begun};
 
 const POLICY: &str = "environments: { production: { approvers: maintain, branches: [main] }, staging: { approvers: [carol] } }\n";
@@ -25,7 +25,7 @@ steps:
 
 fn town(pipeline: &str) -> Town {
     let town = Town::with(&[(".tidegate/shop.yaml", pipeline), (".tidegate/policy.yaml", POLICY)]);
-    for (login, role) in [("mary", "maintain"), ("mona", "maintain"), ("carol", "read")] {
+    for (login, role) in [("mary", "maintain"), ("mona", "maintain"), ("max", "maintain"), ("carol", "read")] {
         town.github.world().role(SHOP, login, role);
     }
     town
@@ -74,8 +74,8 @@ fn a_comment_at_the_commit_lets_it_in_if_its_writer_is_an_approver_and_somebody_
     let say = |id: &str, who: &str, said: &str| town.deliver(id, "commit_comment", &commit_comment(&url, who, &commit, said));
     let yes = "/tidegate approve --environment production";
     is_refused(&say("writer", "ada", yes), "needs maintain, and they have write");
-    is_refused(&say("reader", "bob", yes), "needs maintain");
-    is_refused(&say("stranger", "eve", yes), "needs maintain");
+    is_refused(&say("reader", "bob", yes), "for no environment here: they have read");
+    is_refused(&say("stranger", "eve", yes), "for no environment here: they have none");
     is_refused(&say("self", "mary", yes), "mary has started this run");
     assert_eq!(say("program", "helper[bot]", yes)["handled"]["handled"], "ignored");
     is_refused(&say("elsewhere", "mona", "/tidegate approve --environment staging"), "nothing of");
@@ -90,6 +90,19 @@ fn a_comment_at_the_commit_lets_it_in_if_its_writer_is_an_approver_and_somebody_
     let check = town.check(&ship, "success");
     assert!(check.summary.contains("Approved for `production` by `mona`."), "{check:#?}");
     town.check(run.as_str(), "success");
+    // Who asks for it once more has started it, and so has who did first.
+    let rerun = town.asked_one(&town.deliver("rerun", "check_run", &rerequested(&url, "mona", &commit, run.as_str())));
+    let again = format!("{rerun}/ship");
+    town.check(&again, "action_required");
+    for who in ["mona", "mary"] {
+        let handled = town.deliver(&format!("again-{who}"), "check_run", &pressed(&url, who, &commit, &again, "approve"));
+        is_refused(&handled, &format!("{who} has started this run"));
+    }
+    is_obeyed(
+        &town.deliver("again-max", "check_run", &pressed(&url, "max", &commit, &again, "approve")),
+        &format!("max has approved ship of run {rerun}"),
+    );
+    assert_eq!(town.end_of(&rerun), RunOutcome::Succeeded);
     // What was said once counts once, however often it is heard.
     town.world.tidegate(&["deliveries", "replay", "mona"]).expect(0);
     is_obeyed(&town.handled("mona"), "mona has approved ship");
@@ -159,4 +172,43 @@ fn in_a_pull_request_the_commit_is_named_that_somebody_has_looked_at() {
     is_obeyed(&say("cancel", "ada", "/tidegate cancel"), new.as_str());
     assert_eq!(town.end_of(&new), RunOutcome::Cancelled);
     is_refused(&say("late", "carol", &format!("/tidegate approve {second} --environment staging")), "nothing of");
+}
+
+/// What one person has approved of a commit says nothing of what comes to wait for it later, and what they have said is about what there was when they said it.
+#[test]
+fn a_comment_is_about_what_waited_when_it_was_said() {
+    let slow = "name: slow\non: { push: {} }\nsteps:\n  build: { run: sleep 600 }\n  bring: { needs: [build], environment: production, run: echo brought }\n";
+    let town = Town::with(&[(".tidegate/shop.yaml", SHOP_PIPELINE), (".tidegate/slow.yaml", slow), (".tidegate/policy.yaml", POLICY)]);
+    town.github.world().role(SHOP, "mona", "maintain");
+    let (url, commit) = (town.url(), head(&town));
+    let of = |runs: &[RunId], step: &str| {
+        let has = |run: &&RunId| town.request(run).iter().any(|fact| format!("{fact:?}").contains(step));
+        runs.iter().find(has).unwrap_or_else(|| panic!("no run with {step}")).clone()
+    };
+    let waits = |run: &RunId| {
+        town.until("a step that waits", || town.facts(run).iter().any(|fact| matches!(fact, RunFact::NodeHeld { .. })).then_some(()));
+    };
+    let pushed = town.asked(&town.deliver("push", "push", &push(&url, "refs/heads/main", &commit)));
+    let (shop, slow) = (of(&pushed, "ship"), of(&pushed, "bring"));
+    waits(&shop);
+    town.invoked(&slow);
+    let yes = "/tidegate approve --environment production";
+    let say = |id: &str| town.deliver(id, "commit_comment", &commit_comment(&url, "mona", &commit, yes));
+    is_obeyed(&say("first"), &format!("mona has approved ship of run {shop}"));
+    assert_eq!(town.end_of(&shop), RunOutcome::Succeeded);
+    is_refused(&say("second"), "waits for production yet: say it again when it does");
+    is_obeyed(&town.deliver("cancel", "check_run", &pressed(&url, "ada", &commit, slow.as_str(), "cancel")), slow.as_str());
+    assert_eq!(town.end_of(&slow), RunOutcome::Cancelled);
+
+    let pushed = town.asked(&town.deliver("again", "push", &push(&url, "refs/heads/main", &commit)));
+    let later = of(&pushed, "ship");
+    waits(&later);
+    town.world.tidegate(&["deliveries", "replay", "first"]).expect(0);
+    is_obeyed(&town.handled("first"), &format!("mona has approved ship of run {shop}"));
+    assert_eq!(approvals(&town.facts(&later)), []);
+    is_obeyed(&say("third"), &format!("mona has approved ship of run {later}"));
+    assert_eq!(town.end_of(&later), RunOutcome::Succeeded);
+    let slow = of(&pushed, "bring");
+    is_obeyed(&town.deliver("end", "check_run", &pressed(&url, "ada", &commit, slow.as_str(), "cancel")), slow.as_str());
+    assert_eq!(town.end_of(&slow), RunOutcome::Cancelled);
 }

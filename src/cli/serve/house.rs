@@ -28,7 +28,7 @@ use crate::runtime::asking::{Asking, SharedAsking};
 use crate::runtime::dispatcher::{Deciding, Dispatcher, Means};
 use crate::runtime::drive_run::Surroundings;
 use crate::runtime::hub::{Hub, Told};
-use crate::runtime::intake::{Intake, Words};
+use crate::runtime::intake::{Intake, Signs, Words};
 use crate::runtime::records::Records;
 use crate::runtime::reports::{Pace, Reports};
 use crate::runtime::schedule::Schedule;
@@ -94,7 +94,7 @@ impl House {
         let deliveries = Deliveries::open(state.root(), keep(settings))?;
         let letters = Mailbox::new(state.folder("letters")?);
         let words = Words { journal: journal.clone(), state: state.clone(), letters: letters.clone() };
-        let intake = Intake { deliveries: deliveries.clone(), asking: asking.clone(), words, hub: hub.clone() };
+        let intake = Intake { deliveries: deliveries.clone(), asking: asking.clone(), words, hub: hub.clone(), signs: Signs::default() };
         let endpoint = settings.server.traces.clone().or_else(|| std::env::var("OTEL_EXPORTER_OTLP_ENDPOINT").ok());
         let traces = endpoint.map(|url| Traces::open(&url)).transpose()?;
         let (control, asked) = control::channel();
@@ -183,13 +183,13 @@ async fn note(mut told: Receiver<Told>) {
     }
 }
 
-/// How many reports the forge has not got yet. Never ends.
 /// Where the settings say nothing, as the store itself would have it.
 fn keep(settings: &Settings) -> Keep {
     let (own, wanted) = (Keep::default(), settings.server.deliveries);
     Keep { time: wanted.keep.unwrap_or(own.time), bytes: wanted.bytes.unwrap_or(own.bytes) }
 }
 
+/// How many reports the forge has not got yet. Never ends.
 async fn count_reports(reports: Option<Reports>, metrics: Arc<Metrics>) {
     let Some(reports) = reports else { return };
     loop {

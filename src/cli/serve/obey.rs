@@ -67,7 +67,7 @@ impl Means {
                     Again::Failed => Repeat::Failed,
                     Again::Step(step) => Repeat::Step(step),
                 };
-                let run = self.asking.again(&run, &what, &seed(&by)).await.map_err(ask)?;
+                let run = self.asking.again(&run, &what, &seed(&by), &person(&by)).await.map_err(ask)?;
                 Ok(Done::Asked(vec![run]))
             }
             Command::Approve { run, commit, by } => self.approve(run, commit, by).await,
@@ -88,7 +88,7 @@ impl Means {
         let known = self.asking.mirrors.known(repository).ok_or_else(unknown)?;
         let (reference, commit) = named(reference, &known.default_branch)?;
         let context = Context {
-            actor: Some(Actor { login: by.clone(), id: 0, bot: false }),
+            actor: Some(person(&by)),
             default_branch: Some(known.default_branch.clone()),
             installation: known.installation,
             ..Context::default()
@@ -116,6 +116,11 @@ impl Means {
         })?;
         Ok(Done::Told(format!("rollout {rollout} has been told")))
     }
+}
+
+/// Somebody as the API knows them: by a name, without a number.
+fn person(by: &str) -> Actor {
+    Actor { login: by.to_owned(), id: 0, bot: false }
 }
 
 /// Asked for now, by somebody.

@@ -82,8 +82,8 @@ fn takes(name: &str, environment: &Environment, event: &Event) -> Result<(), Str
     Err(format!("the environment {name} does not take {here}"))
 }
 
-/// Whether somebody's word lets a node into its environment; the error is the answer to give them. `started`: who the run was started by.
-pub fn accepts(gate: &Gate, started: Option<&Actor>, voice: &Voice) -> Result<(), String> {
+/// Whether somebody's word lets a node into its environment; the error is the answer to give them. `started`: all whom the run was started by.
+pub fn accepts<'a>(gate: &Gate, started: impl IntoIterator<Item = &'a Actor>, voice: &Voice) -> Result<(), String> {
     let name = &gate.environment;
     let Some(protection) = &gate.protection else { return Err(format!("nobody has looked {name} up in the policy")) };
     let (login, id, permission) = match voice {
@@ -101,7 +101,7 @@ pub fn accepts(gate: &Gate, started: Option<&Actor>, voice: &Voice) -> Result<()
         }
         Some(_) => {}
     }
-    if !protection.self_approval && started.is_some_and(|actor| is_same(actor, login, id)) {
+    if !protection.self_approval && started.into_iter().any(|actor| is_same(actor, login, id)) {
         return Err(format!("{login} has started this run: for {name}, somebody else has to look at it"));
     }
     Ok(())
@@ -115,7 +115,19 @@ pub fn voice(policy: &Policy, who: &Actor, permission: Permission) -> Result<Voi
     if let Some(why) = &policy.closed {
         return Err(format!("nobody may approve anything: {why}"));
     }
+    // Nothing is looked up for a stranger: they could ask for it as often as they like.
+    if permission < Permission::Triage && !is_listed(policy, &who.login) {
+        return Err(format!("{} may approve for no environment here: they have {}, and none lists them", who.login, permission.word()));
+    }
     Ok(Voice::Forge { login: who.login.clone(), id: Some(who.id), permission })
+}
+
+fn is_listed(policy: &Policy, login: &str) -> bool {
+    let lists = |environment: &Environment| match &environment.approvers {
+        Some(Approvers::Logins(logins)) => logins.iter().any(|one| one.eq_ignore_ascii_case(login)),
+        Some(Approvers::AtLeast(_)) | None => false,
+    };
+    policy.environments.values().any(lists)
 }
 
 /// Whether two words are of one person. By number where both have one, as a login can be changed; and by login, as people who come through the API have no number

@@ -29,8 +29,13 @@ fn wanted(scene: &Scene<'_>, node: &NodeView, environment: &str) -> String {
         None => "somebody".to_owned(),
     };
     let own = protection.is_some_and(|protection| protection.self_approval);
-    let started = scene.event.context.actor.as_ref().filter(|_| !own);
-    let but = started.map(|actor| format!(", but not from {}, who has started the run", code(&actor.login))).unwrap_or_default();
+    let mut started: Vec<&str> = scene.event.context.starters().filter(|_| !own).map(|actor| actor.login.as_str()).collect();
+    started.dedup();
+    let but = match started.as_slice() {
+        [] => String::new(),
+        [one] => format!(", but not from {}, who has started the run", code(one)),
+        all => format!(", but not from {}, who have started the run", all.iter().map(|login| code(login)).collect::<Vec<_>>().join(" and ")),
+    };
     let name = node.gate.as_ref().map_or("", |gate| &gate.environment);
     let how = match &scene.event.context.pull {
         Some(_) => format!("a comment that begins {}", code(&format!("/tidegate approve {} --environment {name}", scene.event.commit.short()))),

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 use super::{AskError, Asking, Seed};
 use crate::adapters::journal::Journal as _;
 use crate::core::plan::{Node, Plan};
 use crate::core::run::{NodeState, Run};
 use crate::core::trust;
+use crate::model::event::Actor;
 use crate::model::fact::{Fact, Stream};
 use crate::model::id::{NodeId, RunId};
 use crate::model::outcome::Outcome;
@@ -26,12 +29,13 @@ pub enum Repeat {
 }
 
 impl Asking {
-    pub async fn again(&self, run: &RunId, what: &Repeat, seed: &Seed) -> Result<RunId, AskError> {
+    /// Who did it first and who asks again have both started it: neither can approve it alone.
+    pub async fn again(&self, run: &RunId, what: &Repeat, seed: &Seed, by: &Actor) -> Result<RunId, AskError> {
         let entries = self.journal.read(&Stream::Request(run.clone())).await?;
         let Some(Fact::Request(asked @ RequestFact::Asked { .. })) = entries.into_iter().next().map(|entry| entry.fact) else {
             return Err(AskError::Unknown(format!("run {run} was not asked for through this server: start it anew")));
         };
-        let RequestFact::Asked { run: _, pipeline, event, plan, trust, url, group, priority, approval: _, again: _ } = asked else {
+        let RequestFact::Asked { run: _, pipeline, mut event, plan, trust, url, group, priority, approval: _, again: _ } = asked else {
             return Err(AskError::Unknown(format!("the request for run {run} is damaged")));
         };
         if plan.is_null() {
@@ -44,6 +48,8 @@ impl Asking {
         }
         self.is_still_so(run, &event).await?;
         let keep = keep(&earlier, what)?;
+        let plan = asked_by(plan, by).map_err(|why| AskError::Unknown(format!("the plan of run {run} is damaged: {why}")))?;
+        event.context.again = Some(by.clone());
         let id = ids::asked(seed.at, &[&seed.name, "again", run.as_str()]);
         let again = Some(Again { run: run.clone(), keep });
         let asked = RequestFact::Asked { run: id.clone(), pipeline, event, plan, trust, url, group, priority, approval: None, again };
@@ -62,6 +68,12 @@ impl Asking {
             None => Ok(()),
         }
     }
+}
+
+fn asked_by(plan: Value, by: &Actor) -> Result<Value, serde_json::Error> {
+    let mut plan: Plan = serde_json::from_value(plan)?;
+    plan.event.context.again = Some(by.clone());
+    serde_json::to_value(&plan)
 }
 
 /// The nodes that are not run again.

@@ -7,10 +7,12 @@
 //! ```
 //! In order within a repository; beside one another otherwise, so that one whose server does not answer holds up nobody else.
 
+mod alone;
 mod answer;
 mod environments;
 mod handle;
 mod known;
+mod rollouts;
 mod words;
 
 use std::collections::{HashMap, HashSet};
@@ -46,8 +48,11 @@ pub struct Intake {
     pub asking: SharedAsking,
     pub words: words::Words,
     pub hub: Hub,
+    pub signs: Signs,
 }
 
+use alone::alone;
+pub use answer::Signs;
 pub use words::Words;
 
 #[derive(Debug, Default)]
@@ -95,12 +100,13 @@ impl Intake {
                 () = sleep => {}
                 Some(came) = tasks.join_next() => match came {
                     Ok(came) => settle(&mut lines, &mut known, came),
-                    // A bug of ours: its line would stand for ever.
+                    Err(error) if error.is_cancelled() => {}
+                    // A mistake of ours, outside of any delivery: its line would stand for ever. Nobody goes on with the others before they have stopped.
                     Err(error) => {
                         self.hub.tell(Told::Note(format!("a delivery could not be handled: {error}")));
+                        tasks.shutdown().await;
                         lines.clear();
                         known.clear();
-                        tasks.abort_all();
                     }
                 },
             }
@@ -167,7 +173,7 @@ impl Intake {
     async fn part(self, repository: String, part: Vec<Known>) -> Came {
         let mut handled = Vec::new();
         for known in part {
-            match self.one(&known).await {
+            match self.one_alone(&known).await {
                 Ok(()) => handled.push(known.id),
                 Err(why) => {
                     let _ = self.deliveries.mark_missed(&known.id, why).await;
@@ -176,6 +182,19 @@ impl Intake {
             }
         }
         Came { repository, handled, passing: false }
+    }
+
+    /// A mistake of ours ends the delivery that it shows at, and is not made again and again.
+    async fn one_alone(&self, known: &Known) -> Result<(), String> {
+        let (me, delivery) = (self.clone(), known.clone());
+        match alone(async move { me.one(&delivery).await }).await {
+            Ok(how) => how,
+            Err(error) => {
+                let why = format!("a mistake of Tidegate's own: {error}");
+                self.hub.tell(Told::Note(format!("delivery {} could not be handled: {why}", known.id)));
+                self.deliveries.mark_handled(&known.id, clock::now(), Handled::Failed { why }).await.map_err(|error| error.to_string())
+            }
+        }
     }
 
     /// The error is one that may pass.

@@ -1,21 +1,19 @@
 //! What people say about what there is already: in comments, and by the buttons of checks. Each needs a permission, which the policy of the default branch names.
 
 use super::known::Known;
-use crate::adapters::journal::{AnyJournal, Journal as _};
+use crate::adapters::journal::AnyJournal;
 use crate::adapters::mailbox::{Letter, Mailbox};
 use crate::adapters::state::StateFolder;
 use crate::core::trust;
 use crate::model::check::External;
 use crate::model::delivery::Handled;
 use crate::model::event::{Actor, Context, Event};
-use crate::model::fact::{Fact, RolloutFact, RunFact, Stream};
-use crate::model::id::{CommitId, NodeId, RolloutId, RunId};
+use crate::model::id::{CommitId, NodeId, RunId};
 use crate::model::policy::{Deed, Policy};
 use crate::model::trigger::{About, Command, Repository};
 use crate::model::trust::{Approval, Permission};
 use crate::runtime::asking::{AskError, Asking, Authority, Repeat, Seed};
 use crate::runtime::dispatcher::{Meant, Which};
-use crate::runtime::tell;
 
 /// What words are obeyed with.
 #[derive(Debug, Clone)]
@@ -49,7 +47,7 @@ impl Words {
         };
         // Who approves for an environment is what the environment says.
         if let Command::Approve { commit, environment: Some(environment) } = &command {
-            return self.let_in(asking, repository, actor, about, (commit.as_deref(), environment)).await;
+            return self.let_in(asking, repository, actor, about, (commit.as_deref(), environment), seed.at).await;
         }
         let (policy, permission) = self.allowed(asking, repository, actor, deed).await?;
         let number = match about {
@@ -89,7 +87,7 @@ impl Words {
         };
         let mut runs = Vec::new();
         for run in meant {
-            runs.push(asking.again(&run, what, seed).await?);
+            runs.push(asking.again(&run, what, seed, actor).await?);
         }
         Ok(Handled::Asked { runs })
     }
@@ -114,7 +112,7 @@ impl Words {
                 asking.dispatcher.cancel(run.clone(), format!("@{}", actor.login)).await.map_err(|error| refused(error.to_string()))?;
                 obeyed(format!("cancelled {run}"))
             }
-            "approve" if node.is_some() => self.let_in_one(asking, repository, actor, &run, &node.unwrap_or_else(|| NodeId::new(""))).await,
+            "approve" if node.is_some() => self.let_in_one(asking, repository, actor, &run, &node.unwrap_or_else(|| NodeId::new("")), seed.at).await,
             "approve" => {
                 self.allowed(asking, repository, actor, Deed::Approve).await?;
                 let commit = self.commit_of(&run).await?;
@@ -124,11 +122,11 @@ impl Words {
             }
             "promote" => {
                 self.allowed(asking, repository, actor, Deed::Promote).await?;
-                self.decide_of(&run, Letter::Promote).await
+                self.decide_of(&run, node.as_ref(), Letter::Promote).await
             }
             "rollback" => {
                 self.allowed(asking, repository, actor, Deed::Rollback).await?;
-                self.decide_of(&run, Letter::Abort).await
+                self.decide_of(&run, node.as_ref(), Letter::Abort).await
             }
             other => Ok(Handled::Ignored { because: format!("there is no button {other:?}") }),
         }
@@ -141,7 +139,7 @@ impl Words {
         Ok((policy, permission))
     }
 
-    /// The pipelines of a pull request, as if it had just been pushed to; what waits for approval is approved with it, as whoever says so has looked.
+    /// The pipelines of a pull request, as if it had just been pushed to. Nothing is approved by it: what waits for approval still waits.
     async fn run(
         &self,
         asking: &Asking,
@@ -158,7 +156,7 @@ impl Words {
         if head != asked.event.commit {
             return Err(refused(format!("the head of this pull request is {}, which has not been heard of yet", head.short())));
         }
-        let context = Context { action: None, actor: Some(actor.clone()), ..asked.event.context.clone() };
+        let context = Context { action: None, actor: Some(actor.clone()), again: None, ..asked.event.context.clone() };
         let event = Event { params, context, ..asked.event };
         let asked = asking.event(repository, event, seed, pipeline, Authority::Forge, &[]).await?;
         match asked.refused {
@@ -190,51 +188,6 @@ impl Words {
             return Err(refused(format!("nothing waits for approval of {}", approval.commit.short())));
         }
         obeyed(format!("approved {}", listed(&approved)))
-    }
-
-    /// A rollout of this repository that is under way: the one that is named, or the only one.
-    async fn decide(&self, repository: &Repository, named: Option<&str>, letter: Letter) -> Result<Handled, AskError> {
-        let mut found = Vec::new();
-        for unfinished in self.journal.unfinished().await? {
-            let Stream::Rollout(rollout) = &unfinished.stream else { continue };
-            if named.is_some_and(|named| named != rollout.as_str()) {
-                continue;
-            }
-            let entries = self.journal.read(&unfinished.stream).await?;
-            let Some(Fact::Rollout(RolloutFact::Started { run: Some(run), .. })) = entries.first().map(|entry| &entry.fact) else { continue };
-            if self.repository_of(run).await?.as_deref() == Some(&*repository.name) {
-                found.push(rollout.clone());
-            }
-        }
-        match found.as_slice() {
-            [one] => self.say(one, letter).await,
-            [] => Err(refused("no such rollout is under way")),
-            many => {
-                let many: Vec<&str> = many.iter().map(RolloutId::as_str).collect();
-                Err(refused(format!("several rollouts are under way, name one: {}", many.join(", "))))
-            }
-        }
-    }
-
-    /// The rollout of a run that is under way.
-    async fn decide_of(&self, run: &RunId, letter: Letter) -> Result<Handled, AskError> {
-        let entries = self.journal.read(&Stream::Run(run.clone())).await?;
-        let attached = entries.iter().rev().find_map(|entry| match &entry.fact {
-            Fact::Run(RunFact::RolloutAttached { rollout, .. }) => Some(rollout.clone()),
-            _ => None,
-        });
-        match attached {
-            Some(rollout) => self.say(&rollout, letter).await,
-            None => Err(refused(format!("run {run} has no rollout"))),
-        }
-    }
-
-    async fn say(&self, rollout: &RolloutId, letter: Letter) -> Result<Handled, AskError> {
-        let word = if letter == Letter::Promote { "promoted" } else { "rolled back" };
-        match tell::decide(&self.state, &self.journal, &self.letters, rollout, letter).await {
-            Ok(()) => obeyed(format!("{rollout} is {word}")),
-            Err(error) => Err(refused(error.to_string())),
-        }
     }
 }
 

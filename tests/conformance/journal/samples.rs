@@ -173,6 +173,7 @@ fn event_of_a_fork() -> Event {
     let context = Context {
         action: Some(text("opened")),
         actor: Some(actor()),
+        again: None,
         pull: Some(pull),
         before: Some(commit()),
         environment: Some(text("production")),

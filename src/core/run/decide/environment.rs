@@ -13,7 +13,7 @@ use crate::model::policy::{Gate, PATIENCE, Voice};
 impl Run {
     pub(super) fn may_approve(&self, at: usize, by: &Voice) -> Result<(), String> {
         match (&self.nodes[at].state, &self.plan.nodes[at].environment) {
-            (NodeState::Held { approval: true, .. }, Some(gate)) => accepts(gate, self.plan.event.context.actor.as_ref(), by),
+            (NodeState::Held { approval: true, .. }, Some(gate)) => accepts(gate, self.plan.event.context.starters(), by),
             _ => self.misfit(at),
         }
     }

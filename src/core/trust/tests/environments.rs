@@ -1,6 +1,7 @@
 //! What environments take, and whose word counts.
 
 use super::*;
+use crate::model::event::Context;
 use crate::model::policy::{Approvers, Gate, Protection, Voice};
 
 const SHIP: &str = "name: p\nsteps:\n  build: { run: x, outputs: { zip: a.zip } }\n  ship: { needs: build, environment: production, deploy: { function: shop, artifact: build.zip } }\n  note: { run: x, environment: production }\n  other: { needs: build, deploy: { function: shop, artifact: build.zip } }\nfunctions:\n  shop: { runtime: provided.al2023 }\n";
@@ -111,6 +112,17 @@ fn whose_word_counts() {
     assert!(accepts(&unknown, None, &Voice::Machine { user: "root".into() }).is_err());
 }
 
+#[test]
+fn who_asked_for_a_run_once_more_has_started_it_as_well() {
+    let plan = guard(plan_of(SHIP, &event(EventKind::Push)), &policy_of("environments: { production: { approvers: write } }"));
+    let gate = plan.node(&NodeId::new("note")).and_then(|node| node.environment.clone()).expect("a gate");
+    let context = Context { actor: Some(actor("mary")), again: Some(actor("ada")), ..Context::default() };
+    let says = |login: &str| Voice::Forge { login: login.to_owned(), id: None, permission: Permission::Admin };
+    for (login, yes) in [("mary", false), ("ada", false), ("bob", true)] {
+        assert_eq!(accepts(&gate, context.starters(), &says(login)).is_ok(), yes, "{login}");
+    }
+}
+
 /// The one who started a run is known again under another name, and when they came through the API.
 #[test]
 fn nobody_gets_around_looking_at_their_own_run_by_another_name() {
@@ -136,8 +148,13 @@ fn programs_say_nothing_and_nobody_does_where_the_policy_can_not_be_read() {
     assert!(voice(&Policy::default(), &actor("helper[bot]"), Permission::Admin).is_err_and(|why| why.contains("a program")));
     assert!(voice(&Policy::closed("it is broken"), &actor("mary"), Permission::Admin).is_err_and(|why| why.contains("broken")));
     let mary = actor("mary");
-    let said = Voice::Forge { login: "mary".into(), id: Some(mary.id), permission: Permission::Read };
-    assert_eq!(voice(&Policy::default(), &mary, Permission::Read), Ok(said));
+    let said = |permission| Ok(Voice::Forge { login: "mary".into(), id: Some(mary.id), permission });
+    assert_eq!(voice(&Policy::default(), &mary, Permission::Triage), said(Permission::Triage));
+    let listed = policy_of("environments: { production: { approvers: maintain }, staging: { approvers: [Mary] } }");
+    assert_eq!(voice(&listed, &mary, Permission::None), said(Permission::None));
+    for (policy, who) in [(&listed, "eve"), (&Policy::default(), "mary")] {
+        assert!(voice(policy, &actor(who), Permission::Read).is_err_and(|why| why.contains("for no environment")), "{who}");
+    }
 }
 
 #[test]
