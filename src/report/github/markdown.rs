@@ -47,6 +47,8 @@ struct Writer {
     deeper: usize,
     /// Where open lists are.
     numbers: Vec<Option<u64>>,
+    /// Of the item that has just begun the number has been said, and nothing else.
+    numbered: bool,
     strong: usize,
     code: Option<String>,
     /// Where an open link or image leads.
@@ -73,6 +75,7 @@ impl Writer {
 
     fn start(&mut self, tag: Tag<'_>) {
         match tag {
+            Tag::Paragraph if self.numbered => {}
             Tag::Paragraph | Tag::HtmlBlock => self.end_block(),
             Tag::Heading { .. } => {
                 self.end_block();
@@ -89,15 +92,13 @@ impl Writer {
                 self.numbers.push(first);
             }
             Tag::Item => {
-                let mark = match self.numbers.last_mut() {
-                    // So that what follows is as far in as all the others are.
-                    Some(Some(number)) => {
-                        *number = number.saturating_add(1);
-                        format!("- {}\\. ", number.saturating_sub(1))
-                    }
-                    _ => "- ".to_owned(),
-                };
-                self.enter(mark, "  ");
+                self.enter("- ".to_owned(), "  ");
+                // As text: behind it a block would not stand where a line begins, and be read as something else.
+                if let Some(Some(number)) = self.numbers.last_mut() {
+                    self.line = format!("{number}\\. ");
+                    *number = number.saturating_add(1);
+                    self.numbered = true;
+                }
             }
             Tag::Table(_) => {
                 self.end_block();
@@ -198,6 +199,7 @@ impl Writer {
     }
 
     fn end_block(&mut self) {
+        self.numbered = false;
         self.end_text();
         let line = std::mem::take(&mut self.line);
         // What is open goes on in the next.
@@ -381,6 +383,12 @@ mod tests {
             "\\#1 &#35;1 #*1* **#**1 *#*1 acme/other\\#2 acme/*other#2* acme/other&#35;2 acme/other**#2**",
             "GH\\-1 GH&#45;1 G*H-1* GH**-1** &#71;H-1 gh~~-1~~",
             "| http:\\//1 | **http:**//2 |\n|---|---|\n| ww*w.x* | GH\\-1 |",
+            "1. ```\n   # Approved by the maintainers\n   [click](https://evil.example) @org/team ![p](https://evil.example/p.png) <b>\n   ```",
+            "1. > ```\n   > # Approved\n   > [x](y) @admin\n   > ```",
+            "1. - ```\n     # Approved\n     [x](y) @admin\n     ```",
+            "1.      [x](https://evil.example) @admin",
+            "1. 1. 1. ```\n         <b>[x](y)\n         ```",
+            "1. | a |\n   |---|\n   | [x](y) |",
             "# http:\\//1249713234 **x**\n\n- [ ] http:*//1*\n> http&#58;//1",
         ] {
             let made = harmless(attack, 10_000);
@@ -406,6 +414,13 @@ mod tests {
         fn whatever_it_is(text in "[a-c \\n#@<>*_`\\[\\]()!|~:/\\\\&;.0-9=+-]{0,120}") {
             let made = harmless(&text, 5_000);
             prop_assert_eq!(active(&made), Vec::<String>::new(), "{:?} became {:?}", text, made);
+        }
+
+        #[test]
+        fn whatever_it_is_in(text in "[a-c \n#@<>*_`\\[\\]()!|~:/0-9-]{0,60}", mark in "([0-9]{1,3}\\. |- |> ){1,3}") {
+            let inside = format!("{mark}```\n{text}").replace('\n', &format!("\n{}", " ".repeat(mark.len())));
+            let made = harmless(&inside, 5_000);
+            prop_assert_eq!(active(&made), Vec::<String>::new(), "{:?} became {:?}", inside, made);
         }
 
         #[test]
