@@ -15,6 +15,7 @@ fn killed_after_it_gave_its_listeners_it_takes_no_connection_with_it_that_it_had
     let taken = tidegate::server::handover::ask(&place.state()).unwrap().expect("somebody serves");
     // It accepts no more from here, and does not know yet that it is to leave.
     serving.signal(Signal::STOP);
+    stands_still(serving.id());
     let asked: Vec<_> = (0..20)
         .map(|_| {
             let server = place.server;
@@ -28,9 +29,8 @@ fn killed_after_it_gave_its_listeners_it_takes_no_connection_with_it_that_it_had
     assert!(began.elapsed() < Duration::from_secs(30), "its end is seen, not waited for");
     // Whoever has the listeners now answers those that waited.
     let listener = &taken.listeners["server"];
-    listener.set_nonblocking(false).unwrap();
     for _ in 0..20 {
-        let (mut stream, _) = listener.accept().unwrap();
+        let mut stream = accepted(listener);
         let mut bytes = [0; 1024];
         while !bytes.windows(4).any(|window| window == b"\r\n\r\n") {
             assert!(stream.read(&mut bytes).unwrap() > 0);
@@ -39,6 +39,38 @@ fn killed_after_it_gave_its_listeners_it_takes_no_connection_with_it_that_it_had
     }
     for asked in asked {
         assert_eq!(asked.join().unwrap(), Became::Answered(200));
+    }
+}
+
+/// A signal to stop is not obeyed at once: until then it may still accept.
+fn stands_still(process: i32) {
+    let stopped = || {
+        let tasks = std::fs::read_dir(format!("/proc/{process}/task")).unwrap().flatten();
+        let states = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());
+        states.into_iter().all(|stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T')))
+    };
+    let began = Instant::now();
+    while !stopped() {
+        assert!(began.elapsed() < Duration::from_secs(60), "it goes on");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// The next one in the queue, which is there: whoever was accepted by the dead one would be missing here.
+fn accepted(listener: &std::net::TcpListener) -> std::net::TcpStream {
+    listener.set_nonblocking(true).unwrap();
+    let began = Instant::now();
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(false).unwrap();
+                return stream;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock && began.elapsed() < Duration::from_secs(60) => {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            Err(error) => panic!("somebody who waited is not there: {error}"),
+        }
     }
 }
 
