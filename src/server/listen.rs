@@ -36,7 +36,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         let second = Duration::from_secs(1);
-        Self { connections: 1024, headers: 100, header_bytes: 32 << 10, header_time: second * 10, untaken: second * 30, grace: second * 10 }
+        Self { connections: 1024, headers: 100, header_bytes: 32 << 10, header_time: second * 10, untaken: second * 120, grace: second * 10 }
     }
 }
 
@@ -80,7 +80,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, mut cl
 async fn connection(stream: TcpStream, client: SocketAddr, router: Router, limits: Limits, closing: watch::Receiver<bool>) {
     let _ = stream.set_nodelay(true);
     // The kernel's own clock for it: it knows what the other side has taken. (A window that stays shut counts since Linux 5.11.)
-    let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, u32::try_from(limits.untaken.as_millis()).unwrap_or(u32::MAX));
+    let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, u32::try_from(limits.untaken.as_millis()).unwrap_or(i32::MAX as u32));
     let router = TowerToHyperService::new(router);
     let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(ConnectInfo(client));

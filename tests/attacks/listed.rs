@@ -4,13 +4,14 @@
 use std::collections::BTreeSet;
 
 const PAGE: &str = include_str!("../../docs/security.md");
-const SOURCES: [(&str, &str); 22] = [
+const SOURCES: [(&str, &str); 24] = [
     ("attacks", include_str!("../api/attacks.rs")),
     ("beside", include_str!("beside.rs")),
     ("bombs", include_str!("bombs.rs")),
     ("calls", include_str!("calls.rs")),
     ("egress", concat!(include_str!("egress/mod.rs"), include_str!("egress/lives.rs"))),
     ("endless", include_str!("../images/endless.rs")),
+    ("executor", include_str!("../conformance/executor.rs")),
     (
         "hooks",
         concat!(
@@ -33,6 +34,7 @@ const SOURCES: [(&str, &str); 22] = [
     ("people", include_str!("../api/people.rs")),
     ("proc", include_str!("proc.rs")),
     ("remote", include_str!("../api/remote.rs")),
+    ("runs", include_str!("../action/runs.rs")),
     ("scopes", include_str!("../api/scopes.rs")),
     (
         "server",

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tidegate::adapters::forge::github::Manners;
 use tidegate::core::findings::{note, read_sarif};
 use tidegate::model::artifact::{Artifact, ArtifactKind};
+use tidegate::model::event::Event;
 use tidegate::model::fact::{Fact, RunFact, Stream};
 use tidegate::model::finding::Found;
 use tidegate::model::id::{CommitId, Digest, NodeId, RunId};
@@ -144,6 +145,76 @@ async fn what_a_step_left_in_its_file_of_findings_is_reported() {
     let sarifs = github.sarifs(SHOP);
     assert_eq!(sarifs.len(), 1);
     assert_eq!(sarifs[0].sarif["runs"][0]["results"].as_array().map(Vec::len), Some(120));
+}
+
+fn sarif(results: &[serde_json::Value]) -> String {
+    serde_json::json!({ "version": "2.1.0", "runs": [{ "tool": { "driver": { "name": "t" } }, "results": results }] }).to_string()
+}
+
+/// Facts of a run with one step, which has left this in its file of findings.
+fn scanned(house: &House, event: Event, sarif: &str, summary: String) -> Vec<RunFact> {
+    let store = tidegate::adapters::workspace::Store::open(house.state.root(), None).expect("a store");
+    let mut found = Found { file: Some(store.take_in_bytes(sarif.as_bytes()).expect("kept").digest), ..Found::default() };
+    note(&mut found, read_sarif(sarif.as_bytes()));
+    let mut ends = ends("scan", Outcome::Succeeded);
+    if let RunFact::InvocationEnded { record: Some(record), .. } = &mut ends[0] {
+        record.found = found;
+        record.summary.text = summary;
+    }
+    let mut facts = vec![started("r1", event, &["scan"]), begins("scan")];
+    facts.extend(ends);
+    facts.push(over(RunOutcome::Succeeded));
+    facts
+}
+
+/// Nothing found any more: that closes what was found before.
+#[tokio::test]
+async fn a_scan_that_found_nothing_reaches_code_scanning() {
+    let mut fork = pull_event();
+    fork.context.pull.as_mut().expect("there").fork = true;
+    for (event, text, uploads) in
+        [(event(), sarif(&[]), 1), (event(), " \n".to_owned(), 0), (event(), "no SARIF".to_owned(), 0), (fork, sarif(&[]), 0)]
+    {
+        let (github, house) = (github(), House::new());
+        let facts = scanned(&house, event, &text, String::new());
+        house.append("r1", facts).await;
+        let mut settings = settings(&github);
+        settings.github.as_mut().expect("there").code_scanning = true;
+        house.reports(&settings, pace()).await.idle().await;
+        let sarifs = github.sarifs(SHOP);
+        assert_eq!(sarifs.len(), uploads, "{text:?}");
+        assert!(sarifs.iter().all(|sarif| sarif.sarif["runs"][0]["results"] == serde_json::json!([])));
+        assert_eq!(github.check(SHOP, "tidegate / test / scan").conclusion.as_deref(), Some("success"));
+        assert_eq!(house.notes(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn a_secret_in_what_a_step_finds_and_says_goes_no_further() {
+    let (github, house) = (github(), House::new());
+    // Put together here, so that no scan of this file finds it.
+    let token = format!("ghp{}{}", "_", "aB3dE5fG7hI9jK1lM2nO4pQ6rS8tU0vW1xY2");
+    let result = |path: &str| {
+        let place = serde_json::json!({ "physicalLocation": { "artifactLocation": { "uri": path }, "region": { "startLine": 7 } } });
+        serde_json::json!({ "ruleId": "leaks", "message": { "text": format!("found {token} there") }, "locations": [place] })
+    };
+    let layer = tempfile::tempdir().expect("a folder");
+    std::fs::write(layer.path().join("found.sarif"), sarif(&[result("src/output.rs")])).expect("written");
+    let mut facts = scanned(&house, event(), &sarif(&[result("src/left.rs")]), format!("cloned with {token} today"));
+    for fact in &mut facts {
+        if let RunFact::InvocationEnded { artifacts, layer: place, .. } = fact {
+            let (name, path) = ("findings".to_owned(), "found.sarif".to_owned());
+            artifacts.push(Artifact { name, path, digest: Digest::from_sha256([7; 32]), size: 1, kind: ArtifactKind::File });
+            *place = Some(layer.path().display().to_string());
+        }
+    }
+    house.append("r1", facts).await;
+    house.reports(&settings(&github), pace()).await.idle().await;
+    let check = github.check(SHOP, "tidegate / test / scan");
+    let said: Vec<_> = check.annotations.iter().map(|it| (it["path"].as_str().unwrap_or(""), it["message"].as_str().unwrap_or(""))).collect();
+    assert_eq!(said, [("src/left.rs", "found *** there"), ("src/output.rs", "found *** there")]);
+    assert!(check.summary.contains("cloned with \\*\\*\\* today") && check.summary.contains("`found *** there`"), "{}", check.summary);
+    assert!(github.requests().iter().all(|asked| !asked.body.to_string().contains(&token)));
 }
 
 #[tokio::test]

@@ -56,6 +56,9 @@ pub enum DeliveriesError {
     Write(String),
     #[error("the deliveries could not be read: {0}")]
     Read(String),
+    /// Of one whose body is lost, whatever is tried.
+    #[error("{0}")]
+    Damaged(String),
 }
 
 /// How long bodies are kept that have been handled. The oldest go first.

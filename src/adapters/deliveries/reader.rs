@@ -73,7 +73,10 @@ fn in_log(folder: &Path, at: &Place, id: &DeliveryId) -> Result<Delivery, Delive
     let path = log::path(folder, at.segment);
     match log::read(folder, at.segment, at.place) {
         Ok(Some(found)) if found.delivery.id == *id => Ok(found.delivery),
-        Ok(_) => Err(DeliveriesError::Read(format!("the body of {id} is damaged: {} at byte {}", path.display(), at.place))),
+        Ok(_) => Err(DeliveriesError::Damaged(format!("the body of {id} is damaged: {} at byte {}", path.display(), at.place))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(DeliveriesError::Damaged(format!("the body of {id} is not there: {} is gone", path.display())))
+        }
         Err(error) => Err(DeliveriesError::Read(format!("the body of {id} is not there: {}: {error}", path.display()))),
     }
 }

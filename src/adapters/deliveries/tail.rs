@@ -27,24 +27,45 @@ struct Known {
     bytes: u64,
     number: i64,
     kept: bool,
+    waiting: bool,
     segment: u64,
     place: u64,
 }
 
+/// What a delivery is to one of the same id that is here.
+enum Seen {
+    Is(Stored),
+    /// It waits, and nobody can read it.
+    Damaged,
+}
+
+impl From<Seen> for Said {
+    fn from(seen: Seen) -> Self {
+        match seen {
+            Seen::Is(stored) => Self::Stored(stored),
+            Seen::Damaged => Self::Damaged,
+        }
+    }
+}
+
 impl<'a> Tail<'a> {
     pub fn of(connection: &'a Connection, folder: &'a Path) -> rusqlite::Result<Self> {
-        let begin = index::end(connection)?.room();
+        let mut begin = index::end(connection)?.room();
+        if begin.place > 0 && !log::path(folder, begin.segment).exists() {
+            // Somebody has taken it away: what stood in it is lost, what comes is not.
+            begin = End { segment: begin.segment + 1, place: 0, ..begin };
+        }
         Ok(Self { connection, folder, begin, end: begin, new: Vec::new(), kept: index::kept(connection)? })
     }
 
     pub fn store(&mut self, delivery: &'a Delivery, keep: Keep) -> Result<Said, Trouble> {
         // What is here already needs no room.
         if self.kept >= keep.bytes.saturating_mul(2) {
-            return Ok(self.seen(delivery)?.map_or(Said::Full, Said::Stored));
+            return Ok(self.seen(delivery)?.map_or(Said::Full, Said::from));
         }
         let Some(record) = Record::of(delivery, self.end.chain) else { return Ok(Said::TooLong) };
         if !index::insert(self.connection, delivery, self.end)? {
-            return Ok(Said::Stored(self.seen(delivery)?.unwrap_or(Stored::Taken)));
+            return Ok(self.seen(delivery)?.map_or(Said::Stored(Stored::Taken), Said::from));
         }
         self.end = self.end.behind((record.head.len() + delivery.body.len()) as u64, record.sum);
         self.kept += delivery.body.len() as u64;
@@ -53,17 +74,22 @@ impl<'a> Tail<'a> {
     }
 
     /// What was here before of that id. Of one whose body is gone only its kind and length can be compared.
-    fn seen(&self, delivery: &Delivery) -> rusqlite::Result<Option<Stored>> {
-        let sql = "SELECT event, bytes, number, kept, segment, place FROM deliveries WHERE id = ?1";
+    fn seen(&self, delivery: &Delivery) -> rusqlite::Result<Option<Seen>> {
+        let sql = "SELECT event, bytes, number, kept, segment, place, waiting FROM deliveries WHERE id = ?1";
         let known = self.connection.prepare_cached(sql)?.query_row([delivery.id.as_str()], |row| {
             let (event, bytes, number, kept) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
-            Ok(Known { event, bytes, number, kept, segment: row.get(4)?, place: row.get(5)? })
+            Ok(Known { event, bytes, number, kept, segment: row.get(4)?, place: row.get(5)?, waiting: row.get(6)? })
         });
         let Some(known) = known.optional()? else { return Ok(None) };
-        let same = known.event == delivery.event
-            && known.bytes == delivery.body.len() as u64
-            && self.body(&known, delivery)?.is_none_or(|body| body == delivery.body);
-        Ok(Some(if same { Stored::AlreadyThere } else { Stored::Taken }))
+        if known.event != delivery.event || known.bytes != delivery.body.len() as u64 {
+            return Ok(Some(Seen::Is(Stored::Taken)));
+        }
+        Ok(Some(match self.body(&known, delivery)? {
+            Some(body) if body != delivery.body => Seen::Is(Stored::Taken),
+            // To say that it is here would be to throw the good one away.
+            None if known.kept && known.waiting => Seen::Damaged,
+            _ => Seen::Is(Stored::AlreadyThere),
+        }))
     }
 
     fn body(&self, known: &Known, delivery: &Delivery) -> rusqlite::Result<Option<Vec<u8>>> {

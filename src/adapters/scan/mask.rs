@@ -1,20 +1,22 @@
 //! Text that goes out of the house, without what looks like a secret.
 
+use std::sync::Arc;
+
 use super::ScanError;
 use super::matcher::Matcher;
 
 /// What stands where a secret was.
 const MASK: &str = "***";
 
-/// Knows the rules of the scan.
-#[derive(Debug)]
+/// Knows the rules of the scan. Clones share them.
+#[derive(Debug, Clone)]
 pub struct Masker {
-    matcher: Matcher,
+    matcher: Arc<Matcher>,
 }
 
 impl Masker {
     pub fn new() -> Result<Self, ScanError> {
-        Ok(Self { matcher: Matcher::new()? })
+        Ok(Self { matcher: Arc::new(Matcher::new()?) })
     }
 
     pub fn mask(&self, text: &str) -> String {

@@ -183,13 +183,13 @@ async fn note(mut told: Receiver<Told>) {
     }
 }
 
-/// How many reports the forge has not got yet. Never ends.
 /// Where the settings say nothing, as the store itself would have it.
 fn keep(settings: &Settings) -> Keep {
     let (own, wanted) = (Keep::default(), settings.server.deliveries);
     Keep { time: wanted.keep.unwrap_or(own.time), bytes: wanted.bytes.unwrap_or(own.bytes) }
 }
 
+/// How many reports the forge has not got yet. Never ends.
 async fn count_reports(reports: Option<Reports>, metrics: Arc<Metrics>) {
     let Some(reports) = reports else { return };
     loop {

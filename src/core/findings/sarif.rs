@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::few::{Few, OneOf};
+use super::few::{Few, OneOf, Score};
 use crate::model::finding::{Finding, Severity};
 use crate::model::invocation::WORKSPACE;
 use crate::model::text::hidden;
@@ -82,7 +82,7 @@ struct Configuration {
 #[derive(Deserialize, Default)]
 struct Properties {
     #[serde(default, rename = "security-severity")]
-    security_severity: Option<serde_json::Value>,
+    security_severity: Score,
 }
 
 #[derive(Deserialize)]
@@ -186,7 +186,8 @@ impl<'a> Rules<'a> {
 
 fn finding(rules: &Rules<'_>, result: &Outcome) -> Finding {
     let rule = rules.get(result);
-    let id = result.rule_id.clone().or_else(|| rule.map(|rule| rule.id.clone())).unwrap_or_else(|| "unnamed".to_owned());
+    // Cut before anything is made of it: thousands of results may share one that is megabytes long.
+    let id = line(result.rule_id.as_deref().or_else(|| rule.map(|rule| rule.id.as_str())).unwrap_or("unnamed"), MOST_PATH);
     let physical = result.locations.some.first().and_then(|location| location.physical_location.as_ref());
     let path = physical.and_then(|at| at.artifact_location.as_ref()).and_then(|artifact| artifact.uri.as_deref()).map(path_of).unwrap_or_default();
     let region = physical.and_then(|at| at.region).unwrap_or_default();
@@ -194,7 +195,7 @@ fn finding(rules: &Rules<'_>, result: &Outcome) -> Finding {
     Finding {
         severity: severity(rule, result),
         fingerprint: fingerprint(result, &id, &path, &message),
-        rule: line(&id, MOST_PATH),
+        rule: id,
         message: lines(&message, MOST_TEXT),
         path: line(&path, MOST_PATH),
         line: region.start_line,
@@ -203,9 +204,7 @@ fn finding(rules: &Rules<'_>, result: &Outcome) -> Finding {
 }
 
 fn severity(rule: Option<&Rule>, result: &Outcome) -> Severity {
-    let score = rule.and_then(|rule| rule.properties.as_ref()).and_then(|properties| properties.security_severity.as_ref());
-    let score = score.and_then(|score| score.as_f64().or_else(|| score.as_str().and_then(|text| text.trim().parse().ok())));
-    match score {
+    match rule.and_then(|rule| rule.properties.as_ref()).and_then(|properties| properties.security_severity.0) {
         Some(score) if score >= 9.0 => return Severity::Critical,
         Some(score) if score >= 7.0 => return Severity::High,
         Some(score) if score >= 4.0 => return Severity::Medium,
@@ -316,6 +315,28 @@ mod tests {
         }
         let runs = format!(r#"{{"version":"2.1.0","runs":[{}{{"tool":{{"driver":{{}}}}}}]}}"#, r#"{"tool":{"driver":{}}},"#.repeat(MOST_RUNS));
         assert!(matches!(read_sarif(runs.as_bytes()), Err(SarifError::NotSarif(_))));
+    }
+
+    #[test]
+    fn whatever_stands_for_a_score_is_passed_over_and_an_endless_name_is_cut() {
+        for (score, severity) in [
+            ("9.1", Severity::Critical),
+            ("7", Severity::High),
+            ("\" 4.5 \"", Severity::Medium),
+            ("-1", Severity::Medium),
+            ("\"high\"", Severity::Medium),
+            ("null", Severity::Medium),
+            ("true", Severity::Medium),
+            ("[0, [1], {}]", Severity::Medium),
+            ("{\"a\": {\"b\": 1}}", Severity::Medium),
+        ] {
+            let name = "x".repeat(100_000);
+            let rule = format!(r#"{{"id": "{name}", "properties": {{"security-severity": {score}}}}}"#);
+            let text =
+                format!(r#"{{"version": "2.1.0", "runs": [{{"tool": {{"driver": {{"rules": [{rule}]}}}}, "results": [{{"ruleIndex": 0}}]}}]}}"#);
+            let found = read_sarif(text.as_bytes()).unwrap().findings;
+            assert_eq!((found[0].severity, found[0].rule.len()), (severity, MOST_PATH), "{score}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 
 use super::text::{code, fenced};
+use crate::model::text::hidden;
 
 /// Bytes of one block of code.
 const MOST_CODE: usize = 16 << 10;
@@ -11,6 +12,9 @@ const MOST_CODE: usize = 16 << 10;
 const DEPTH: usize = 8;
 /// Columns of a table.
 const COLUMNS: usize = 20;
+/// Where strong text begins and ends, in text that has not been said yet. Text itself never holds them: they are hidden characters.
+const STRONG: char = '\u{1}';
+const STRONG_END: char = '\u{2}';
 
 /// At most so many bytes of it.
 pub fn harmless(markdown: &str, most: usize) -> String {
@@ -36,11 +40,15 @@ struct Writer {
     is_full: bool,
     /// What has been said of the block that is open.
     line: String,
+    /// Text that goes on, so that its last word may be longer than it looks: `http:` and `//…` can come one by one.
+    text: String,
     /// Of each list item and quote around it: what the first of its lines begins with, if that is still to come, and what all others do.
     around: Vec<(Option<String>, &'static str)>,
     deeper: usize,
     /// Where open lists are.
     numbers: Vec<Option<u64>>,
+    /// Of the item that has just begun the number has been said, and nothing else.
+    numbered: bool,
     strong: usize,
     code: Option<String>,
     /// Where an open link or image leads.
@@ -55,21 +63,19 @@ impl Writer {
             Event::End(tag) => self.end(tag),
             Event::Text(text) => match &mut self.code {
                 Some(code) => code.push_str(&text),
-                None => self.line.push_str(&inert(&text)),
+                None => self.text.extend(text.chars().map(|c| if hidden(c) { '\u{fffd}' } else { c })),
             },
-            Event::Code(text) | Event::InlineHtml(text) | Event::InlineMath(text) | Event::DisplayMath(text) => self.line.push_str(&code(&text)),
-            Event::Html(text) => text.lines().map(code).filter(|text| !text.is_empty()).for_each(|text| {
-                self.line.push_str(&text);
-                self.line.push(' ');
-            }),
-            Event::SoftBreak | Event::HardBreak => self.line.push(' '),
-            Event::TaskListMarker(done) => self.line.push_str(if done { "☑ " } else { "☐ " }),
+            Event::Code(text) | Event::InlineHtml(text) | Event::InlineMath(text) | Event::DisplayMath(text) => self.say(&code(&text)),
+            Event::Html(text) => text.lines().map(code).filter(|text| !text.is_empty()).for_each(|text| self.say(&format!("{text} "))),
+            Event::SoftBreak | Event::HardBreak => self.say(" "),
+            Event::TaskListMarker(done) => self.say(if done { "☑ " } else { "☐ " }),
             Event::FootnoteReference(_) | Event::Rule => {}
         }
     }
 
     fn start(&mut self, tag: Tag<'_>) {
         match tag {
+            Tag::Paragraph if self.numbered => {}
             Tag::Paragraph | Tag::HtmlBlock => self.end_block(),
             Tag::Heading { .. } => {
                 self.end_block();
@@ -86,15 +92,13 @@ impl Writer {
                 self.numbers.push(first);
             }
             Tag::Item => {
-                let mark = match self.numbers.last_mut() {
-                    // So that what follows is as far in as all the others are.
-                    Some(Some(number)) => {
-                        *number = number.saturating_add(1);
-                        format!("- {}\\. ", number.saturating_sub(1))
-                    }
-                    _ => "- ".to_owned(),
-                };
-                self.enter(mark, "  ");
+                self.enter("- ".to_owned(), "  ");
+                // As text: behind it a block would not stand where a line begins, and be read as something else.
+                if let Some(Some(number)) = self.numbers.last_mut() {
+                    self.line = format!("{number}\\. ");
+                    *number = number.saturating_add(1);
+                    self.numbered = true;
+                }
             }
             Tag::Table(_) => {
                 self.end_block();
@@ -125,6 +129,7 @@ impl Writer {
                 self.block(&block);
             }
             TagEnd::TableCell => {
+                self.end_text();
                 let cell = std::mem::take(&mut self.line);
                 if let Some(row) = self.table.last_mut().filter(|row| row.len() < COLUMNS) {
                     row.push(cell.trim().to_owned());
@@ -134,7 +139,7 @@ impl Writer {
             TagEnd::Strong => self.mark_strong_end(),
             TagEnd::Link | TagEnd::Image => {
                 let to = self.leads.pop().map(|to| code(&to)).filter(|to| !to.is_empty());
-                to.into_iter().for_each(|to| self.line.push_str(&format!(" ({to})")));
+                to.into_iter().for_each(|to| self.say(&format!(" ({to})")));
             }
             _ => {}
         }
@@ -143,15 +148,27 @@ impl Writer {
     fn mark_strong(&mut self) {
         self.strong += 1;
         if self.strong == 1 {
-            self.line.push_str("**");
+            self.text.push(STRONG);
         }
     }
 
     fn mark_strong_end(&mut self) {
         self.strong = self.strong.saturating_sub(1);
         if self.strong == 0 {
-            self.line.push_str("**");
+            self.text.push(STRONG_END);
         }
+    }
+
+    /// What is no text. Where it is nothing, the text around it is one.
+    fn say(&mut self, what: &str) {
+        if !what.is_empty() {
+            self.end_text();
+            self.line.push_str(what);
+        }
+    }
+
+    fn end_text(&mut self) {
+        self.line.push_str(&inert(&std::mem::take(&mut self.text)));
     }
 
     fn enter(&mut self, first: String, rest: &'static str) {
@@ -182,6 +199,8 @@ impl Writer {
     }
 
     fn end_block(&mut self) {
+        self.numbered = false;
+        self.end_text();
         let line = std::mem::take(&mut self.line);
         // What is open goes on in the next.
         let line = line.trim();
@@ -225,20 +244,36 @@ fn inert(text: &str) -> String {
         if at > 0 {
             out.push(' ');
         }
-        let lower = word.to_ascii_lowercase();
-        let looks = word.contains(['@', '#']) || ["://", "www.", "gh-"].iter().any(|part| lower.contains(part));
-        if looks {
-            out.push_str(&code(word));
+        let plain = word.replace([STRONG, STRONG_END], "");
+        if leads(&plain) {
+            // As one: what is strong in a part of it would take it apart.
+            let marks = || word.chars().filter(|c| matches!(*c, STRONG | STRONG_END));
+            let (before, after) = (marks().next() == Some(STRONG_END), marks().next_back() == Some(STRONG));
+            out.push_str(if after && !before { "**" } else { "" });
+            out.push_str(&code(&plain));
+            out.push_str(if before && !after { "**" } else { "" });
         } else {
-            word.chars().map(|c| if crate::model::text::hidden(c) { '\u{fffd}' } else { c }).for_each(|c| {
-                if c.is_ascii_punctuation() && !matches!(c, ',' | ';' | ':' | '\'' | '"' | '/' | '?' | '%') {
-                    out.push('\\');
-                }
-                out.push(c);
-            });
+            word.chars().for_each(|c| escape(c, &mut out));
         }
     }
     out
+}
+
+/// Somebody could make a link of it, or tell a person.
+fn leads(word: &str) -> bool {
+    // Other scripts' full stops are taken for ours in addresses.
+    let lower = word.to_ascii_lowercase().replace(['\u{3002}', '\u{ff0e}', '\u{ff61}'], ".");
+    lower.contains(['@', '#']) || ["://", "www.", "gh-"].iter().any(|part| lower.contains(part))
+}
+
+fn escape(c: char, out: &mut String) {
+    if matches!(c, STRONG | STRONG_END) {
+        return out.push_str("**");
+    }
+    if c.is_ascii_punctuation() && !matches!(c, ',' | ';' | '\'' | '"' | '/' | '?' | '%') {
+        out.push('\\');
+    }
+    out.push(c);
 }
 
 #[cfg(test)]
@@ -250,9 +285,27 @@ mod tests {
     /// What in it does something, or could be taken for ours.
     fn active(markdown: &str) -> Vec<String> {
         let mut found = Vec::new();
+        let mut texts = Vec::new();
         let mut block = false;
         let mut tag = false;
+        // As a browser shows it: neighbouring text is one, however it was written.
+        let mut text = String::new();
+        let mut look = |text: &mut String| {
+            let shown = std::mem::take(text).to_ascii_lowercase().replace('\u{3002}', ".");
+            if shown.contains(['@', '#']) || ["://", "www.", "gh-"].iter().any(|part| shown.contains(part)) {
+                texts.push(format!("text {shown}"));
+            }
+        };
         for event in Parser::new_ext(markdown, Options::all()) {
+            let goes_on = matches!(
+                event,
+                Event::Text(_)
+                    | Event::Start(Tag::Emphasis | Tag::Strong | Tag::Strikethrough)
+                    | Event::End(TagEnd::Emphasis | TagEnd::Strong | TagEnd::Strikethrough)
+            );
+            if !goes_on {
+                look(&mut text);
+            }
             match event {
                 Event::Start(Tag::CodeBlock(_)) => block = true,
                 Event::End(TagEnd::CodeBlock) => block = false,
@@ -261,12 +314,12 @@ mod tests {
                 Event::Html(html) | Event::InlineHtml(html) => found.push(format!("HTML {html}")),
                 Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => found.push(format!("a link to {dest_url}")),
                 Event::Start(Tag::Heading { .. }) => found.push("a heading".to_owned()),
-                Event::Text(text) if !block && !tag && (text.contains(['@', '#']) || text.contains("://") || text.contains("www.")) => {
-                    found.push(format!("text {text}"));
-                }
+                Event::Text(more) if !block && !tag => text.push_str(&more),
                 _ => {}
             }
         }
+        look(&mut text);
+        found.append(&mut texts);
         found
     }
 
@@ -321,6 +374,22 @@ mod tests {
             "\u{1b}[2J\u{202e}exe.txt\u{200b}",
             "a\\\n# b\n\n    indented <b>",
             "<div>\n\n[x](y)\n\n</div>",
+            "http:\\//1249713234/login http&#58;//1249713234/login http:*//1249713234/login* http:~~//1249713234~~ h*tt*p://1249713234",
+            "http:**//1249713234/login** **http:**//1249713234 **a http:**//**b c** _**http:**_/**/1**",
+            "http:[//1249713234/](x) http:[](<>)//1249713234 [http:](<>)//1249713234 http:` `//1249713234 http:![](<>)//1249713234",
+            "http:\\//evil\u{3002}example www\u{3002}evil.example ww*w\u{3002}evil.example* http&#58;//evil\u{3002}example",
+            "www\\.evil.example ww&#119;.evil.example w*ww.evil.example* w**ww**.evil.example",
+            "\\@user &#64;user @*user* **@**user *@*user a\\@b.example",
+            "\\#1 &#35;1 #*1* **#**1 *#*1 acme/other\\#2 acme/*other#2* acme/other&#35;2 acme/other**#2**",
+            "GH\\-1 GH&#45;1 G*H-1* GH**-1** &#71;H-1 gh~~-1~~",
+            "| http:\\//1 | **http:**//2 |\n|---|---|\n| ww*w.x* | GH\\-1 |",
+            "1. ```\n   # Approved by the maintainers\n   [click](https://evil.example) @org/team ![p](https://evil.example/p.png) <b>\n   ```",
+            "1. > ```\n   > # Approved\n   > [x](y) @admin\n   > ```",
+            "1. - ```\n     # Approved\n     [x](y) @admin\n     ```",
+            "1.      [x](https://evil.example) @admin",
+            "1. 1. 1. ```\n         <b>[x](y)\n         ```",
+            "1. | a |\n   |---|\n   | [x](y) |",
+            "# http:\\//1249713234 **x**\n\n- [ ] http:*//1*\n> http&#58;//1",
         ] {
             let made = harmless(attack, 10_000);
             assert_eq!(active(&made), Vec::<String>::new(), "{attack:?} became {made:?}");
@@ -345,6 +414,13 @@ mod tests {
         fn whatever_it_is(text in "[a-c \\n#@<>*_`\\[\\]()!|~:/\\\\&;.0-9=+-]{0,120}") {
             let made = harmless(&text, 5_000);
             prop_assert_eq!(active(&made), Vec::<String>::new(), "{:?} became {:?}", text, made);
+        }
+
+        #[test]
+        fn whatever_it_is_in(text in "[a-c \n#@<>*_`\\[\\]()!|~:/0-9-]{0,60}", mark in "([0-9]{1,3}\\. |- |> ){1,3}") {
+            let inside = format!("{mark}```\n{text}").replace('\n', &format!("\n{}", " ".repeat(mark.len())));
+            let made = harmless(&inside, 5_000);
+            prop_assert_eq!(active(&made), Vec::<String>::new(), "{:?} became {:?}", inside, made);
         }
 
         #[test]

@@ -161,7 +161,11 @@ impl Intake {
 
     /// Whose line a delivery stands in. What is not understood stands in one of its own.
     async fn repository(&self, id: &DeliveryId) -> Result<String, DeliveriesError> {
-        let Some(delivery) = self.deliveries.load(id).await? else { return Ok(String::new()) };
+        let delivery = match self.deliveries.load(id).await {
+            Ok(Some(delivery)) => delivery,
+            Ok(None) | Err(DeliveriesError::Damaged(_)) => return Ok(String::new()),
+            Err(error) => return Err(error),
+        };
         let understood = github::understand(&delivery);
         Ok(understood.ok().and_then(|trigger| trigger.repository).map(|repository| repository.name).unwrap_or_default())
     }
@@ -196,9 +200,15 @@ impl Intake {
     /// The error is one that may pass.
     async fn one(&self, known: &Known) -> Result<(), String> {
         let passing = |error: DeliveriesError| error.to_string();
-        let Some(delivery) = self.deliveries.load(&known.id).await.map_err(passing)? else {
-            let how = Handled::Failed { why: "its body is not kept any more".to_owned() };
-            return self.deliveries.mark_handled(&known.id, clock::now(), how).await.map_err(passing);
+        let lost = match self.deliveries.load(&known.id).await {
+            Ok(Some(delivery)) => Ok(delivery),
+            Ok(None) => Err("its body is not kept any more".to_owned()),
+            Err(DeliveriesError::Damaged(why)) => Err(why),
+            Err(error) => return Err(passing(error)),
+        };
+        let delivery = match lost {
+            Ok(delivery) => delivery,
+            Err(why) => return self.deliveries.mark_handled(&known.id, clock::now(), Handled::Failed { why }).await.map_err(passing),
         };
         let how = match github::understand(&delivery) {
             Err(why) => Handled::Failed { why: why.to_string() },

@@ -1,14 +1,16 @@
 //! All that is known of one run: its facts, and what its failed steps said last and its scanners found.
 
-use std::collections::HashMap;
-use std::io::{Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+pub(super) mod files;
 
-use crate::adapters::journal::{Journal as _, JournalError};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use crate::adapters::journal::Journal as _;
+use crate::adapters::scan::Masker;
+use crate::adapters::state::StateFolder;
 use crate::adapters::workspace::stored;
 use crate::core::findings::read_sarif;
-use crate::model::artifact::{Artifact, ArtifactKind};
 use crate::model::event::Event;
 use crate::model::fact::{Fact, RolloutFact, RunFact, Stream};
 use crate::model::finding::Finding;
@@ -20,12 +22,14 @@ use crate::report::run::summary::LogTail;
 use crate::runtime::recover::{rollout_facts, run_facts};
 
 use super::Inner;
+use super::say::Trouble;
+use files::{MOST_SARIF, found_files, last_bytes, read_regular, sarif_files};
 
-/// Bytes and lines of the end of a log.
-const TAIL_BYTES: u64 = 64 << 10;
+/// Lines of the end of a log.
 const TAIL_LINES: usize = 500;
-/// Bytes of one file of findings.
-const MOST_SARIF: u64 = 16 << 20;
+
+/// A file of findings takes several times its size in memory while it is read: one at a time.
+static ONE: Mutex<()> = Mutex::new(());
 
 #[derive(Debug, Default)]
 pub(super) struct Material {
@@ -34,8 +38,8 @@ pub(super) struct Material {
     pub(super) rollouts: HashMap<RolloutId, Vec<(Timestamp, RolloutFact)>>,
     pub(super) tails: Vec<LogTail>,
     pub(super) findings: HashMap<NodeId, Vec<Finding>>,
-    /// Files of findings, by the digest of what is in them.
-    pub(super) sarifs: Vec<(Digest, Vec<u8>)>,
+    /// Files of findings for code scanning, by the digest of what is in them; none where it is told nothing.
+    pub(super) sarifs: Vec<(Digest, PathBuf)>,
 }
 
 impl Material {
@@ -62,7 +66,7 @@ impl Material {
 }
 
 impl Inner {
-    pub(super) async fn gather(&self, id: &RunId) -> Result<Material, JournalError> {
+    pub(super) async fn gather(&self, id: &RunId) -> Result<Material, Trouble> {
         let run = run_facts(&self.journal.read(&Stream::Run(id.clone())).await?);
         let request = self.journal.read(&Stream::Request(id.clone())).await?;
         let request = request.into_iter().filter_map(|entry| if let Fact::Request(fact) = entry.fact { Some((entry.at, fact)) } else { None });
@@ -73,105 +77,80 @@ impl Inner {
             let facts = rollout_facts(&self.journal.read(&Stream::Rollout(rollout.clone())).await?);
             material.rollouts.insert(rollout, facts);
         }
-        material.tails = self.tails(id, &material.run);
-        for (node, artifact, path) in sarif_files(&material.run) {
+        let (scanned, id, state, masker) = (self.scanned(&material).is_some(), id.clone(), self.state.clone(), self.masker.clone());
+        let reading = tokio::task::spawn_blocking(move || {
+            material.mask(&masker);
+            material.tails = tails(&id, &material.run, &state, &masker);
+            material.read_outputs(scanned, &masker);
+            if scanned {
+                // What is in the facts of these needs no reading, but code scanning takes the file.
+                material.list_found(&state);
+            }
+            material
+        });
+        reading.await.map_err(|error| Trouble { after: None, why: format!("what is known of it could not be gathered: {error}") })
+    }
+}
+
+impl Material {
+    /// A step can say and find what nobody else shall read.
+    fn mask(&mut self, masker: &Masker) {
+        for (_, fact) in &mut self.run {
+            if let RunFact::InvocationEnded { record: Some(record), .. } = fact {
+                record.summary.text = masker.mask(&record.summary.text);
+                record.found.problem = record.found.problem.as_deref().map(|problem| masker.mask(problem));
+                record.found.worst.iter_mut().for_each(|finding| mask(finding, masker));
+            }
+        }
+    }
+
+    /// Outputs that are files of findings. What is in them is kept, and not their text.
+    fn read_outputs(&mut self, scanned: bool, masker: &Masker) {
+        for (node, artifact, path) in sarif_files(&self.run) {
+            let _alone = ONE.lock().unwrap_or_else(PoisonError::into_inner);
             // What can not be read any more was said when it could be, or never.
-            let Some(text) = read_regular(&path, MOST_SARIF) else { continue };
-            if let Ok(found) = read_sarif(&text) {
-                material.findings.entry(node).or_default().extend(found.findings);
-                material.sarifs.push((artifact.digest, text));
+            let Some(Ok(mut found)) = read_regular(&path, MOST_SARIF).map(|text| read_sarif(&text)) else { continue };
+            found.findings.iter_mut().for_each(|finding| mask(finding, masker));
+            self.findings.entry(node).or_default().extend(found.findings);
+            if scanned {
+                self.sarifs.push((artifact.digest, path));
             }
         }
-        // What is in the facts of these needs no reading, but code scanning takes the file.
-        for digest in found_files(&material.run) {
-            let known = material.sarifs.iter().any(|(other, _)| *other == digest);
-            if let (false, Some(text)) = (known, read_regular(&stored(self.state.root(), &digest), MOST_SARIF)) {
-                material.sarifs.push((digest, text));
-            }
-        }
-        Ok(material)
     }
 
-    /// Masked: a step can print what it found.
-    fn tails(&self, run: &RunId, facts: &[(Timestamp, RunFact)]) -> Vec<LogTail> {
-        let mut last: HashMap<&NodeId, u32> = HashMap::new();
-        let mut tails = Vec::new();
-        for (_, fact) in facts {
-            match fact {
-                RunFact::InvocationStarted { node, attempt, .. } => drop(last.insert(node, *attempt)),
-                RunFact::NodeEnded { node, outcome: Outcome::Failed { .. } | Outcome::TimedOut { .. } | Outcome::Infrastructure { .. } } => {
-                    let Some(attempt) = last.get(node) else { continue };
-                    let bytes = last_bytes(&self.state.log(run, node, *attempt)).unwrap_or_default();
-                    let text = self.masker.mask(&String::from_utf8_lossy(&bytes));
-                    let lines: Vec<&str> = text.lines().collect();
-                    let lines = lines[lines.len().saturating_sub(TAIL_LINES)..].iter().map(|line| (*line).to_owned()).collect();
-                    tails.push(LogTail { node: node.clone(), lines });
-                }
-                _ => {}
+    fn list_found(&mut self, state: &StateFolder) {
+        for digest in found_files(&self.run) {
+            if self.sarifs.iter().all(|(other, _)| *other != digest) {
+                let path = stored(state.root(), &digest);
+                self.sarifs.push((digest, path));
             }
         }
-        tails
     }
 }
 
-/// Outputs that are called `….sarif`, of nodes that have ended.
-fn sarif_files(facts: &[(Timestamp, RunFact)]) -> Vec<(NodeId, Artifact, PathBuf)> {
-    let mut latest: HashMap<&NodeId, (&[Artifact], &str)> = HashMap::new();
-    let mut found = Vec::new();
+fn mask(finding: &mut Finding, masker: &Masker) {
+    for text in [&mut finding.rule, &mut finding.message, &mut finding.path] {
+        *text = masker.mask(text);
+    }
+}
+
+/// Masked: a step can print what it found.
+fn tails(run: &RunId, facts: &[(Timestamp, RunFact)], state: &StateFolder, masker: &Masker) -> Vec<LogTail> {
+    let mut last: HashMap<&NodeId, u32> = HashMap::new();
+    let mut tails = Vec::new();
     for (_, fact) in facts {
         match fact {
-            RunFact::InvocationEnded { node, artifacts, layer: Some(layer), .. } => drop(latest.insert(node, (artifacts, layer))),
-            RunFact::NodeEnded { node, .. } => {
-                let Some((artifacts, layer)) = latest.get(node) else { continue };
-                let sarif = |it: &&Artifact| it.kind == ArtifactKind::File && it.path.ends_with(".sarif");
-                found.extend(artifacts.iter().filter(sarif).map(|it| (node.clone(), it.clone(), Path::new(layer).join(&it.path))));
+            RunFact::InvocationStarted { node, attempt, .. } => drop(last.insert(node, *attempt)),
+            RunFact::NodeEnded { node, outcome: Outcome::Failed { .. } | Outcome::TimedOut { .. } | Outcome::Infrastructure { .. } } => {
+                let Some(attempt) = last.get(node) else { continue };
+                let bytes = last_bytes(&state.log(run, node, *attempt)).unwrap_or_default();
+                let text = masker.mask(&String::from_utf8_lossy(&bytes));
+                let lines: Vec<&str> = text.lines().collect();
+                let lines = lines[lines.len().saturating_sub(TAIL_LINES)..].iter().map(|line| (*line).to_owned()).collect();
+                tails.push(LogTail { node: node.clone(), lines });
             }
             _ => {}
         }
     }
-    found
-}
-
-/// `$TIDEGATE_FINDINGS` of the last attempt of each node that has ended, where it could be read.
-fn found_files(facts: &[(Timestamp, RunFact)]) -> Vec<Digest> {
-    let mut latest: HashMap<&NodeId, Option<&Digest>> = HashMap::new();
-    let mut files = Vec::new();
-    for (_, fact) in facts {
-        match fact {
-            RunFact::InvocationEnded { node, record, .. } => {
-                let readable = record.as_ref().filter(|record| !record.found.counts.is_empty());
-                latest.insert(node, readable.and_then(|record| record.found.file.as_ref()));
-            }
-            RunFact::NodeEnded { node, .. } => files.extend(latest.get(node).copied().flatten().cloned()),
-            _ => {}
-        }
-    }
-    files.dedup();
-    files
-}
-
-fn last_bytes(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut file = std::fs::File::open(path)?;
-    let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
-    let mut bytes = Vec::new();
-    file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
-    // Half a line, or half of a secret that would not be known for one.
-    if length > TAIL_BYTES {
-        let rest = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
-        bytes.drain(..rest);
-    }
-    Ok(bytes)
-}
-
-/// No link, no pipe, and not longer than that.
-fn read_regular(path: &Path, most: u64) -> Option<Vec<u8>> {
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-    let file = std::fs::OpenOptions::new().read(true).custom_flags(i32::try_from(flags.bits()).ok()?).open(path).ok()?;
-    if !file.metadata().ok()?.is_file() {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    file.take(most + 1).read_to_end(&mut bytes).ok()?;
-    (bytes.len() as u64 <= most).then_some(bytes)
+    tails
 }

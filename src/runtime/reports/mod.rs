@@ -280,12 +280,16 @@ impl Inner {
                 }
             };
             tokio::time::sleep(pause).await;
+            // Looked at and left in one: whoever wakes it in between finds it there, or begins anew.
             let mut open = lock(&self.open);
             if open.get(&run) != Some(&true) {
                 open.remove(&run);
-                break;
+                drop(open);
+                self.busy.send_modify(|busy| *busy -= 1);
+                return;
             }
         }
+        // Over, or closing: nothing more is said, whoever wakes it.
         lock(&self.open).remove(&run);
         self.busy.send_modify(|busy| *busy -= 1);
     }

@@ -71,6 +71,11 @@ impl Inner {
         Ok(Rest::Over)
     }
 
+    /// What code scanning is told of; `None` where it is told nothing.
+    pub(super) fn scanned(&self, material: &Material) -> Option<String> {
+        material.event().and_then(reference).filter(|_| self.code_scanning)
+    }
+
     async fn say(&self, run: &RunId, place: &Place, said: &Said, material: &Material) -> Result<(), Trouble> {
         let mut things: Vec<Thing<'_>> = Vec::new();
         if self.github.makes_checks() {
@@ -80,8 +85,8 @@ impl Inner {
             things.push(Thing::Status(Status { context, state: check.state, description, details }));
         }
         things.extend(said.deployments.iter().map(Thing::Deployment));
-        if let Some(reference) = material.event().and_then(reference).filter(|_| self.code_scanning) {
-            things.extend(material.sarifs.iter().map(|(file, text)| Thing::Sarif { file, text, reference: reference.clone() }));
+        if let Some(reference) = self.scanned(material) {
+            things.extend(material.sarifs.iter().map(|(file, path)| Thing::Sarif { file, path, reference: reference.clone() }));
         }
         let mut troubles = Vec::new();
         for thing in &things {

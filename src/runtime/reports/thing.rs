@@ -1,16 +1,20 @@
 //! What can be at a forge, and how each kind of it is made, found again and changed.
 
+use std::path::Path;
+
 use crate::adapters::forge::ForgeError;
 use crate::adapters::forge::github::{Found, Github};
 use crate::model::check::{Check, Deployment, Place, Status};
 use crate::model::id::{CommitId, Digest};
+
+use super::gather::files::{MOST_SARIF, read_regular};
 
 pub(super) enum Thing<'a> {
     Check(&'a Check),
     Status(Status),
     Deployment(&'a Deployment),
     Comment { pull: u64, body: String },
-    Sarif { file: &'a Digest, text: &'a [u8], reference: String },
+    Sarif { file: &'a Digest, path: &'a Path, reference: String },
 }
 
 /// Of what has no id.
@@ -56,7 +60,10 @@ impl Thing<'_> {
             Self::Status(status) => github.set_status(place, commit, status).await.map(|()| DONE),
             Self::Deployment(deployment) => github.create_deployment(place, commit, deployment).await.map(plain),
             Self::Comment { pull, body } => github.create_comment(place, *pull, body).await.map(plain),
-            Self::Sarif { text, reference, .. } => github.upload_sarif(place, commit, reference, text).await.map(|_| DONE),
+            Self::Sarif { path, reference, .. } => match findings(path).await? {
+                Some(text) => github.upload_sarif(place, commit, reference, &text).await.map(|_| DONE),
+                None => Ok(DONE),
+            },
         }
     }
 
@@ -90,4 +97,13 @@ impl Thing<'_> {
         }
         Ok(0)
     }
+}
+
+/// Read only now, and by one report at a time: it may be large. `None` where it says nothing, not even that there is nothing.
+async fn findings(path: &Path) -> Result<Option<Vec<u8>>, ForgeError> {
+    let path = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || read_regular(&path, MOST_SARIF)).await;
+    let text = read.ok().flatten().ok_or_else(|| ForgeError::Refused { why: "the file of findings can not be read any more".to_owned() })?;
+    let said = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&text);
+    Ok(if said.trim_ascii().is_empty() { None } else { Some(text) })
 }

@@ -107,10 +107,21 @@ async fn a_body_that_is_damaged_is_said_to_be_and_keeps_no_other_one_away() {
     let error = store.load(&DeliveryId::new("b")).await.expect_err("damaged").to_string();
     assert!(error.contains("the body of b is damaged") && error.contains("1.log"), "{error}");
     assert!(store.load(&DeliveryId::new("c")).await.expect("read").is_some());
+    // While it waits, nobody is told that it is here.
+    assert!(matches!(store.store(delivery("b", "{\"is\":\"b\"}")).await, Err(DeliveriesError::Damaged(_))));
+    let how = Handled::Failed { why: "its body is damaged".to_owned() };
+    store.mark_handled(&DeliveryId::new("b"), Timestamp::EPOCH, how).await.expect("written");
     assert_eq!(store.store(delivery("b", "{\"is\":\"b\"}")).await, Ok(Stored::AlreadyThere));
     assert_eq!(store.store(delivery("d", "{}")).await, Ok(Stored::New));
     std::fs::remove_file(folder.path().join("deliveries/1.log")).expect("removed");
+    drop(store);
+    let store = open(folder.path());
     assert!(store.load(&DeliveryId::new("c")).await.is_err_and(|error| error.to_string().contains("not there")));
+    // What comes then is kept all the same.
+    assert_eq!(store.store(delivery("e", "{}")).await, Ok(Stored::New));
+    assert_eq!(store.load(&DeliveryId::new("e")).await, Ok(Some(delivery("e", "{}"))));
+    drop(store);
+    assert_eq!(open(folder.path()).load(&DeliveryId::new("e")).await, Ok(Some(delivery("e", "{}"))));
 }
 
 #[tokio::test]

@@ -82,7 +82,9 @@ impl Session {
         let known = self.pass.lock().await.clone();
         let mut answer = self.ask(place, accepted, known).await?;
         // Not known yet, or not any more: passes are for minutes.
+        // Whoever it has sent us on to asks in vain: what it may know is what the registry gave us for it.
         if answer.status() == StatusCode::UNAUTHORIZED
+            && Url::parse(&self.root).is_ok_and(|root| root.origin() == answer.url().origin())
             && let Some(pass) = self.pass_for(Wanted::of(answer.headers())).await?
         {
             *self.pass.lock().await = Some(pass.clone());

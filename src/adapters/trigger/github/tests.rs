@@ -176,6 +176,15 @@ fn checks_are_asked_for_again_and_have_buttons() {
     let pressed = Wish::Pressed { external: "r1".to_owned(), identifier: "promote".to_owned() };
     assert_eq!(wish("check_run", &check("requested_action", json!("r1"))), pressed);
     assert!(because("check_run", &check("requested_action", json!(null))).contains("none of Tidegate's"));
+    // That of a step of a long matrix comes back whole, or it would be no step's.
+    let long = format!("r1/build ({})", "a long value, ".repeat(100));
+    let pressed = Wish::Pressed { external: long.clone(), identifier: "promote".to_owned() };
+    assert_eq!(wish("check_run", &check("requested_action", json!(long))), pressed);
+    assert_eq!(wish("check_run", &check("rerequested", json!(long))), Wish::Rerun { external: Some(long), commit: commit() });
+    for foreign in ["r1\u{1b}[2J".to_owned(), "x".repeat(20_000)] {
+        assert!(because("check_run", &check("requested_action", json!(foreign))).contains("none of Tidegate's"));
+        assert!(because("check_run", &check("rerequested", json!(foreign))).contains("none of Tidegate's"));
+    }
     assert!(because("check_run", &check("completed", json!("r1"))).contains("completed"));
     let suite = |action: &str| body(json!({"action": action, "check_suite": {"head_sha": HEAD}}));
     assert_eq!(wish("check_suite", &suite("rerequested")), Wish::Rerun { external: None, commit: commit() });
