@@ -67,6 +67,10 @@ pub async fn recover(around: &Surroundings, me: &str, rest: Rest, follower: &(dy
     let mut recorded = around.executor.recorded()?;
     let mut dead = Vec::new();
     for unfinished in journal.unfinished().await? {
+        // A request waits; nobody has to be alive for that.
+        if matches!(unfinished.stream, Stream::Request(_)) {
+            continue;
+        }
         if unfinished.owner == me || state.is_alive(&unfinished.owner)? {
             if let Stream::Run(run) = &unfinished.stream {
                 recorded.retain(|recorded| *recorded != file_name(run.as_str()));
@@ -85,7 +89,6 @@ pub async fn recover(around: &Surroundings, me: &str, rest: Rest, follower: &(dy
                 go_on(around, id, &unfinished, &entries, rest, follower).await
             }
             Stream::Rollout(_) => rollout(&around.rollouts, &entries, rest, observer).await,
-            // It waits; nobody has to be alive for that.
             Stream::Request(_) => Ok(()),
         };
         if let Err(why) = ended {
