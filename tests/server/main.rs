@@ -21,6 +21,7 @@ mod environments;
 mod forks;
 mod handover;
 mod kill;
+mod mistakes;
 mod payloads;
 mod pulls;
 mod pushes;
