@@ -29,5 +29,6 @@ mod queue;
 mod rollouts;
 mod rows;
 mod schedule;
+mod several;
 #[allow(dead_code, reason = "the bench of the server uses more of it")]
 mod town;
