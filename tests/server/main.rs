@@ -30,5 +30,6 @@ mod rollouts;
 mod rows;
 mod schedule;
 mod several;
+mod signs;
 #[allow(dead_code, reason = "the bench of the server uses more of it")]
 mod town;
