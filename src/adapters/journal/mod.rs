@@ -84,8 +84,9 @@ pub trait Journal {
     async fn requests(&self, limit: usize) -> Result<Vec<(Entry, Entry)>, JournalError>;
     /// What has no end yet, oldest first, alive or not.
     async fn unfinished(&self) -> Result<Vec<Unfinished>, JournalError>;
-    /// The same of one kind, with all that they say: from a place on, at most `limit` of them, and fewer where they are large. Empty if there are no more.
-    async fn unfinished_of(&self, kind: Kind, behind: Option<&Place>, limit: usize) -> Result<Vec<(Unfinished, Vec<Entry>)>, JournalError>;
+    /// The same of one kind, with what they say but for plans (`null`), which are large: from a place on, at most `limit` of them, and fewer where they are large all the
+    /// same. Empty if there are no more.
+    async fn outlines(&self, kind: Kind, behind: Option<&Place>, limit: usize) -> Result<Vec<(Unfinished, Vec<Entry>)>, JournalError>;
     /// Those among them that something was appended to.
     async fn existing(&self, streams: Vec<Stream>) -> Result<Vec<Stream>, JournalError>;
     /// What stands behind the entry with this number (0: from the first), at most `limit` of them, and fewer where they are large. Empty if there is nothing yet.
@@ -171,9 +172,9 @@ impl Journal for AnyJournal {
             Self::Sqlite(journal) => journal.unfinished().await,
         }
     }
-    async fn unfinished_of(&self, kind: Kind, behind: Option<&Place>, limit: usize) -> Result<Vec<(Unfinished, Vec<Entry>)>, JournalError> {
+    async fn outlines(&self, kind: Kind, behind: Option<&Place>, limit: usize) -> Result<Vec<(Unfinished, Vec<Entry>)>, JournalError> {
         match self {
-            Self::Sqlite(journal) => journal.unfinished_of(kind, behind, limit).await,
+            Self::Sqlite(journal) => journal.outlines(kind, behind, limit).await,
         }
     }
     async fn existing(&self, streams: Vec<Stream>) -> Result<Vec<Stream>, JournalError> {

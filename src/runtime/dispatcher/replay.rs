@@ -9,7 +9,7 @@ use crate::model::fact::{Entry, Stream};
 use crate::model::id::RunId;
 use crate::model::request::RequestFact;
 
-/// Requests that are in memory at once with all that they say: their plans are large, and thousands may wait.
+/// Requests that are read at once.
 const AT_ONCE: usize = 100;
 
 impl Deciding {
@@ -29,7 +29,7 @@ impl Deciding {
         let journal = self.means.around.journal.clone();
         let mut behind = None;
         loop {
-            let page = journal.unfinished_of(Kind::Request, behind.as_ref(), AT_ONCE).await?;
+            let page = journal.outlines(Kind::Request, behind.as_ref(), AT_ONCE).await?;
             let Some((last, _)) = page.last() else { return Ok(()) };
             behind = Some(last.place());
             let waiting: Vec<(RunId, Standing)> = page.iter().filter_map(|(left, entries)| waits(&left.stream, entries)).collect();

@@ -19,10 +19,13 @@ pub async fn all<J: Journal, O: Fn(&str) -> J>(fresh: impl Fn() -> O) {
     what_is_unfinished_is_known_with_its_owner(fresh()).await;
     what_is_unfinished_is_read_page_by_page(fresh()).await;
     a_page_of_large_ones_is_short(fresh()).await;
+    an_outline_is_all_but_the_plan(fresh()).await;
     what_exists_is_told_from_what_does_not(fresh()).await;
     what_could_not_be_read_back_is_not_written(fresh()).await;
     any_order_of_appends_leaves_streams_without_gaps(&fresh).await;
 }
+
+use super::samples;
 
 fn run(name: &str) -> Stream {
     Stream::Run(RunId::new(name))
@@ -166,7 +169,7 @@ async fn what_is_unfinished_is_known_with_its_owner<J: Journal>(open: impl Fn(&s
 
 async fn what_is_unfinished_is_read_page_by_page<J: Journal>(open: impl Fn(&str) -> J) {
     let (ada, bob) = (open("ada"), open("bob"));
-    assert_eq!(ada.unfinished_of(Kind::Request, None, 9).await, Ok(Vec::new()));
+    assert_eq!(ada.outlines(Kind::Request, None, 9).await, Ok(Vec::new()));
     // Several of one moment, among them one that has ended; and others of the same names that are no requests.
     for (name, second) in [("c", 1), ("e", 2), ("a", 2), ("d", 2), ("b", 3)] {
         ada.append(&request(name), 1, at(second), vec![queued(name), queued("x")]).await.expect("appended");
@@ -177,7 +180,7 @@ async fn what_is_unfinished_is_read_page_by_page<J: Journal>(open: impl Fn(&str)
     for size in [1, 2, 3, 4, usize::MAX] {
         let (mut behind, mut seen) = (None, Vec::new());
         loop {
-            let page = ada.unfinished_of(Kind::Request, behind.as_ref(), size).await.expect("read");
+            let page = ada.outlines(Kind::Request, behind.as_ref(), size).await.expect("read");
             assert!(page.len() <= size);
             let Some((last, _)) = page.last() else { break };
             behind = Some(last.place());
@@ -192,8 +195,8 @@ async fn what_is_unfinished_is_read_page_by_page<J: Journal>(open: impl Fn(&str)
             assert_eq!(Ok(entries), bob.read(&left.stream).await);
         }
     }
-    assert_eq!(ada.unfinished_of(Kind::Request, None, 0).await, Ok(Vec::new()));
-    assert_eq!(ada.unfinished_of(Kind::Run, None, 9).await.expect("read").len(), 5);
+    assert_eq!(ada.outlines(Kind::Request, None, 0).await, Ok(Vec::new()));
+    assert_eq!(ada.outlines(Kind::Run, None, 9).await.expect("read").len(), 5);
 }
 
 async fn a_page_of_large_ones_is_short<J: Journal>(open: impl Fn(&str) -> J) {
@@ -203,11 +206,27 @@ async fn a_page_of_large_ones_is_short<J: Journal>(open: impl Fn(&str) -> J) {
         journal.append(&request(name), 1, at(1), vec![queued("x".repeat(5 << 20))]).await.expect("appended");
     }
     let (mut behind, mut seen) = (None, Vec::new());
-    while let [one] = journal.unfinished_of(Kind::Request, behind.as_ref(), 9).await.expect("read").as_slice() {
+    while let [one] = journal.outlines(Kind::Request, behind.as_ref(), 9).await.expect("read").as_slice() {
         behind = Some(one.0.place());
         seen.push(one.0.stream.clone());
     }
     assert_eq!(seen, names.map(request), "each of them fills a page, and all are read");
+}
+
+async fn an_outline_is_all_but_the_plan<J: Journal>(open: impl Fn(&str) -> J) {
+    let journal = open("ada");
+    let plan = serde_json::json!({ "nodes": [{ "id": "門 \u{1b}", "plan": 1.5e-300 }], "none": null });
+    let mut asked = samples::asked();
+    let RequestFact::Asked { plan: of, .. } = &mut asked else { panic!("it asks for nothing: {asked:?}") };
+    *of = plan.clone();
+    journal.append(&request("r1"), 1, at(1), vec![Fact::Request(asked.clone()), queued("plan \0")]).await.expect("appended");
+    let RequestFact::Asked { plan: of, .. } = &mut asked else { panic!("it asks for nothing: {asked:?}") };
+    *of = serde_json::Value::Null;
+    let outlines = journal.outlines(Kind::Request, None, 9).await.expect("read");
+    assert_eq!(outlines.len(), 1);
+    assert_eq!(outlines[0].1.iter().map(|entry| entry.fact.clone()).collect::<Vec<_>>(), [Fact::Request(asked), queued("plan \0")]);
+    let whole = journal.read(&request("r1")).await.expect("read");
+    assert!(matches!(&whole[0].fact, Fact::Request(RequestFact::Asked { plan: found, .. }) if *found == plan));
 }
 
 async fn what_exists_is_told_from_what_does_not<J: Journal>(open: impl Fn(&str) -> J) {

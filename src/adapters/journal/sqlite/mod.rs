@@ -88,9 +88,9 @@ impl Journal for SqliteJournal {
         self.query(reader::unfinished).await
     }
 
-    async fn unfinished_of(&self, kind: Kind, behind: Option<&Place>, limit: usize) -> Result<Vec<(Unfinished, Vec<Entry>)>, JournalError> {
+    async fn outlines(&self, kind: Kind, behind: Option<&Place>, limit: usize) -> Result<Vec<(Unfinished, Vec<Entry>)>, JournalError> {
         let behind = behind.cloned();
-        self.query(move |connection| reader::unfinished_of(connection, word(kind), behind.as_ref(), limit)).await
+        self.query(move |connection| reader::outlines(connection, word(kind), behind.as_ref(), limit)).await
     }
 
     async fn existing(&self, streams: Vec<Stream>) -> Result<Vec<Stream>, JournalError> {

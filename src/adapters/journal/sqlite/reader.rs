@@ -8,6 +8,9 @@ use crate::model::fact::{Entry, Stream};
 use crate::model::time::Timestamp;
 
 const WHOLE: &str = "SELECT number, at, fact FROM facts WHERE kind = ?1 AND stream = ?2 ORDER BY number";
+/// What a plan is made of is not even made into values.
+const OUTLINE: &str = "SELECT number, at, json_replace(fact, '$.request.plan', NULL, '$.run.plan', NULL) FROM facts
+                       WHERE kind = ?1 AND stream = ?2 ORDER BY number";
 
 pub(super) fn stream(connection: &Connection, stream: &Stream) -> Result<Vec<Entry>, JournalError> {
     whole(&mut connection.prepare(WHOLE).map_err(unreadable)?, stream).map(|(entries, _)| entries)
@@ -122,8 +125,8 @@ pub(super) fn unfinished(connection: &Connection) -> Result<Vec<Unfinished>, Jou
     Ok(found)
 }
 
-/// One statement for all of them: thousands may wait, and each question of its own costs more than its answer. The index is named, as only it leaves out what has ended.
-pub(super) fn unfinished_of(
+/// Two statements for all of them: thousands may wait, and each question of its own costs more than its answer. The index is named, as only it leaves out what has ended.
+pub(super) fn outlines(
     connection: &Connection,
     kind: &str,
     behind: Option<&Place>,
@@ -132,7 +135,7 @@ pub(super) fn unfinished_of(
     let sql = "SELECT kind, stream, owner, opened, last FROM streams INDEXED BY streams_unfinished
                WHERE ended = 0 AND kind = ?1 AND (opened, stream) > (?2, ?3) ORDER BY opened, stream LIMIT ?4";
     let mut statement = connection.prepare(sql).map_err(unreadable)?;
-    let mut facts = connection.prepare(WHOLE).map_err(unreadable)?;
+    let mut facts = connection.prepare(OUTLINE).map_err(unreadable)?;
     let (opened, id) = behind.map_or((-1, ""), |place| (signed(place.opened.as_micros()), place.id.as_str()));
     let mut rows = statement.query((kind, opened, id, limit_of(limit))).map_err(unreadable)?;
     let (mut found, mut bytes) = (Vec::new(), 0);
