@@ -4,6 +4,10 @@ mod git;
 #[path = "../support/git_http.rs"]
 mod git_http;
 
+#[path = "../support/packs.rs"]
+mod packs;
+
 mod mirror;
 mod source;
+mod tidying;
 mod workspace;
