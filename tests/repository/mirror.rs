@@ -254,3 +254,44 @@ async fn what_must_be_fresh_is_not_what_was_fetched_before() {
     let gone = Wanted { reference: Some("refs/heads/gone".to_owned()), also: vec!["refs/heads/main".to_owned()], ..fresh() };
     assert_eq!(scene.fetch(gone, Some("hunter2-token")).await.expect("by its name"), commit);
 }
+
+/// Whatever a mirror has by now: one request for what is there, and one for what is wanted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_is_two_requests_however_much_is_there_already() {
+    let scene = Scene::new().await;
+    for number in 0..50 {
+        scene.commit(&format!("door {number}"), "refs/heads/main");
+    }
+    scene.fetch(main_branch(), None).await.expect("fetched");
+    let mirror = scene.mirrors.source("acme/shop").expect("a mirror").root().to_owned();
+    for text in ["ash", "elm"] {
+        let (asked, new) = (scene.git.requests(), scene.commit(text, "refs/heads/main"));
+        assert_eq!(scene.fetch(at(&new), None).await.expect("fetched"), new);
+        assert_eq!(scene.git.requests() - asked, 2);
+    }
+    // Only what was new was sent: a commit, a tree and a file each.
+    let sizes = git(&mirror, &["count-objects", "-v"]);
+    assert!(sizes.contains("in-pack: 156\n") && sizes.contains("packs: 3\n"), "{sizes}");
+    git(&mirror, &["fsck", "--full", "--no-dangling"]);
+}
+
+/// History was written anew: of the newest that are here the other side knows none any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_other_side_has_forgotten_keeps_nobody_from_fetching() {
+    let scene = Scene::new().await;
+    let (work, served) = (scene.place.path().join("work"), scene.place.path().join("served/acme/shop.git"));
+    let main = scene.commit("oak", "refs/heads/main");
+    for number in 0..50 {
+        scene.commit(&format!("door {number}"), "refs/heads/topic");
+    }
+    let topic = Wanted { reference: Some("refs/heads/topic".to_owned()), also: vec!["refs/heads/main".to_owned()], ..Wanted::default() };
+    scene.fetch(topic, None).await.expect("fetched");
+    git(&work, &["push", "-q", "origin", ":refs/heads/topic"]);
+    git(&served, &["-c", "gc.reflogExpire=now", "gc", "-q", "--prune=now"]);
+    git(&work, &["reset", "-q", "--hard", main.as_str()]);
+    let new = scene.commit("ash", "refs/heads/main");
+    assert_eq!(scene.fetch(at(&new), None).await.expect("fetched"), new);
+    let source = scene.mirrors.source("acme/shop").expect("a mirror");
+    assert_eq!(source.read("door.txt", &Revision::Commit(new), 99).expect("read"), b"ash");
+    git(source.root(), &["fsck", "--full", "--no-dangling"]);
+}

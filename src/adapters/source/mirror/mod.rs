@@ -8,11 +8,13 @@
 //! ```
 //! A commit that is here already is taken without asking anybody. Knows nothing of forges: an address and a token are handed in.
 
+mod address;
 mod http;
 mod known;
 mod older;
 mod packs;
 mod room;
+mod rounds;
 mod tidy;
 mod together;
 
@@ -95,8 +97,8 @@ impl Mirrors {
             let commit = commit.clone();
             return Ok((source, commit));
         }
-        let parsed = http::checked(url).map_err(fetch)?;
-        let token = token.filter(|_| http::is_private(&parsed));
+        let parsed = address::checked(url).map_err(fetch)?;
+        let token = token.filter(|_| address::is_private(&parsed));
         let mut references: Vec<&str> = wanted.reference.iter().chain(&wanted.also).map(String::as_str).collect();
         references.sort_unstable();
         references.dedup();
@@ -154,8 +156,8 @@ impl Mirrors {
         then: impl FnOnce(&[git2::RemoteHead<'_>]) -> T,
     ) -> Result<T, MirrorError> {
         let failed = |why: String| MirrorError::Fetch { repository: repository.to_owned(), why };
-        let parsed = http::checked(url).map_err(failed)?;
-        let token = token.filter(|_| http::is_private(&parsed));
+        let parsed = address::checked(url).map_err(failed)?;
+        let token = token.filter(|_| address::is_private(&parsed));
         let _lock = self.lock(repository)?;
         let source = self.open_or_make(repository)?;
         source.listed(&parsed, token, then).map_err(|error| failed(super::clean(error.message())))
