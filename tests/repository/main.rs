@@ -7,6 +7,7 @@ mod git_http;
 #[path = "../support/packs.rs"]
 mod packs;
 
+mod leftovers;
 mod mirror;
 mod source;
 mod tidying;

@@ -2,52 +2,47 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tidegate::adapters::source::Revision;
 use tidegate::adapters::source::mirror::{Limits, MirrorError, Mirrors, Tidied};
-use tidegate::adapters::state::StateFolder;
 use tidegate::model::id::CommitId;
 
 use crate::mirror::{Scene, at, git, main_branch};
 use crate::packs;
 
-const SHOP: &str = "acme/shop";
+pub const SHOP: &str = "acme/shop";
 
 /// Few are many.
-fn few() -> Limits {
+pub fn few() -> Limits {
     Limits { packs: 5, loose: 5, ..Limits::default() }
 }
 
-fn tidy(mirrors: &Mirrors, limits: &Limits) -> Result<Tidied, MirrorError> {
+pub fn tidy(mirrors: &Mirrors, limits: &Limits) -> Result<Tidied, MirrorError> {
     mirrors.tidy(SHOP, limits, &|| true)
 }
 
-fn folder(mirrors: &Mirrors) -> PathBuf {
+pub fn folder(mirrors: &Mirrors) -> PathBuf {
     mirrors.source(SHOP).expect("a mirror").root().to_owned()
 }
 
 /// It and what is beside it.
-fn folders(mirror: &Path) -> usize {
+pub fn folders(mirror: &Path) -> usize {
     let entries = fs::read_dir(mirror.parent().expect("mirrors")).expect("a folder");
     entries.filter(|entry| entry.as_ref().expect("an entry").path().is_dir()).count()
 }
 
-fn door(mirrors: &Mirrors, commit: &str) -> String {
+pub fn door(mirrors: &Mirrors, commit: &str) -> String {
     let source = mirrors.source(SHOP).expect("a mirror");
     String::from_utf8(source.read("door.txt", &Revision::Commit(CommitId::new(commit)), 99).expect("read")).expect("UTF-8")
 }
 
-fn long_ago(path: &Path) {
-    File::options().write(true).create(true).truncate(false).open(path).expect("a file").set_modified(SystemTime::UNIX_EPOCH).expect("set");
-}
-
 /// A mirror with a commit that nothing leads to any more, and so many packs besides.
-async fn grown(count: usize) -> (Scene, CommitId, Vec<String>) {
+pub async fn grown(count: usize) -> (Scene, CommitId, Vec<String>) {
     let scene = Scene::new().await;
     let old = scene.commit("oak", "refs/heads/main");
     scene.fetch(at(&old), None).await.expect("fetched");
@@ -165,6 +160,46 @@ async fn packs_that_are_large_damaged_or_wanted_by_somebody_stay_as_they_are() {
     assert_eq!(tidy(&scene.mirrors, &few()).expect("tidied"), Tidied::Nothing);
 }
 
+/// Also when something fails: they would read for ever.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// With what was open before, and with what is opened anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_reads_all_the_while_misses_nothing() {
+    let (scene, _, commits) = grown(8).await;
+    let (mirror, over) = (folder(&scene.mirrors), AtomicBool::new(false));
+    let read_on = || {
+        let mut open = scene.mirrors.source(SHOP).expect("a mirror");
+        let mut read = 0;
+        while !over.load(Ordering::SeqCst) || read < 20 {
+            let number = read % commits.len();
+            let revision = Revision::Commit(CommitId::new(commits[number].as_str()));
+            assert_eq!(open.read("door.txt", &revision, 99).expect("it is there"), format!("door {number} of 8\n").into_bytes());
+            read += 1;
+            if read % 50 == 0 {
+                open = scene.mirrors.source(SHOP).expect("a mirror");
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let readers = [scope.spawn(read_on), scope.spawn(read_on)];
+        let end = End(&over);
+        for round in 0..6 {
+            // None of them is there already.
+            packs::leave(&mirror, 10 + round);
+            assert!(matches!(tidy(&scene.mirrors, &few()).expect("tidied"), Tidied::Packed { .. }));
+        }
+        drop(end);
+        readers.into_iter().for_each(|reader| reader.join().expect("it missed nothing"));
+    });
+}
+
 /// Goes on until it is asked for the so manieth time; then it says so, and waits.
 struct Stop {
     at: usize,
@@ -223,97 +258,4 @@ async fn it_stops_when_it_is_told_to_and_when_it_takes_too_long() {
     assert_eq!(error.to_string(), "the mirror of acme/shop can not be used: its packs could not be put together within 0 s");
     assert_eq!((packs::packs(&mirror), packs::objects(&mirror)), before);
     assert_eq!(folders(&mirror), 1, "nothing is left beside it");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn whoever_is_killed_in_the_middle_of_it_has_damaged_nothing() {
-    let (scene, _, commits) = grown(12).await;
-    let before = packs::objects(&folder(&scene.mirrors));
-    let copy = |name: &str| {
-        let to = scene.place.path().join(name);
-        let copied = Command::new("cp").arg("-a").arg(scene.place.path().join("state")).arg(&to).status().expect("cp");
-        assert!(copied.success());
-        (Mirrors::open(&StateFolder::open(to.clone()).expect("a state folder")).expect("mirrors"), to)
-    };
-    let asked = AtomicUsize::new(0);
-    copy("counted").0.tidy(SHOP, &few(), &|| asked.fetch_add(1, Ordering::SeqCst) < usize::MAX).expect("tidied");
-    let all = asked.into_inner();
-    // The last ones are asked between the removals of old packs.
-    let moments = [1, 8, 20, all / 3, all / 2, all - 40, all - 12, all - 8, all - 4];
-    let mut killed = 0;
-    for at in moments {
-        let (mirrors, state) = copy(&format!("killed-{at}"));
-        let mut victim = Command::new(std::env::current_exe().expect("this program"))
-            .args(["--exact", "tidying::the_victim", "--ignored", "--nocapture"])
-            .env("VICTIM", &state)
-            .env("VICTIM_AT", at.to_string())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a victim");
-        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(victim.stdout.take().expect("its output"))).map_while(Result::ok);
-        killed += usize::from(lines.any(|line| line.contains("the victim is asked")));
-        victim.kill().expect("killed");
-        victim.wait().expect("it ended");
-        let mirror = folder(&mirrors);
-        assert_eq!(packs::objects(&mirror), before, "killed at {at} of {all}");
-        while tidy(&mirrors, &few()).expect("tidied") != Tidied::Nothing {}
-        assert_eq!(packs::objects(&mirror), before, "and again after {at} of {all}");
-        assert!(packs::packs(&mirror).len() <= few().packs, "{:?}", packs::packs(&mirror));
-        assert_eq!(door(&mirrors, &commits[5]), "door 5 of 12\n");
-        assert_eq!(folders(&mirror), 1, "nothing is left beside it");
-    }
-    // How often it is asked depends a little on how fast it is.
-    assert!(killed >= moments.len() - 2, "{killed} of {}", moments.len());
-}
-
-#[test]
-#[ignore = "is started by the story above, to be killed"]
-fn the_victim() {
-    let state = StateFolder::open(PathBuf::from(std::env::var_os("VICTIM").expect("a folder"))).expect("a state folder");
-    let at: usize = std::env::var("VICTIM_AT").expect("a moment").parse().expect("a number");
-    let asked = AtomicUsize::new(0);
-    let go_on = || {
-        if asked.fetch_add(1, Ordering::SeqCst) + 1 == at {
-            println!("the victim is asked");
-            loop {
-                std::thread::park();
-            }
-        }
-        true
-    };
-    Mirrors::open(&state).expect("mirrors").tidy(SHOP, &few(), &go_on).expect("tidied");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_killed_processes_have_left_goes_when_nobody_can_be_at_it_any_more() {
-    let (scene, ..) = grown(3).await;
-    let mirror = folder(&scene.mirrors);
-    let before = packs::objects(&mirror);
-    let whole = packs::packs(&mirror);
-    let digits = "0123456789abcdef0123456789abcdef01234567";
-    let in_packs = [format!("pack-{digits}.pack"), format!("pack-{}.idx", digits.replace('0', "f")), "pack_git2_a1b2c3".into(), "tmp_pack_x".into()];
-    let mut left: Vec<PathBuf> = in_packs.iter().map(|name| mirror.join("objects/pack").join(name)).collect();
-    left.push(mirror.join("config.lock"));
-    for path in &left {
-        File::create(path).expect("a file");
-    }
-    tidy(&scene.mirrors, &Limits::default()).expect("tidied");
-    assert!(left.iter().all(|path| path.exists()), "somebody may be at it");
-    left.iter().for_each(|path| long_ago(path));
-    tidy(&scene.mirrors, &Limits::default()).expect("tidied");
-    assert!(!left.iter().any(|path| path.exists()), "{left:?}");
-    assert_eq!((packs::packs(&mirror), packs::objects(&mirror)), (whole, before));
-}
-
-/// A lock that nobody holds would keep a branch where it is for ever.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_reference_that_a_killed_process_was_writing_is_written_by_the_next_one() {
-    let (scene, ..) = grown(0).await;
-    let lock = folder(&scene.mirrors).join("refs/tidegate/heads/main.lock");
-    File::create(&lock).expect("a lock");
-    let next = scene.commit("elm", "refs/heads/main");
-    let error = scene.fetch(main_branch(), None).await.expect_err("somebody may be at it");
-    assert!(error.is_passing() && error.to_string().contains("lock"), "{error}");
-    long_ago(&lock);
-    assert_eq!(scene.fetch(main_branch(), None).await.expect("fetched"), next);
 }
