@@ -24,4 +24,5 @@ pub mod rollouts;
 pub mod said;
 pub mod schedule;
 pub mod tell;
+pub mod tidying;
 pub mod words;

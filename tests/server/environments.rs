@@ -5,6 +5,7 @@ use tidegate::model::fact::RunFact;
 use tidegate::model::id::RunId;
 use tidegate::model::outcome::RunOutcome;
 
+use crate::alike::{SHORT, alike, point};
 use crate::payloads::{by, comment, commit_comment, own_pull, pressed, push, rerequested};
 use crate::town::{SHOP, Town, begun};
 
@@ -211,4 +212,36 @@ fn a_comment_is_about_what_waited_when_it_was_said() {
     let slow = of(&pushed, "bring");
     is_obeyed(&town.deliver("end", "check_run", &pressed(&url, "ada", &commit, slow.as_str(), "cancel")), slow.as_str());
     assert_eq!(town.end_of(&slow), RunOutcome::Cancelled);
+}
+
+/// Two commits that begin alike are changed between the look and the word: the words are about neither, also when nobody has heard of the second one yet.
+#[test]
+fn a_short_name_that_the_head_has_as_well_lets_nothing_in() {
+    let town = town(ZONES);
+    let (url, base) = (town.url(), head(&town));
+    let (first, second) = alike(&town);
+    let deliver = |id: &str, action: &str, head: &str| town.asked_one(&town.deliver(id, "pull_request", &own_pull(&url, action, head, &base)));
+    let waits = |run: &RunId| {
+        town.until("steps that wait", || (town.facts(run).iter().filter(|fact| matches!(fact, RunFact::NodeHeld { .. })).count() == 2).then_some(()));
+    };
+    let say = |id: &str, commit: &str| {
+        let said = format!("/tidegate approve {commit} --environment staging");
+        town.deliver(id, "issue_comment", &comment(&url, "carol", &said))
+    };
+    point(&town, &first);
+    let old = deliver("opened", "opened", &first);
+    waits(&old);
+    point(&town, &second);
+    for (id, short) in [("short", first[..SHORT].to_owned()), ("large", first[..SHORT].to_uppercase())] {
+        is_refused(&say(id, &short), "several commits begin with");
+    }
+    let new = deliver("synchronize", "synchronize", &second);
+    waits(&new);
+    is_refused(&say("heard", &first[..SHORT]), "several commits begin with");
+    assert_eq!((approvals(&town.facts(&old)), approvals(&town.facts(&new))), (Vec::new(), Vec::new()));
+    is_obeyed(&say("second", &second), new.as_str());
+    assert_eq!(town.end_of(&new), RunOutcome::Succeeded);
+    assert_eq!(approvals(&town.facts(&old)), []);
+    is_obeyed(&say("first", &first), old.as_str());
+    assert_eq!(town.end_of(&old), RunOutcome::Succeeded);
 }

@@ -32,6 +32,7 @@ use crate::runtime::intake::{Intake, Signs, Words};
 use crate::runtime::records::Records;
 use crate::runtime::reports::{Pace, Reports};
 use crate::runtime::schedule::Schedule;
+use crate::runtime::tidying::Tidying;
 use crate::server::api::{self, Parts, control, login};
 use crate::server::life::Life;
 use crate::server::metrics::Metrics;
@@ -125,6 +126,7 @@ impl House {
         let schedule = Schedule::open(state, self.asking.clone(), self.hub);
         let journal = self.asking.journal.clone();
         let counting = self.metrics.clone();
+        let tidying = Tidying::start(self.asking.mirrors.clone())?;
         let [for_reports, for_log] = self.told;
         let at_work = vec![
             tokio::spawn(self.deciding.run()),
@@ -137,7 +139,7 @@ impl House {
             tokio::spawn(count_reports(self.reports.clone(), counting)),
         ];
         drop(self.deliveries);
-        Ok(Opened { door, at_work, dispatcher: self.dispatcher, reports: self.reports })
+        Ok(Opened { door, at_work, dispatcher: self.dispatcher, reports: self.reports, tidying })
     }
 }
 
@@ -148,11 +150,13 @@ pub struct Opened {
     at_work: Vec<JoinHandle<()>>,
     dispatcher: Dispatcher,
     reports: Option<Reports>,
+    tidying: Tidying,
 }
 
 impl Opened {
     /// Requests under way are answered; nothing else begins any more. What runs is left to the next process, which finds it as it is.
     pub async fn close(self) {
+        drop(self.tidying);
         let _ = self.door.await;
         self.dispatcher.stop().await;
         for task in self.at_work {
