@@ -168,7 +168,8 @@ async fn is_driven(session: &Session, id: &RolloutId) -> Result<bool, (Exit, Str
     let stream = Stream::Rollout(id.clone());
     let unfinished = session.journal.unfinished().await.map_err(ours)?;
     match unfinished.iter().find(|unfinished| unfinished.stream == stream) {
-        Some(unfinished) => session.state.is_alive(&unfinished.owner).map_err(ours),
+        // Whoever goes on with a dead one's has perhaps not said anything yet.
+        Some(unfinished) => Ok(session.state.is_alive(&unfinished.owner).map_err(ours)? || session.state.is_rollout_adopted(id).map_err(ours)?),
         None => Ok(false),
     }
 }
@@ -196,6 +197,7 @@ async fn drive_on(global: &Global, session: Session, machine: Rollout, written: 
         // Read as soon as the machine has been resumed.
         session.rollouts.mailbox().post(&id, Letter::Promote).map_err(ours)?;
     }
+    let _adoption = session.state.adopt_rollout(&id).map_err(ours)?;
     let (finished, done) = oneshot::channel();
     let screen = tokio::spawn(Screen::new(global, false).follow(session.observer.clone(), done));
     let (_kept, aborted) = watch::channel(false);

@@ -1,6 +1,7 @@
 //! Floor 4: the loop, recovery: the only place that sees both a machine and an adapter, and the only one that reads the clock for the machines.
 
 mod admission;
+mod alone;
 pub mod asking;
 pub mod clock;
 mod condition;

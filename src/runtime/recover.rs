@@ -22,7 +22,6 @@ use crate::model::time::Timestamp;
 use super::clock;
 use super::drive_run::{self, DriveError, Rest, Stop, Surroundings};
 use super::observer::Observer;
-use super::rollouts::Rollouts;
 
 #[derive(Debug, thiserror::Error)]
 pub enum RecoverError {
@@ -67,6 +66,10 @@ pub async fn recover(around: &Surroundings, me: &str, rest: Rest, follower: &(dy
     let mut recorded = around.executor.recorded()?;
     let mut dead = Vec::new();
     for unfinished in journal.unfinished().await? {
+        // A request waits; nobody has to be alive for that.
+        if matches!(unfinished.stream, Stream::Request(_)) {
+            continue;
+        }
         if unfinished.owner == me || state.is_alive(&unfinished.owner)? {
             if let Stream::Run(run) = &unfinished.stream {
                 recorded.retain(|recorded| *recorded != file_name(run.as_str()));
@@ -84,8 +87,7 @@ pub async fn recover(around: &Surroundings, me: &str, rest: Rest, follower: &(dy
                 recorded.retain(|recorded| *recorded != file_name(id.as_str()));
                 go_on(around, id, &unfinished, &entries, rest, follower).await
             }
-            Stream::Rollout(_) => rollout(&around.rollouts, &entries, rest, observer).await,
-            // It waits; nobody has to be alive for that.
+            Stream::Rollout(_) => rollout(around, &entries, rest).await,
             Stream::Request(_) => Ok(()),
         };
         if let Err(why) = ended {
@@ -167,16 +169,19 @@ fn tree_of(around: &Surroundings, id: &RunId) -> Option<PathBuf> {
 }
 
 /// Back, or on.
-async fn rollout(rollouts: &Rollouts, entries: &[Entry], rest: Rest, observer: &Observer) -> Result<(), String> {
+async fn rollout(around: &Surroundings, entries: &[Entry], rest: Rest) -> Result<(), String> {
+    let Surroundings { rollouts, state, observer, .. } = around;
     let rollout = Rollout::replay(&rollout_facts(entries)).map_err(|error| error.to_string())?;
     let id = rollout.id().clone();
+    // Somebody else was faster.
+    let Some(adoption) = state.adopt_rollout(&id).map_err(|error| error.to_string())? else { return Ok(()) };
     let watched = entries.last().is_some_and(|last| clock::now().since(last.at) < UNWATCHED);
     // What was not published yet would have to be built again: nothing of it has traffic.
     if rest == Rest::Run && watched && rollout.release().is_some() {
         observer.note(format!("rollout {id} was interrupted: going on with it"));
         let (rollouts, observer, written, under_way) = (rollouts.clone(), observer.clone(), entries.len() as u64, rollouts.enter(&id));
         tokio::spawn(async move {
-            let _under_way = under_way;
+            let _gone_on_with = (under_way, adoption);
             let (_nobody, aborted) = watch::channel(false);
             if let Err(error) = rollouts.go_on(rollout, written, RolloutInput::Resume, aborted).await {
                 observer.note(format!("rollout {id} could not be gone on with: {error}; `tidegate rollout abort {id}` puts back what was there"));

@@ -8,7 +8,8 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::asking::{AskError, Authority, Seed, SharedAsking};
+use super::alone::alone;
+use super::asking::{AskError, Asking, Authority, Seed, SharedAsking};
 use super::clock;
 use super::hub::{Hub, Told};
 use crate::adapters::source::mirror::Known;
@@ -52,7 +53,7 @@ impl Schedule {
         }
     }
 
-    /// Asks for everything that is due.
+    /// Asks for everything that is due. What a mistake of ours shows at is left out, and the others are not.
     pub async fn look(&mut self, now: Timestamp) {
         let mut changed = false;
         for known in self.asking.mirrors.all_known() {
@@ -63,13 +64,13 @@ impl Schedule {
                 changed = true;
                 continue;
             };
-            match self.ask(&repository, after, now).await {
+            match self.one(&repository, after, now).await {
                 Ok(true) => {
                     self.looked.insert(repository.name.clone(), now.max(after));
                     changed = true;
                 }
                 Ok(false) => {}
-                Err(error) => self.hub.tell(Told::Note(format!("schedules of {} wait: {error}", repository.name))),
+                Err(why) => self.hub.tell(Told::Note(format!("schedules of {} wait: {why}", repository.name))),
             }
         }
         if changed && let Err(error) = self.write() {
@@ -77,42 +78,31 @@ impl Schedule {
         }
     }
 
-    /// Whether anything was due.
-    async fn ask(&mut self, repository: &Repository, after: Timestamp, now: Timestamp) -> Result<bool, AskError> {
-        let mut any = false;
-        for (file, crons) in self.plan(repository) {
-            for cron in crons {
-                let (moments, left_out) = schedule::due(&cron, after, now);
-                if left_out > 0 {
-                    self.hub
-                        .tell(Told::Note(format!("{}: {file}: {left_out} runs of \"{cron}\" were missed and are not made up for", repository.name)));
-                }
-                for moment in moments {
-                    any = true;
-                    let seed = Seed { at: moment, name: format!("schedule {cron}") };
-                    match self.asking.event(repository, event(repository), &seed, Some(&file), Authority::Forge, &[]).await {
-                        // The newest commit may not have the file any more.
-                        Ok(_) | Err(AskError::Unknown(_)) => {}
-                        Err(error) if error.is_passing() => return Err(error),
-                        Err(error) => self.hub.tell(Told::Note(format!("{}: {file}: {error}", repository.name))),
-                    }
-                }
-            }
-        }
-        Ok(any)
-    }
-
-    /// What the default branch had for schedules when something of it was fetched last. What is not valid has none: whoever pushed it was told.
-    fn plan(&mut self, repository: &Repository) -> Plan {
+    /// Whether what was due of one repository has been asked for, or given up.
+    async fn one(&mut self, repository: &Repository, after: Timestamp, now: Timestamp) -> Result<bool, String> {
         let reference = format!("refs/heads/{}", repository.default_branch);
-        let Some(head) = self.asking.mirrors.resolve(&repository.name, &reference) else { return Vec::new() };
-        match self.plans.get(&repository.name) {
+        let Some(head) = self.asking.mirrors.resolve(&repository.name, &reference) else { return Ok(false) };
+        let mistake = |why: String| self.hub.tell(Told::Note(format!("schedules of {}: a mistake of Tidegate's own: {why}", repository.name)));
+        let plan = match self.plans.get(&repository.name) {
             Some((commit, plan)) if *commit == head => plan.clone(),
             _ => {
-                let plan = self.asking.triggers(&repository.name, &head).into_iter().filter(|(_, on)| !on.schedule.is_empty());
-                let plan: Plan = plan.map(|(file, Triggers { schedule, .. })| (file, schedule)).collect();
+                let (asking, name, at) = (self.asking.clone(), repository.name.clone(), head.clone());
+                let plan = alone(async move { plan(&asking, &name, &at) }).await;
+                // It is not made again and again: the next commit may be another one.
+                let plan = plan.unwrap_or_else(|why| {
+                    mistake(why);
+                    Vec::new()
+                });
                 self.plans.insert(repository.name.clone(), (head, plan.clone()));
                 plan
+            }
+        };
+        let asked = alone(ask(self.asking.clone(), self.hub.clone(), repository.clone(), plan, (after, now))).await;
+        match asked {
+            Ok(asked) => asked.map_err(|error| error.to_string()),
+            Err(why) => {
+                mistake(why);
+                Ok(true)
             }
         }
     }
@@ -125,6 +115,36 @@ impl Schedule {
         file.persist(&self.path).map_err(|error| error.error)?;
         Ok(())
     }
+}
+
+/// What a commit of the default branch has for schedules. What is not valid has none: whoever pushed it was told.
+fn plan(asking: &Asking, repository: &str, at: &CommitId) -> Plan {
+    let triggers = asking.triggers(repository, at).into_iter().filter(|(_, on)| !on.schedule.is_empty());
+    triggers.map(|(file, Triggers { schedule, .. })| (file, schedule)).collect()
+}
+
+/// Whether anything was due.
+async fn ask(asking: SharedAsking, hub: Hub, repository: Repository, plan: Plan, (after, now): (Timestamp, Timestamp)) -> Result<bool, AskError> {
+    let mut any = false;
+    for (file, crons) in plan {
+        for cron in crons {
+            let (moments, left_out) = schedule::due(&cron, after, now);
+            if left_out > 0 {
+                hub.tell(Told::Note(format!("{}: {file}: {left_out} runs of \"{cron}\" were missed and are not made up for", repository.name)));
+            }
+            for moment in moments {
+                any = true;
+                let seed = Seed { at: moment, name: format!("schedule {cron}") };
+                match asking.event(&repository, event(&repository), &seed, Some(&file), Authority::Forge, &[]).await {
+                    // The newest commit may not have the file any more.
+                    Ok(_) | Err(AskError::Unknown(_)) => {}
+                    Err(error) if error.is_passing() => return Err(error),
+                    Err(error) => hub.tell(Told::Note(format!("{}: {file}: {error}", repository.name))),
+                }
+            }
+        }
+    }
+    Ok(any)
 }
 
 /// Which commit it is, is asked when it is due.

@@ -79,6 +79,7 @@ async fn must_be_driven(state: &StateFolder, journal: &AnyJournal, stream: &Stre
         Some(owner) if state.is_alive(&owner)? => Ok(()),
         // Whoever goes on with a dead one's run has perhaps not said anything yet.
         _ if matches!(stream, Stream::Run(run) if state.is_adopted(run)?) => Ok(()),
+        _ if matches!(stream, Stream::Rollout(rollout) if state.is_rollout_adopted(rollout)?) => Ok(()),
         _ => Err(TellError::Nobody(what.to_owned())),
     }
 }
@@ -102,4 +103,37 @@ async fn heard(journal: &AnyJournal, stream: &Stream, what: &str, taken: impl Fn
         tokio::time::sleep(LOOK).await;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::journal;
+    use crate::model::time::Timestamp;
+
+    /// A server that is killed and started again goes on with a rollout, and says something of it only when it has looked.
+    #[tokio::test]
+    async fn who_goes_on_with_a_dead_ones_rollout_can_be_told_before_a_word_of_it() {
+        let place = tempfile::tempdir().expect("a folder");
+        let state = StateFolder::open(place.path().join("state")).expect("a state folder");
+        let journal = journal::open(&state.journal(), "a-dead-one").expect("a journal");
+        let letters = Mailbox::new(state.folder("letters").expect("a folder"));
+        let rollout = RolloutId::new("hello-1");
+        let published = Fact::Rollout(RolloutFact::PrewarmIntended { stage: 0, instances: 1 });
+        journal.append(&Stream::Rollout(rollout.clone()), 1, Timestamp::from_micros(1), vec![published]).await.expect("appended");
+        let nobody = decide(&state, &journal, &letters, &rollout, Letter::Promote).await;
+        assert!(matches!(nobody, Err(TellError::Nobody(_))), "{nobody:?}");
+        assert!(!letters.waits(&rollout));
+        let _adoption = state.adopt_rollout(&rollout).expect("asked").expect("nobody else has");
+        let reads = async {
+            loop {
+                if let Some(letter) = letters.take(&rollout) {
+                    return letter;
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        let (told, read) = tokio::join!(decide(&state, &journal, &letters, &rollout, Letter::Promote), reads);
+        assert!(told.is_ok() && read == Letter::Promote, "{told:?}, {read:?}");
+    }
 }

@@ -222,6 +222,21 @@ answered="$(grep -c '^200$' /tmp/asked)" lost="$(grep -vc '^200$' /tmp/asked)"
 tell "$answered requests answered over a restart and a kill, $lost cut"
 [ "$answered" -gt 0 ] && [ "$lost" -le 1 ] && good "nobody was refused" || { bad "requests"; sort /tmp/asked | uniq -c; }
 
+# Settings that are wrong: it is tried again as long as they are, and who asks meanwhile waits.
+echo 'nonsense: true' >/etc/tidegate/settings.yaml
+systemctl restart tidegate.service 2>/dev/null
+again() { for _ in $(seq 1 600); do [ "$(state NRestarts)" -ge 2 ] && [ "$(state ExecMainStatus)" = 2 ] && return 0; sleep 0.2; done; systemctl status tidegate.service; return 1; }
+holds "with wrong settings it ends with 2, and is tried again" again
+( ask 7071/healthz >/tmp/waited ) &
+waits=$!
+tried="$(state NRestarts)"
+for _ in $(seq 1 600); do [ "$(state NRestarts)" -gt "$tried" ] && break; sleep 0.5; done
+kill -0 "$waits" 2>/dev/null && [ "$(state ActiveState tidegate.socket)" = active ] && good "who asks meanwhile waits" || bad "it was turned away: $(cat /tmp/waited)"
+: >/etc/tidegate/settings.yaml
+wait "$waits"
+[ "$(cat /tmp/waited)" = 200 ] && good "and is answered when they are right" || bad "it was answered $(cat /tmp/waited)"
+holds "it is active again" until_is ActiveState active
+
 # The end.
 systemctl stop tidegate.service tidegate.socket tidegate-gateway.socket
 [ "$(state Result)/$(state ExecMainStatus)" = success/0 ] && good "a stop is graceful" || bad "stop: $(state Result)/$(state ExecMainStatus)"

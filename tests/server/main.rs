@@ -25,6 +25,7 @@ mod forks;
 mod handover;
 mod kill;
 mod mirrors;
+mod mistakes;
 mod payloads;
 mod pulls;
 mod pushes;
@@ -32,5 +33,7 @@ mod queue;
 mod rollouts;
 mod rows;
 mod schedule;
+mod several;
+mod signs;
 #[allow(dead_code, reason = "the bench of the server uses more of it")]
 mod town;

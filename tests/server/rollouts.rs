@@ -1,7 +1,7 @@
 //! A server that drives a rollout dies in the middle of it, or hands over: the next one goes on, and nothing is left half shifted.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -14,9 +14,9 @@ use crate::town::{SHOP, Town, begun};
 
 const FUNCTION: &str = include_str!("../../fixtures/functions/hello-python/bootstrap");
 /// All at once, as there is nothing yet.
-const FIRST: &str = "{ strategy: all-at-once, hold: 100ms, judge: { samples: 5 }, probe: { path: /, rate: 100/s } }";
+pub const FIRST: &str = "{ strategy: all-at-once, hold: 100ms, judge: { samples: 5 }, probe: { path: /, rate: 100/s } }";
 /// Half of the traffic, until the new release has had forty requests: who sends none holds it where it is.
-const THEN: &str = "{ stages: [50%], hold: 100ms, patience: 1h, judge: { samples: 40 } }";
+pub const THEN: &str = "{ stages: [50%], hold: 100ms, patience: 1h, judge: { samples: 40 } }";
 
 fn pipeline(greeting: &str, rollout: &str) -> String {
     format!(
@@ -41,6 +41,29 @@ struct Scene {
     sent: usize,
 }
 
+/// Status and release of one answer.
+pub fn asked(gateway: SocketAddr, function: &str) -> String {
+    let mut stream = TcpStream::connect(gateway).expect("the gateway");
+    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a limit");
+    write!(stream, "GET /{function}/ HTTP/1.1\r\nHost: {gateway}\r\nConnection: close\r\n\r\n").expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let status = answer.split(' ').nth(1).unwrap_or_else(|| panic!("no answer: {answer:?}"));
+    let release = answer.lines().find_map(|line| line.strip_prefix("x-tidegate-release: ")).unwrap_or_else(|| panic!("{answer}"));
+    format!("{status} {}", release.rsplit(' ').next().expect("a version"))
+}
+
+/// The function fails each request where its greeting is `bad`.
+pub fn town(pipeline: &str) -> Town {
+    let function =
+        FUNCTION.replace("    path = event[\"rawPath\"]\n", "    path = event[\"rawPath\"] if os.environ[\"GREETING\"] != \"bad\" else \"/fail\"\n");
+    assert_ne!(function, FUNCTION);
+    let town = Town::with(&[("bootstrap", &function), (".tidegate/shop.yaml", pipeline)]);
+    // Git keeps that.
+    std::fs::set_permissions(town.world.repository().join("bootstrap"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("its mode");
+    town
+}
+
 /// A rollout that has come to its first stage, and the run that wants it.
 struct Half {
     run: RunId,
@@ -50,12 +73,7 @@ struct Half {
 impl Scene {
     /// v1 serves.
     fn new() -> Self {
-        let function = FUNCTION
-            .replace("    path = event[\"rawPath\"]\n", "    path = event[\"rawPath\"] if os.environ[\"GREETING\"] != \"bad\" else \"/fail\"\n");
-        assert_ne!(function, FUNCTION);
-        let town = Town::with(&[("bootstrap", &function), (".tidegate/shop.yaml", &pipeline("one", FIRST))]);
-        // Git keeps that.
-        std::fs::set_permissions(town.world.repository().join("bootstrap"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("its mode");
+        let town = town(&pipeline("one", FIRST));
         let mut scene = Self { town, sent: 0 };
         let first = scene.ship("one", FIRST);
         assert_eq!(scene.town.end_of(&first), RunOutcome::Succeeded);
@@ -96,15 +114,7 @@ impl Scene {
     }
 
     fn answer(&self) -> String {
-        let address = self.town.gateway();
-        let mut stream = TcpStream::connect(address).expect("the gateway");
-        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a limit");
-        write!(stream, "GET /hello/ HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").expect("a request");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        let status = answer.split(' ').nth(1).unwrap_or_else(|| panic!("no answer: {answer:?}"));
-        let release = answer.lines().find_map(|line| line.strip_prefix("x-tidegate-release: ")).unwrap_or_else(|| panic!("{answer}"));
-        format!("{status} {}", release.rsplit(' ').next().expect("a version"))
+        asked(self.town.gateway(), "hello")
     }
 
     /// People go on using it until the rollout has come to an end.

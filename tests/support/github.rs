@@ -43,6 +43,8 @@ pub enum Fault {
     Refused,
     /// It is done, after a while.
     Slow(Duration),
+    /// It is done, but not before `heal`.
+    Held,
     /// 403 with `Retry-After` in seconds, as GitHub's secondary limit.
     Secondary(u64),
     /// 429 with `Retry-After` in seconds.
@@ -75,6 +77,14 @@ pub struct Github {
 struct Shared {
     world: Mutex<World>,
     troubles: Mutex<Vec<Trouble>>,
+    held: Mutex<Held>,
+}
+
+/// Requests that are held: now, and the most that were at once.
+#[derive(Debug, Default)]
+struct Held {
+    now: usize,
+    most: usize,
 }
 
 impl Github {
@@ -82,7 +92,7 @@ impl Github {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         listener.set_nonblocking(true).expect("a socket");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let shared = Arc::new(Shared { world: Mutex::new(World::default()), troubles: Mutex::default() });
+        let shared = Arc::new(Shared { world: Mutex::new(World::default()), troubles: Mutex::default(), held: Mutex::default() });
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let served = Arc::clone(&shared);
         let thread = std::thread::spawn(move || http::serve(listener, &served, stopped));
@@ -123,6 +133,12 @@ impl Github {
     /// No trouble any more.
     pub fn heal(&self) {
         self.shared.troubles.lock().expect("its list").clear();
+    }
+
+    /// Requests that are held, and the most that ever were at once.
+    pub fn held(&self) -> (usize, usize) {
+        let held = self.shared.held.lock().expect("two numbers");
+        (held.now, held.most)
     }
 
     pub fn requests(&self) -> Vec<Asked> {
@@ -175,6 +191,25 @@ impl Shared {
         let at = troubles.iter().position(|t| t.left > 0 && (t.method.is_empty() || t.method == method) && path.contains(&t.path))?;
         troubles[at].left -= 1;
         Some(troubles[at].fault)
+    }
+
+    /// Until nothing goes wrong any more, or whoever asked has gone away.
+    async fn hold(&self) {
+        struct Holding<'a>(&'a Shared);
+        impl Drop for Holding<'_> {
+            fn drop(&mut self) {
+                self.0.held.lock().expect("two numbers").now -= 1;
+            }
+        }
+        {
+            let mut held = self.held.lock().expect("two numbers");
+            held.now += 1;
+            held.most = held.most.max(held.now);
+        }
+        let _holding = Holding(self);
+        while !self.troubles.lock().expect("its list").is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 }
 

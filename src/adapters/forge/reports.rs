@@ -140,6 +140,21 @@ impl Store {
         self.with(move |connection| connection.prepare("SELECT 1 FROM done WHERE run = ?1")?.exists((run,))).await
     }
 
+    /// Those of which something may still have to be said. Asked at once, as thousands may wait.
+    pub async fn unfinished(&self, runs: Vec<RunId>) -> Result<Vec<RunId>, StoreError> {
+        self.with(move |connection| {
+            let mut statement = connection.prepare("SELECT 1 FROM done WHERE run = ?1")?;
+            let mut left = Vec::new();
+            for run in runs {
+                if !statement.exists((run.as_str(),))? {
+                    left.push(run);
+                }
+            }
+            Ok(left)
+        })
+        .await
+    }
+
     /// The line of a run in a comment, unless that of a newer run of the same pipeline is there; and all lines then, by pipeline.
     pub async fn line(&self, repository: &str, run: &RunId, asked: Timestamp, line: &Line) -> Result<Vec<Line>, StoreError> {
         let (repository, run, pull) = (repository.to_owned(), run.to_string(), i64::try_from(line.pull).unwrap_or(i64::MAX));

@@ -41,7 +41,7 @@ pub enum Kind {
     Request,
 }
 
-/// A place in a list that begins with the newest: the stream behind which it goes on.
+/// A place in a list: the stream behind which it goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     pub opened: Timestamp,
@@ -59,6 +59,17 @@ pub struct Unfinished {
     pub last: u64,
 }
 
+impl Unfinished {
+    /// Where a list of them goes on behind it.
+    pub fn place(&self) -> Place {
+        let id = match &self.stream {
+            Stream::Run(id) | Stream::Request(id) => id.as_str(),
+            Stream::Rollout(id) => id.as_str(),
+        };
+        Place { opened: self.opened, id: id.to_owned() }
+    }
+}
+
 /// Appends facts durably and reads them back in order.
 #[expect(async_fn_in_trait, reason = "used through the enum that `open` returns, never as a trait object: no auto traits are lost")]
 pub trait Journal {
@@ -73,6 +84,11 @@ pub trait Journal {
     async fn requests(&self, limit: usize) -> Result<Vec<(Entry, Entry)>, JournalError>;
     /// What has no end yet, oldest first, alive or not.
     async fn unfinished(&self) -> Result<Vec<Unfinished>, JournalError>;
+    /// The same of one kind, with what they say but for plans (`null`), which are large: from a place on, at most `limit` of them, and fewer where they are large all the
+    /// same. Empty if there are no more.
+    async fn outlines(&self, kind: Kind, behind: Option<&Place>, limit: usize) -> Result<Vec<(Unfinished, Vec<Entry>)>, JournalError>;
+    /// Those among them that something was appended to.
+    async fn existing(&self, streams: Vec<Stream>) -> Result<Vec<Stream>, JournalError>;
     /// What stands behind the entry with this number (0: from the first), at most `limit` of them, and fewer where they are large. Empty if there is nothing yet.
     async fn read_after(&self, stream: &Stream, after: u64, limit: usize) -> Result<Vec<Entry>, JournalError>;
     /// `None` for a stream that nothing was ever appended to.
@@ -154,6 +170,16 @@ impl Journal for AnyJournal {
     async fn unfinished(&self) -> Result<Vec<Unfinished>, JournalError> {
         match self {
             Self::Sqlite(journal) => journal.unfinished().await,
+        }
+    }
+    async fn outlines(&self, kind: Kind, behind: Option<&Place>, limit: usize) -> Result<Vec<(Unfinished, Vec<Entry>)>, JournalError> {
+        match self {
+            Self::Sqlite(journal) => journal.outlines(kind, behind, limit).await,
+        }
+    }
+    async fn existing(&self, streams: Vec<Stream>) -> Result<Vec<Stream>, JournalError> {
+        match self {
+            Self::Sqlite(journal) => journal.existing(streams).await,
         }
     }
     async fn read_after(&self, stream: &Stream, after: u64, limit: usize) -> Result<Vec<Entry>, JournalError> {

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::{StateError, StateFolder, file_name, private_folder};
-use crate::model::id::RunId;
+use crate::model::id::{RolloutId, RunId};
 
 /// This process, as others see it. Lives as long as the value, or as the process if that ends first.
 #[derive(Debug)]
@@ -28,10 +28,20 @@ impl Drop for Owner {
     }
 }
 
-/// A dead process's run that this one goes on with, until this is dropped or the process ends.
+/// A dead process's run or rollout that this one goes on with, until this is dropped or the process ends.
 #[derive(Debug)]
 pub struct Adoption {
     _lock: File,
+    /// What has no folder that goes with it.
+    left: Option<PathBuf>,
+}
+
+impl Drop for Adoption {
+    fn drop(&mut self) {
+        if let Some(left) = &self.left {
+            let _ = std::fs::remove_file(left);
+        }
+    }
 }
 
 impl StateFolder {
@@ -71,19 +81,18 @@ impl StateFolder {
     pub fn adopt(&self, run: &RunId) -> Result<Option<Adoption>, StateError> {
         self.make_run(run)?;
         let path = self.adopted(run);
-        let take = || {
-            let file = File::options().create(true).truncate(false).write(true).open(&path)?;
-            // Who only asks holds it for a moment as well.
-            for _ in 0..50 {
-                match file.try_lock() {
-                    Ok(()) => return Ok(Some(Adoption { _lock: file })),
-                    Err(TryLockError::WouldBlock) => std::thread::sleep(std::time::Duration::from_millis(2)),
-                    Err(TryLockError::Error(error)) => return Err(error),
-                }
-            }
-            Ok(None)
-        };
-        take().map_err(|error| unusable(&path, &error))
+        Ok(take(&path)?.map(|lock| Adoption { _lock: lock, left: None }))
+    }
+
+    /// The same of a rollout: who goes on with it has perhaps not said anything of it yet.
+    pub fn adopt_rollout(&self, rollout: &RolloutId) -> Result<Option<Adoption>, StateError> {
+        let path = self.folder("adopted")?.join(file_name(rollout.as_str()));
+        Ok(take(&path)?.map(|lock| Adoption { _lock: lock, left: Some(path) }))
+    }
+
+    pub fn is_rollout_adopted(&self, rollout: &RolloutId) -> Result<bool, StateError> {
+        let path = self.root().join("adopted").join(file_name(rollout.as_str()));
+        is_locked(&path).map_err(|error| unusable(&path, &error))
     }
 
     /// Whether somebody who lives has taken it over. In this process, too.
@@ -116,6 +125,23 @@ impl StateFolder {
         dead.sort();
         Ok(dead)
     }
+}
+
+/// `None`: somebody else holds it.
+fn take(path: &Path) -> Result<Option<File>, StateError> {
+    let take = || {
+        let file = File::options().create(true).truncate(false).write(true).open(path)?;
+        // Who only asks holds it for a moment as well.
+        for _ in 0..50 {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(file)),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(std::time::Duration::from_millis(2)),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+        }
+        Ok(None)
+    };
+    take().map_err(|error| unusable(path, &error))
 }
 
 fn is_locked(path: &Path) -> std::io::Result<bool> {
@@ -168,6 +194,20 @@ mod tests {
         assert!(state.adopt(&run).expect("asked").is_none());
         drop(first);
         assert!(!state.is_adopted(&run).expect("asked") && state.adopt(&run).expect("asked").is_some());
+    }
+
+    #[test]
+    fn a_rollout_is_taken_over_by_one_at_a_time_and_leaves_nothing() {
+        let (_place, state) = state();
+        let rollout = RolloutId::new("hello/20260101");
+        assert!(!state.is_rollout_adopted(&rollout).expect("asked"));
+        let first = state.adopt_rollout(&rollout).expect("asked").expect("nobody else has");
+        assert!(state.is_rollout_adopted(&rollout).expect("asked") && !state.is_rollout_adopted(&RolloutId::new("other")).expect("asked"));
+        assert!(state.adopt_rollout(&rollout).expect("asked").is_none());
+        drop(first);
+        assert!(!state.is_rollout_adopted(&rollout).expect("asked"));
+        assert_eq!(std::fs::read_dir(state.root().join("adopted")).expect("listed").count(), 0);
+        assert!(state.adopt_rollout(&rollout).expect("asked").is_some());
     }
 
     #[test]

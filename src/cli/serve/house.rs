@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::super::pipeline::own_action;
 use super::super::session::{Session, processors};
+use super::at_work::AtWork;
 use super::obey::Obeying;
 use crate::adapters::access::Access;
 use crate::adapters::deliveries::{Deliveries, Keep};
@@ -128,16 +129,19 @@ impl House {
         let counting = self.metrics.clone();
         let tidying = Tidying::start(self.asking.mirrors.clone())?;
         let [for_reports, for_log] = self.told;
-        let at_work = vec![
-            tokio::spawn(self.deciding.run()),
-            tokio::spawn(self.intake.run()),
-            tokio::spawn(self.obeying.run()),
-            tokio::spawn(schedule.run()),
-            tokio::spawn(observe::follow(journal, self.metrics, self.traces)),
-            tokio::spawn(report(self.reports.clone(), for_reports)),
-            tokio::spawn(note(for_log)),
-            tokio::spawn(count_reports(self.reports.clone(), counting)),
-        ];
+        let mut at_work = AtWork::default();
+        at_work.begin("decides which runs begin", self.deciding.run());
+        at_work.begin("handles deliveries", self.intake.run());
+        at_work.begin("does what the API is told", self.obeying.run());
+        at_work.begin("looks at schedules", schedule.run());
+        at_work.begin("follows the journal", observe::follow(journal, self.metrics, self.traces));
+        at_work.begin("writes the log", note(for_log));
+        if let Some(reports) = self.reports.clone() {
+            at_work.begin("hears what is to be reported", report(reports, for_reports));
+        }
+        if let Some(reports) = self.reports.clone() {
+            at_work.begin("counts reports", count_reports(reports, counting));
+        }
         drop(self.deliveries);
         Ok(Opened { door, at_work, dispatcher: self.dispatcher, reports: self.reports, tidying })
     }
@@ -147,21 +151,24 @@ impl House {
 #[derive(Debug)]
 pub struct Opened {
     door: JoinHandle<()>,
-    at_work: Vec<JoinHandle<()>>,
+    at_work: AtWork,
     dispatcher: Dispatcher,
     reports: Option<Reports>,
     tidying: Tidying,
 }
 
 impl Opened {
+    /// Until a part of it has ended that never should: which, and why.
+    pub async fn broken(&mut self) -> String {
+        self.at_work.ended().await
+    }
+
     /// Requests under way are answered; nothing else begins any more. What runs is left to the next process, which finds it as it is.
     pub async fn close(self) {
         drop(self.tidying);
         let _ = self.door.await;
         self.dispatcher.stop().await;
-        for task in self.at_work {
-            task.abort();
-        }
+        self.at_work.abort();
         if let Some(reports) = self.reports {
             reports.close().await;
         }
@@ -169,10 +176,8 @@ impl Opened {
 }
 
 /// What happens is reported. Never ends.
-async fn report(reports: Option<Reports>, told: Receiver<Told>) {
-    if let Some(reports) = reports {
-        reports.listen(told).await;
-    }
+async fn report(reports: Reports, told: Receiver<Told>) {
+    reports.listen(told).await;
 }
 
 /// What is noted is said in the log.
@@ -194,8 +199,7 @@ fn keep(settings: &Settings) -> Keep {
 }
 
 /// How many reports the forge has not got yet. Never ends.
-async fn count_reports(reports: Option<Reports>, metrics: Arc<Metrics>) {
-    let Some(reports) = reports else { return };
+async fn count_reports(reports: Reports, metrics: Arc<Metrics>) {
     loop {
         metrics.reports(reports.pending());
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;

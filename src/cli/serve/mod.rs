@@ -1,5 +1,6 @@
 //! `tidegate serve`: keeps functions serving behind the gateway until Ctrl-C.
 
+mod at_work;
 mod house;
 mod obey;
 
@@ -102,21 +103,23 @@ async fn serve(global: &Global, arguments: &ServeArguments, settings: Settings, 
         println!("  http://{}/{}  {}", local.address(), function.name, traffic.join(", "));
     }
     life.serve();
-    let door = open_door(listener.zip(house), &life, &session.state).map_err(ours)?;
+    let mut door = open_door(listener.zip(house), &life, &session.state).map_err(ours)?;
     println!("Ctrl-C ends it.");
     notify::ready("serving");
-    let mut successor = None;
+    let (mut successor, mut broken) = (None, None);
     tokio::select! {
         _ = stop.recv() => {}
         pid = offer.successor() => successor = Some(pid),
         () = keep_tidy(&session.executor) => {}
         () = notify::keep_watchdog() => {}
+        why = broken_door(&mut door) => broken = Some(why),
     }
     // Its listeners as well: where nobody takes over, the port is closed now.
     drop(offer);
     life.drain();
     notify::stopping(LEAVE);
     match successor {
+        _ if broken.is_some() => {}
         Some(pid) => eprintln!("process {pid} takes over: requests under way are answered here"),
         None => {
             // The terminal has just written ^C.
@@ -131,7 +134,7 @@ async fn serve(global: &Global, arguments: &ServeArguments, settings: Settings, 
         local.end().await;
     };
     tokio::select! {
-        () = close => Ok(Exit::Success),
+        () = close => broken.map_or(Ok(Exit::Success), |why| Err(ours(why))),
         _ = stop.recv() => Ok(Exit::Cancelled),
     }
 }
@@ -154,6 +157,14 @@ fn open_door(door: Option<(std::net::TcpListener, House)>, life: &Life, state: &
     let Some((listener, house)) = door else { return Ok(None) };
     println!("server: http://{}", listener.local_addr()?);
     house.open(listener, life, state).map(Some)
+}
+
+/// Why a server can not go on: whoever looks after it starts the next one, which does. Never ends as long as all is well.
+async fn broken_door(door: &mut Option<Door>) -> String {
+    match door {
+        Some(door) => door.broken().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// What a killed process leaves in a container engine while this one serves. Never ends.

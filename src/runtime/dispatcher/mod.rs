@@ -10,6 +10,7 @@
 
 mod begin;
 mod errors;
+mod replay;
 mod standing;
 
 use std::collections::HashMap;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::adapters::forge::github::Github;
-use crate::adapters::journal::{Journal as _, JournalError};
+use crate::adapters::journal::JournalError;
 use crate::adapters::source::mirror::Mirrors;
 use crate::adapters::workspace::Store;
 use crate::core::queue::{Asking, Queue, Room, Supersedes};
@@ -196,33 +197,6 @@ pub struct Deciding {
 }
 
 impl Deciding {
-    /// What was asked for of the runs that have not ended: so that those that are adopted are of their groups again. Called first.
-    pub async fn look_back(&mut self) -> Result<(), JournalError> {
-        let journal = self.means.around.journal.clone();
-        for unfinished in journal.unfinished().await? {
-            let Stream::Run(run) = unfinished.stream else { continue };
-            let entries = journal.read(&Stream::Request(run.clone())).await?;
-            self.begun_before.extend(Standing::of(&entries).map(|standing| (run, standing.asking)));
-        }
-        Ok(())
-    }
-
-    /// All that the journal says is waiting. Called once, after what runs has been adopted.
-    pub async fn replay(&mut self) -> Result<(), JournalError> {
-        let journal = self.means.around.journal.clone();
-        for unfinished in journal.unfinished().await? {
-            let Stream::Request(run) = &unfinished.stream else { continue };
-            let entries = journal.read(&unfinished.stream).await?;
-            let Some(standing) = Standing::of(&entries) else { continue };
-            if !journal.read(&Stream::Run(run.clone())).await?.is_empty() {
-                self.write(run, standing.written, RequestFact::Begun).await?;
-                continue;
-            }
-            self.enter(run.clone(), standing).await;
-        }
-        Ok(())
-    }
-
     /// A run that had begun before, and is gone on with: it counts, and can be told to stop.
     pub fn adopt(&mut self, run: &crate::core::run::Run) -> Follower {
         let (stop, stopped) = watch::channel(None);

@@ -7,7 +7,6 @@
 //! ```
 //! In order within a repository; beside one another otherwise, so that one whose server does not answer holds up nobody else.
 
-mod alone;
 mod answer;
 mod environments;
 mod handle;
@@ -26,6 +25,7 @@ use crate::model::delivery::Handled;
 use crate::model::id::DeliveryId;
 use crate::model::trigger::Trigger;
 
+use super::alone::{alone, for_ever};
 use super::asking::{AskError, SharedAsking};
 use super::clock;
 use super::hub::{Hub, Told};
@@ -51,7 +51,6 @@ pub struct Intake {
     pub signs: Signs,
 }
 
-use alone::alone;
 pub use answer::Signs;
 pub use words::Words;
 
@@ -70,8 +69,17 @@ struct Came {
 }
 
 impl Intake {
-    /// Never ends by itself.
+    /// Never ends by itself. A mistake of ours outside of any delivery takes none with it: what waits stands in the store.
     pub async fn run(self) {
+        let begin = || {
+            let me = self.clone();
+            async move { me.lines().await }
+        };
+        let tell = |why: &str| self.hub.tell(Told::Note(format!("deliveries are looked at anew, after a mistake of Tidegate's own: {why}")));
+        match for_ever(begin, PATIENCE.0, tell).await {}
+    }
+
+    async fn lines(&self) {
         let mut lines: HashMap<String, Line> = HashMap::new();
         let mut known: HashMap<DeliveryId, String> = HashMap::new();
         let mut tasks: JoinSet<Came> = JoinSet::new();
@@ -166,8 +174,9 @@ impl Intake {
             Ok(None) | Err(DeliveriesError::Damaged(_)) => return Ok(String::new()),
             Err(error) => return Err(error),
         };
-        let understood = github::understand(&delivery);
-        Ok(understood.ok().and_then(|trigger| trigger.repository).map(|repository| repository.name).unwrap_or_default())
+        // One that shows a mistake of ours here shows it again where it is handled, and ends there.
+        let understood = alone(async move { github::understand(&delivery).ok() }).await;
+        Ok(understood.ok().flatten().and_then(|trigger| trigger.repository).map(|repository| repository.name).unwrap_or_default())
     }
 
     async fn part(self, repository: String, part: Vec<Known>) -> Came {

@@ -238,14 +238,9 @@ impl Inner {
         }
         found.reverse();
         found.extend(self.journal.unfinished().await?.iter().filter_map(|unfinished| run_of(&unfinished.stream)));
-        let mut unsaid = Vec::new();
         let mut seen = std::collections::HashSet::new();
-        for run in found {
-            if seen.insert(run.clone()) && !self.store.is_finished(&run).await? {
-                unsaid.push(run);
-            }
-        }
-        Ok(unsaid)
+        found.retain(|run| seen.insert(run.clone()));
+        Ok(self.store.unfinished(found).await?)
     }
 
     /// As long as there is something to say about a run.

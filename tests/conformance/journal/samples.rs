@@ -126,6 +126,13 @@ pub fn since_2() -> Vec<(Stream, Vec<Fact>)> {
     vec![(Stream::Run(run), facts.into_iter().map(Fact::Run).collect()), request_facts()]
 }
 
+pub fn asked() -> RequestFact {
+    match request_facts().1.swap_remove(0) {
+        Fact::Request(asked) => asked,
+        other => panic!("a request begins otherwise: {other:?}"),
+    }
+}
+
 fn request_facts() -> (Stream, Vec<Fact>) {
     let run = RunId::new("01990a6e-0000-7000-8000-000000000003");
     let reason = || text("because");

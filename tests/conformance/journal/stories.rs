@@ -1,10 +1,11 @@
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, TestRunner};
-use tidegate::adapters::journal::{Journal, JournalError, MAX_FACT_BYTES, Unfinished};
+use tidegate::adapters::journal::{Journal, JournalError, Kind, MAX_FACT_BYTES, Unfinished};
 use tidegate::model::fact::{Entry, Fact, MetricRecord, RolloutFact, RunFact, Stream, VerdictRecord};
 use tidegate::model::id::{NodeId, RolloutId, RunId};
 use tidegate::model::outcome::RunOutcome;
+use tidegate::model::request::RequestFact;
 use tidegate::model::time::Timestamp;
 
 /// `fresh` makes a place for a journal, and what it makes opens the journal there, for an owner, as often as it is asked.
@@ -16,9 +17,15 @@ pub async fn all<J: Journal, O: Fn(&str) -> J>(fresh: impl Fn() -> O) {
     two_processes_share_a_journal(fresh()).await;
     lists_are_newest_first_and_bounded(fresh()).await;
     what_is_unfinished_is_known_with_its_owner(fresh()).await;
+    what_is_unfinished_is_read_page_by_page(fresh()).await;
+    a_page_of_large_ones_is_short(fresh()).await;
+    an_outline_is_all_but_the_plan(fresh()).await;
+    what_exists_is_told_from_what_does_not(fresh()).await;
     what_could_not_be_read_back_is_not_written(fresh()).await;
     any_order_of_appends_leaves_streams_without_gaps(&fresh).await;
 }
+
+use super::samples;
 
 fn run(name: &str) -> Stream {
     Stream::Run(RunId::new(name))
@@ -26,6 +33,10 @@ fn run(name: &str) -> Stream {
 
 fn rollout(name: &str) -> Stream {
     Stream::Rollout(RolloutId::new(name))
+}
+
+fn request(name: &str) -> Stream {
+    Stream::Request(RunId::new(name))
 }
 
 fn queued(node: impl std::fmt::Display) -> Fact {
@@ -154,6 +165,77 @@ async fn what_is_unfinished_is_known_with_its_owner<J: Journal>(open: impl Fn(&s
     assert_eq!(ada.unfinished().await, Ok(expected));
     bob.append(&run("left"), 2, at(5), vec![ended()]).await.expect("appended");
     assert_eq!(bob.unfinished().await.expect("listed").len(), 1);
+}
+
+async fn what_is_unfinished_is_read_page_by_page<J: Journal>(open: impl Fn(&str) -> J) {
+    let (ada, bob) = (open("ada"), open("bob"));
+    assert_eq!(ada.outlines(Kind::Request, None, 9).await, Ok(Vec::new()));
+    // Several of one moment, among them one that has ended; and others of the same names that are no requests.
+    for (name, second) in [("c", 1), ("e", 2), ("a", 2), ("d", 2), ("b", 3)] {
+        ada.append(&request(name), 1, at(second), vec![queued(name), queued("x")]).await.expect("appended");
+        ada.append(&run(name), 1, at(second), vec![queued("of the run")]).await.expect("appended");
+    }
+    bob.append(&request("d"), 3, at(9), vec![Fact::Request(RequestFact::Begun)]).await.expect("appended");
+    bob.append(&request("e"), 3, at(9), vec![queued("y")]).await.expect("appended");
+    for size in [1, 2, 3, 4, usize::MAX] {
+        let (mut behind, mut seen) = (None, Vec::new());
+        loop {
+            let page = ada.outlines(Kind::Request, behind.as_ref(), size).await.expect("read");
+            assert!(page.len() <= size);
+            let Some((last, _)) = page.last() else { break };
+            behind = Some(last.place());
+            seen.extend(page);
+        }
+        let (left, entries): (Vec<Unfinished>, Vec<Vec<Entry>>) = seen.into_iter().unzip();
+        let of_requests = ada.unfinished().await.expect("listed").into_iter().filter(|left| matches!(left.stream, Stream::Request(_)));
+        assert_eq!(left, of_requests.collect::<Vec<_>>(), "pages of {size}");
+        assert_eq!(left.iter().map(|left| left.stream.clone()).collect::<Vec<_>>(), ["c", "a", "e", "b"].map(request));
+        assert_eq!(left.iter().map(|left| left.owner.as_str()).collect::<Vec<_>>(), ["ada", "ada", "bob", "ada"]);
+        for (left, entries) in left.iter().zip(entries) {
+            assert_eq!(Ok(entries), bob.read(&left.stream).await);
+        }
+    }
+    assert_eq!(ada.outlines(Kind::Request, None, 0).await, Ok(Vec::new()));
+    assert_eq!(ada.outlines(Kind::Run, None, 9).await.expect("read").len(), 5);
+}
+
+async fn a_page_of_large_ones_is_short<J: Journal>(open: impl Fn(&str) -> J) {
+    let journal = open("ada");
+    let names = ["a", "b", "c"];
+    for name in names {
+        journal.append(&request(name), 1, at(1), vec![queued("x".repeat(5 << 20))]).await.expect("appended");
+    }
+    let (mut behind, mut seen) = (None, Vec::new());
+    while let [one] = journal.outlines(Kind::Request, behind.as_ref(), 9).await.expect("read").as_slice() {
+        behind = Some(one.0.place());
+        seen.push(one.0.stream.clone());
+    }
+    assert_eq!(seen, names.map(request), "each of them fills a page, and all are read");
+}
+
+async fn an_outline_is_all_but_the_plan<J: Journal>(open: impl Fn(&str) -> J) {
+    let journal = open("ada");
+    let plan = serde_json::json!({ "nodes": [{ "id": "門 \u{1b}", "plan": 1.5e-300 }], "none": null });
+    let mut asked = samples::asked();
+    let RequestFact::Asked { plan: of, .. } = &mut asked else { panic!("it asks for nothing: {asked:?}") };
+    *of = plan.clone();
+    journal.append(&request("r1"), 1, at(1), vec![Fact::Request(asked.clone()), queued("plan \0")]).await.expect("appended");
+    let RequestFact::Asked { plan: of, .. } = &mut asked else { panic!("it asks for nothing: {asked:?}") };
+    *of = serde_json::Value::Null;
+    let outlines = journal.outlines(Kind::Request, None, 9).await.expect("read");
+    assert_eq!(outlines.len(), 1);
+    assert_eq!(outlines[0].1.iter().map(|entry| entry.fact.clone()).collect::<Vec<_>>(), [Fact::Request(asked), queued("plan \0")]);
+    let whole = journal.read(&request("r1")).await.expect("read");
+    assert!(matches!(&whole[0].fact, Fact::Request(RequestFact::Asked { plan: found, .. }) if *found == plan));
+}
+
+async fn what_exists_is_told_from_what_does_not<J: Journal>(open: impl Fn(&str) -> J) {
+    let journal = open("ada");
+    journal.append(&request("asked"), 1, at(1), vec![queued("a")]).await.expect("appended");
+    journal.append(&run("begun"), 1, at(1), vec![queued("a"), ended()]).await.expect("appended");
+    let named = vec![run("begun"), request("begun"), run("asked"), request("asked"), rollout("asked"), run("")];
+    assert_eq!(journal.existing(named).await, Ok(vec![run("begun"), request("asked")]));
+    assert_eq!(journal.existing(Vec::new()).await, Ok(Vec::new()));
 }
 
 async fn what_could_not_be_read_back_is_not_written<J: Journal>(open: impl Fn(&str) -> J) {

@@ -7,4 +7,4 @@ mod moved;
 mod poisoned;
 mod privileged;
 mod race;
-mod scene;
+pub mod scene;

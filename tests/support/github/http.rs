@@ -56,6 +56,9 @@ async fn one(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response
     if let Some(Fault::Slow(time)) = fault {
         tokio::time::sleep(time).await;
     }
+    if fault == Some(Fault::Held) {
+        shared.hold().await;
+    }
     let (answer, extra) = {
         let mut world = shared.world.lock().expect("no test has panicked in it");
         let (by, good) = api::who(&world, asked.headers.get("authorization").map(String::as_str), &asked.path);

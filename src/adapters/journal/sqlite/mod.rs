@@ -88,6 +88,15 @@ impl Journal for SqliteJournal {
         self.query(reader::unfinished).await
     }
 
+    async fn outlines(&self, kind: Kind, behind: Option<&Place>, limit: usize) -> Result<Vec<(Unfinished, Vec<Entry>)>, JournalError> {
+        let behind = behind.cloned();
+        self.query(move |connection| reader::outlines(connection, word(kind), behind.as_ref(), limit)).await
+    }
+
+    async fn existing(&self, streams: Vec<Stream>) -> Result<Vec<Stream>, JournalError> {
+        self.query(move |connection| reader::existing(connection, streams)).await
+    }
+
     async fn read_after(&self, stream: &Stream, after: u64, limit: usize) -> Result<Vec<Entry>, JournalError> {
         let stream = stream.clone();
         self.query(move |connection| reader::after(connection, &stream, after, limit)).await

@@ -1,27 +1,35 @@
 //! Rows → entries. What can not be understood is an error that says where it is, never left out.
 
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Row, Statement};
 
 use super::super::{JournalError, Place, Unfinished};
 use super::{key, stream_of};
 use crate::model::fact::{Entry, Stream};
 use crate::model::time::Timestamp;
 
+const WHOLE: &str = "SELECT number, at, fact FROM facts WHERE kind = ?1 AND stream = ?2 ORDER BY number";
+/// What a plan is made of is not even made into values.
+const OUTLINE: &str = "SELECT number, at, json_replace(fact, '$.request.plan', NULL, '$.run.plan', NULL) FROM facts
+                       WHERE kind = ?1 AND stream = ?2 ORDER BY number";
+
 pub(super) fn stream(connection: &Connection, stream: &Stream) -> Result<Vec<Entry>, JournalError> {
-    let (kind, id) = key(stream);
-    let mut statement =
-        connection.prepare("SELECT number, at, fact FROM facts WHERE kind = ?1 AND stream = ?2 ORDER BY number").map_err(unreadable)?;
-    let mut rows = statement.query((kind, id)).map_err(unreadable)?;
-    let mut entries: Vec<Entry> = Vec::new();
+    whole(&mut connection.prepare(WHOLE).map_err(unreadable)?, stream).map(|(entries, _)| entries)
+}
+
+/// All that a stream says, and how many bytes that is.
+fn whole(statement: &mut Statement<'_>, stream: &Stream) -> Result<(Vec<Entry>, usize), JournalError> {
+    let mut rows = statement.query(key(stream)).map_err(unreadable)?;
+    let (mut entries, mut bytes): (Vec<Entry>, usize) = (Vec::new(), 0);
     while let Some(row) = rows.next().map_err(unreadable)? {
         let entry = entry(stream, row, 0)?;
         let expected = entries.len() as u64 + 1;
         if entry.number != expected {
             return Err(JournalError::Read(format!("{stream:?} is damaged: fact {expected} is missing")));
         }
+        bytes += row.get_ref(2).map_err(unreadable)?.as_bytes().map_err(unreadable)?.len();
         entries.push(entry);
     }
-    Ok(entries)
+    Ok((entries, bytes))
 }
 
 /// Bytes of facts that are read at once; the one that is beyond it is the last.
@@ -112,12 +120,53 @@ pub(super) fn unfinished(connection: &Connection) -> Result<Vec<Unfinished>, Jou
     let mut rows = statement.query(()).map_err(unreadable)?;
     let mut found = Vec::new();
     while let Some(row) = rows.next().map_err(unreadable)? {
-        let kind: String = row.get(0).map_err(unreadable)?;
-        let stream = stream_of(&kind, row.get(1).map_err(unreadable)?)?;
-        let owner = row.get(2).map_err(unreadable)?;
-        found.push(Unfinished { stream, owner, opened: Timestamp::from_micros(unsigned(row, 3)?), last: unsigned(row, 4)? });
+        found.push(left(row)?);
     }
     Ok(found)
+}
+
+/// Two statements for all of them: thousands may wait, and each question of its own costs more than its answer. The index is named, as only it leaves out what has ended.
+pub(super) fn outlines(
+    connection: &Connection,
+    kind: &str,
+    behind: Option<&Place>,
+    limit: usize,
+) -> Result<Vec<(Unfinished, Vec<Entry>)>, JournalError> {
+    let sql = "SELECT kind, stream, owner, opened, last FROM streams INDEXED BY streams_unfinished
+               WHERE ended = 0 AND kind = ?1 AND (opened, stream) > (?2, ?3) ORDER BY opened, stream LIMIT ?4";
+    let mut statement = connection.prepare(sql).map_err(unreadable)?;
+    let mut facts = connection.prepare(OUTLINE).map_err(unreadable)?;
+    let (opened, id) = behind.map_or((-1, ""), |place| (signed(place.opened.as_micros()), place.id.as_str()));
+    let mut rows = statement.query((kind, opened, id, limit_of(limit))).map_err(unreadable)?;
+    let (mut found, mut bytes) = (Vec::new(), 0);
+    while bytes < PAGE_BYTES
+        && let Some(row) = rows.next().map_err(unreadable)?
+    {
+        let left = left(row)?;
+        let (entries, many) = whole(&mut facts, &left.stream)?;
+        bytes += many;
+        found.push((left, entries));
+    }
+    Ok(found)
+}
+
+pub(super) fn existing(connection: &Connection, streams: Vec<Stream>) -> Result<Vec<Stream>, JournalError> {
+    let mut statement = connection.prepare("SELECT 1 FROM streams WHERE kind = ?1 AND stream = ?2").map_err(unreadable)?;
+    let mut found = Vec::new();
+    for stream in streams {
+        if statement.exists(key(&stream)).map_err(unreadable)? {
+            found.push(stream);
+        }
+    }
+    Ok(found)
+}
+
+/// A row of `kind, stream, owner, opened, last`.
+fn left(row: &Row<'_>) -> Result<Unfinished, JournalError> {
+    let kind: String = row.get(0).map_err(unreadable)?;
+    let stream = stream_of(&kind, row.get(1).map_err(unreadable)?)?;
+    let owner = row.get(2).map_err(unreadable)?;
+    Ok(Unfinished { stream, owner, opened: Timestamp::from_micros(unsigned(row, 3)?), last: unsigned(row, 4)? })
 }
 
 /// The entry in the columns `number, at, fact` from `column` on.
