@@ -8,7 +8,8 @@ use crate::payloads::push;
 use crate::town::{SHOP, Town};
 
 // The server dies at any moment, also between the word that a step starts and its supervisor: what may not run again would then end as nobody's.
-const PIPELINE: &str = "name: nightly\non: { schedule: \"*/10 * * * *\" }\nsteps:\n  look: { run: echo looked, retry: { attempts: 5, on: [infrastructure] } }\n";
+const PIPELINE: &str =
+    "name: nightly\non: { schedule: \"*/10 * * * *\" }\nsteps:\n  look: { run: echo looked, retry: { attempts: 5, on: [infrastructure] } }\n";
 /// Microseconds.
 const TEN_MINUTES: u64 = 600_000_000;
 
