@@ -1,6 +1,6 @@
 //! One step that does nothing, in a container of an engine, start to end, beside the engine's plain API, its own command, and what is below it:
 //! `. .ci/engines` and its `start_engines` set the sockets, or any engine's will do:
-//! `TIDEGATE_TEST_DOCKER=/run/docker.sock TIDEGATE_TEST_PODMAN=… cargo bench --bench engine [-- ROUNDS]`.
+//! `TIDEGATE_TEST_DOCKER=/run/docker.sock TIDEGATE_TEST_PODMAN=… cargo bench --bench engine [-- [ROUNDS] [PART OF A WAY'S NAME]]`.
 //!
 //! All ways take turns, first one at a time, then eight at once, each measured from the moment when all were asked for. Ratios are what to quote.
 
@@ -45,7 +45,9 @@ fn way(name: impl Into<String>, run: impl Fn() + Sync + 'static) -> Way {
 
 fn main() {
     crun::hide_version_2();
-    let rounds: usize = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(40);
+    let (numbers, names): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).filter(|argument| argument != "--bench").partition(|argument| argument.parse::<usize>().is_ok());
+    let rounds: usize = numbers.first().and_then(|number| number.parse().ok()).unwrap_or(40);
     sandbox::set_program(env!("CARGO_BIN_EXE_tidegate"));
     let folder = tempfile::tempdir().expect("a folder");
     let mut ways = Vec::new();
@@ -69,6 +71,7 @@ fn main() {
         println!("No engine: set TIDEGATE_TEST_DOCKER or TIDEGATE_TEST_PODMAN to a socket.");
         return;
     }
+    ways.retain(|way| names.iter().all(|name| way.name.contains(name)));
     for at_once in [1, AT_ONCE] {
         ways.iter_mut().for_each(|way| way.times.clear());
         for round in 0..=rounds / at_once {
@@ -80,7 +83,7 @@ fn main() {
                     way.times.extend(times);
                 }
                 // What a step leaves to be done in the background (its files, the end of its namespaces, the pool) is not the next one's to pay.
-                std::thread::sleep(Duration::from_millis(if at_once == 1 { 12 } else { 50 }));
+                std::thread::sleep(Duration::from_millis(if at_once == 1 { 50 } else { 200 }));
             }
         }
         print(&mut ways, at_once);

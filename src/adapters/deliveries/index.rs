@@ -5,12 +5,13 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
 
 use super::log::{self, End};
 use super::reader::signed;
 use super::writer::Trouble;
-use crate::model::delivery::Delivery;
+use crate::model::delivery::{Delivery, Handled};
+use crate::model::id::DeliveryId;
 
 /// Pages of 4 KiB after which the database's log is written back into its file: an id is random, so that each row touches a page of its own.
 const WRITE_BACK: i64 = 4000;
@@ -45,6 +46,36 @@ pub(super) fn insert(connection: &Connection, delivery: &Delivery, at: End) -> r
     Ok(statement.execute(params![id.as_str(), event, received, signed(body.len() as u64), signed(at.segment), signed(at.place)])? == 1)
 }
 
+/// Where a delivery's body stands, and what is counted for it there.
+pub(super) struct Stands {
+    pub number: i64,
+    pub segment: u64,
+    pub place: u64,
+    bytes: u64,
+    /// It can not be done. With a body that can be read again it may.
+    failed: bool,
+}
+
+/// Of one whose body is kept.
+pub(super) fn stands(connection: &Connection, id: &DeliveryId) -> rusqlite::Result<Option<Stands>> {
+    let mut statement = connection.prepare_cached("SELECT number, segment, place, bytes, handled FROM deliveries WHERE id = ?1 AND kept = 1")?;
+    let row = |row: &Row<'_>| {
+        let handled: Option<String> = row.get(4)?;
+        let failed = handled.is_some_and(|how| matches!(serde_json::from_str(&how), Ok(Handled::Failed { .. })));
+        Ok(Stands { number: row.get(0)?, segment: row.get(1)?, place: row.get(2)?, bytes: row.get(3)?, failed })
+    };
+    statement.query_row([id.as_str()], row).optional()
+}
+
+/// Its body was damaged, and came again: it stands at this end now. One that failed waits again, for that was why.
+pub(super) fn mend(connection: &Connection, stands: &Stands, at: End) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached("UPDATE deliveries SET segment = ?2, place = ?3, waiting = max(waiting, ?4) WHERE number = ?1")?;
+    statement.execute(params![stands.number, signed(at.segment), signed(at.place), stands.failed])?;
+    let mut statement = connection.prepare_cached("UPDATE segments SET kept = kept - 1, bytes = bytes - ?2 WHERE number = ?1")?;
+    statement.execute(params![signed(stands.segment), signed(stands.bytes)])?;
+    Ok(())
+}
+
 /// So many more are kept, and so many bytes, in the file of the end.
 pub(super) fn grow(connection: &Connection, end: End, kept: u64, bytes: u64) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(
@@ -75,13 +106,23 @@ fn read_on(connection: &mut Connection, folder: &Path) -> Result<u64, Trouble> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let (mut at, mut many) = (end(&transaction)?, 0);
     while let Some((here, found)) = log::next(folder, at)? {
-        let new = insert(&transaction, &found.delivery, here)?;
+        let new = insert(&transaction, &found.delivery, here)? || mended(&transaction, folder, &found.delivery, here)?;
         at = here.behind(found.length, found.sum);
         grow(&transaction, at, u64::from(new), if new { found.delivery.body.len() as u64 } else { 0 })?;
         many += u64::from(new);
     }
     transaction.commit()?;
     Ok(many)
+}
+
+/// Whether a delivery of the log is one that came again as its body was damaged, which the index has forgotten.
+fn mended(connection: &Connection, folder: &Path, delivery: &Delivery, here: End) -> rusqlite::Result<bool> {
+    let Some(stands) = stands(connection, &delivery.id)?.filter(|stands| stands.segment > 0) else { return Ok(false) };
+    let whole = log::read(folder, stands.segment, stands.place).ok().flatten().is_some_and(|found| found.delivery.id == delivery.id);
+    if !whole {
+        mend(connection, &stands, here)?;
+    }
+    Ok(!whole)
 }
 
 fn known(connection: &Connection) -> rusqlite::Result<Vec<u64>> {

@@ -34,7 +34,6 @@ pub(super) enum Said {
     Stored(Stored),
     Full,
     TooLong,
-    Damaged,
     Done,
     Replayed(Replayed),
 }
@@ -190,7 +189,6 @@ fn answer(batch: Vec<Ask>, done: Result<Vec<Said>, DeliveriesError>) {
             Ask::Store { answer, .. } => drop(answer.send(match one {
                 Some(Said::Stored(stored)) => Ok(stored),
                 Some(Said::Full) => Err(DeliveriesError::Full("too many wait to be handled")),
-                Some(Said::Damaged) => Err(DeliveriesError::Damaged("one of its id waits, and its body is damaged".to_owned())),
                 Some(Said::TooLong) => Err(DeliveriesError::Write("it has 4 GiB or more".to_owned())),
                 _ => Err(failed()),
             })),

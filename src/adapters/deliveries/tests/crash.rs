@@ -107,11 +107,6 @@ async fn a_body_that_is_damaged_is_said_to_be_and_keeps_no_other_one_away() {
     let error = store.load(&DeliveryId::new("b")).await.expect_err("damaged").to_string();
     assert!(error.contains("the body of b is damaged") && error.contains("1.log"), "{error}");
     assert!(store.load(&DeliveryId::new("c")).await.expect("read").is_some());
-    // While it waits, nobody is told that it is here.
-    assert!(matches!(store.store(delivery("b", "{\"is\":\"b\"}")).await, Err(DeliveriesError::Damaged(_))));
-    let how = Handled::Failed { why: "its body is damaged".to_owned() };
-    store.mark_handled(&DeliveryId::new("b"), Timestamp::EPOCH, how).await.expect("written");
-    assert_eq!(store.store(delivery("b", "{\"is\":\"b\"}")).await, Ok(Stored::AlreadyThere));
     assert_eq!(store.store(delivery("d", "{}")).await, Ok(Stored::New));
     std::fs::remove_file(folder.path().join("deliveries/1.log")).expect("removed");
     drop(store);
@@ -122,6 +117,50 @@ async fn a_body_that_is_damaged_is_said_to_be_and_keeps_no_other_one_away() {
     assert_eq!(store.load(&DeliveryId::new("e")).await, Ok(Some(delivery("e", "{}"))));
     drop(store);
     assert_eq!(open(folder.path()).load(&DeliveryId::new("e")).await, Ok(Some(delivery("e", "{}"))));
+}
+
+#[tokio::test]
+async fn a_damaged_body_that_comes_again_is_whole_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (one, id) = (delivery("b", "{\"is\":\"b\"}"), DeliveryId::new("b"));
+    let store = open(folder.path());
+    for delivery in [one.clone(), delivery("c", "{}")] {
+        store.store(delivery).await.expect("stored");
+    }
+    let failed = || Handled::Failed { why: "its body is damaged".to_owned() };
+    for fails in [false, true] {
+        let at = place(folder.path(), "{\"is\":\"b\"}");
+        log(folder.path()).write_all_at(b"[", at).expect("written");
+        assert!(matches!(store.load(&id).await, Err(DeliveriesError::Damaged(_))));
+        if fails {
+            store.mark_handled(&id, Timestamp::EPOCH, failed()).await.expect("written");
+        }
+        assert_eq!(store.store(delivery("b", "{\"is\":\"x\"}")).await, Ok(Stored::AlreadyThere), "who can say that it was not so?");
+        assert_eq!(store.load(&id).await, Ok(Some(delivery("b", "{\"is\":\"x\"}"))));
+        let at = place(folder.path(), "{\"is\":\"x\"}");
+        log(folder.path()).write_all_at(b"[", at).expect("written");
+        assert_eq!(store.store(one.clone()).await, Ok(Stored::AlreadyThere));
+        assert_eq!(store.store(one.clone()).await, Ok(Stored::AlreadyThere), "and it is not stored twice");
+        assert_eq!(store.load(&id).await, Ok(Some(one.clone())));
+        assert_eq!(ids(&store.waiting(10).await.expect("read")), ["b", "c"], "one that failed waits again");
+    }
+}
+
+#[tokio::test]
+async fn that_a_body_came_again_is_not_forgotten_with_the_index() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let one = delivery("b", "{\"is\":\"b\"}");
+    open(folder.path()).store(one.clone()).await.expect("stored");
+    let index = folder.path().join("deliveries.db");
+    let early = std::fs::read(&index).expect("the index");
+    log(folder.path()).write_all_at(b"[", place(folder.path(), "{\"is\":\"b\"}")).expect("written");
+    assert_eq!(open(folder.path()).store(one.clone()).await, Ok(Stored::AlreadyThere));
+    std::fs::write(index, early).expect("written");
+    for _ in 0..2 {
+        let store = open(folder.path());
+        assert_eq!(store.load(&one.id).await, Ok(Some(one.clone())));
+        assert_eq!(ids(&store.waiting(10).await.expect("read")), ["b"]);
+    }
 }
 
 #[tokio::test]
