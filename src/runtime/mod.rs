@@ -19,6 +19,7 @@ mod probe;
 mod recorder;
 pub mod records;
 pub mod recover;
+pub mod repeat;
 pub mod replay;
 pub mod reports;
 pub mod rollouts;

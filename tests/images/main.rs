@@ -3,6 +3,7 @@
 mod attacks;
 mod builder;
 mod built;
+mod byhand;
 #[path = "../support/docker.rs"]
 mod docker;
 mod endless;

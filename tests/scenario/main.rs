@@ -26,6 +26,7 @@ mod pipelines;
 mod raw;
 mod readme;
 mod replay;
+mod rerun;
 mod rollout;
 mod run;
 mod serve;

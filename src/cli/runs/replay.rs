@@ -98,7 +98,7 @@ async fn replay(global: &Global, arguments: &ReplayArguments) -> Result<Exit, Re
 }
 
 /// The tree's name in git, from where it stood.
-fn recorded_tree(state: &StateFolder, run: &RunId) -> Result<String, ReplayError> {
+pub(super) fn recorded_tree(state: &StateFolder, run: &RunId) -> Result<String, ReplayError> {
     let noted = std::fs::read_to_string(state.tree(run)).map_err(|_| ReplayError::NoTree)?;
     let path = PathBuf::from(noted);
     let is_snapshot = path.starts_with(state.root().join("snapshots"));

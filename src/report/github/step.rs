@@ -40,7 +40,7 @@ pub(super) fn check(scene: &Scene<'_>, node: &NodeView) -> Check {
         annotations: if over { found.worst.iter().copied().filter_map(annotation).take(MOST_ANNOTATIONS).collect() } else { Vec::new() },
         actions: match (&node.status, over) {
             (Status::Deploying, _) => vec![Action::Promote, Action::RollBack],
-            (Status::Held { approval: true, .. }, _) => vec![Action::Approve],
+            (Status::Held { approval: true, .. }, _) => vec![Action::Approve, Action::Reject],
             // At once, and not when the run has ended: that would be one more request for each step.
             (_, true) => vec![Action::Rerun],
             _ => Vec::new(),
