@@ -85,6 +85,8 @@ fn invocation_ended(node: NodeId) -> RunFact {
         cpu_user_us: Some(7),
         cpu_system_us: Some(8),
         peak_memory_bytes: Some(9),
+        read_bytes: Some(0),
+        written_bytes: Some(0),
         log_bytes: 10,
         log_dropped_bytes: 11,
         discarded: Discarded { files: 12, bytes: 13 },

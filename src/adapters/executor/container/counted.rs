@@ -129,3 +129,33 @@ pub(super) fn sweep(engine: &Engine, identity: &Identity, desk: &Desk) {
     let held: Vec<String> = desk.held().iter().map(|place| groups.folder(&identity.group(place))).collect();
     left.iter().filter(|folder| !held.contains(folder)).for_each(|folder| groups.remove(folder));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_called_as_whoever_makes_it_wants_it() {
+        let state = tempfile::tempdir().unwrap();
+        let identity = Identity::of(state.path()).unwrap();
+        let parent = |driver| Counter::of(Groups::of(driver), &identity, Path::new("/invocations/r1/build.1")).parent();
+        let group = identity.group(Path::new("/invocations/r1/build.1"));
+        assert!(!group.contains('-'), "a slice in slices");
+        assert_eq!(parent(Some(SystemInfoCgroupDriverEnum::CGROUPFS)), Some(format!("/{group}")));
+        assert_eq!(parent(Some(SystemInfoCgroupDriverEnum::SYSTEMD)), Some(format!("{group}.slice")));
+        assert_eq!((parent(Some(SystemInfoCgroupDriverEnum::NONE)), parent(None)), (None, None));
+    }
+
+    #[test]
+    fn what_nobody_counts_is_left_open() {
+        let state = tempfile::tempdir().unwrap();
+        let identity = Identity::of(state.path()).unwrap();
+        let mut record = InvocationRecord::default();
+        Counter::of(None, &identity, state.path()).note(&mut record);
+        // A group that was never made.
+        let mut counter = Counter::of(Some(Groups::Folders), &identity, state.path());
+        counter.note(&mut record);
+        counter.give_up();
+        assert_eq!((record, counter.parent()), (InvocationRecord::default(), None));
+    }
+}
