@@ -12,7 +12,10 @@ mod packages;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/terminal.rs"]
+mod terminal;
 
+mod again;
 mod bad_input;
 mod clients;
 mod egress;

@@ -126,8 +126,8 @@ fn details(node: &NodeView) -> Vec<String> {
     if record.phases.cold_start_us() > 0 {
         parts.push(format!("cold start {}", duration(Duration::from_micros(record.phases.cold_start_us()))));
     }
-    if record.peak_memory_bytes > 0 {
-        parts.push(format!("at most {} of memory", bytes(record.peak_memory_bytes)));
+    if let Some(peak) = record.peak_memory_bytes.filter(|peak| *peak > 0) {
+        parts.push(format!("at most {} of memory", bytes(peak)));
     }
     if record.log_dropped_bytes > 0 {
         parts.push(format!("{} of its log were over the limit and dropped", bytes(record.log_dropped_bytes)));
