@@ -3,6 +3,7 @@
 #
 #   packaging/release.sh pack PROGRAM TAG FOLDER          FOLDER/tidegate-VERSION-MACHINE-linux.tar.gz, the same bytes for the same program
 #   packaging/release.sh sums TAG FOLDER MACHINE...       FOLDER/SHA256SUMS of the archives of exactly these machines
+#   packaging/release.sh still TAG COMMIT [REMOTE]        whether the tag is at that commit where everybody gets it from (origin), now
 
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -71,8 +72,23 @@ sums() {
   (cd "$folder" && sha256sum -- "${wanted[@]}" >SHA256SUMS)
 }
 
+# A build takes its time, and somebody's word longer: a tag that has been moved meanwhile names what nobody has built and looked at.
+still() {
+  local tag="$1" commit="$2" remote="${3:-origin}" listed name at now=""
+  version_of "$tag" >/dev/null
+  [[ "$commit" =~ ^[0-9a-f]{40}([0-9a-f]{24})?$ ]] || fail "expected a commit in full, found $commit"
+  listed="$(git ls-remote "$remote" "refs/tags/$tag" "refs/tags/$tag^{}")" || fail "$remote does not say where $tag is"
+  # Patterns match the ends of names; and an annotated tag comes first as itself, then as what it is of.
+  while read -r at name; do
+    case "$name" in "refs/tags/$tag" | "refs/tags/$tag^{}") now="$at" ;; *) ;; esac
+  done <<<"$listed"
+  [[ -n "$now" ]] || fail "$tag is not there any more"
+  [[ "$now" == "$commit" ]] || fail "$tag is at $now now, and $commit was built: nothing is published"
+}
+
 case "${1:-}" in
   pack) (($# == 4)) || fail "usage: release.sh pack PROGRAM TAG FOLDER"; pack "$2" "$3" "$4" ;;
   sums) (($# >= 4)) || fail "usage: release.sh sums TAG FOLDER MACHINE..."; shift; sums "$@" ;;
-  *) fail "expected pack or sums" ;;
+  still) (($# == 3 || $# == 4)) || fail "usage: release.sh still TAG COMMIT [REMOTE]"; shift; still "$@" ;;
+  *) fail "expected pack, sums or still" ;;
 esac

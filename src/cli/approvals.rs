@@ -1,19 +1,11 @@
 //! What a person at the machine says about environments: ahead of a run, or to one that waits.
 
-use std::path::Path;
-use std::time::{Duration, Instant};
-
 use crate::adapters::state::StateFolder;
 use crate::core::plan::{Condition, Plan};
 use crate::core::run::Run;
-use crate::model::fact::RunFact;
 use crate::model::id::RunId;
 use crate::model::policy::{Verdict, Voice, Word};
-use crate::model::time::Timestamp;
 use crate::runtime::words::words;
-
-/// How long the process that drives a run may take to hear a word.
-const ANSWER: Duration = Duration::from_secs(10);
 
 /// Whether all that this plan needs approved has been. Nobody is asked in the middle of a run: who starts one at a terminal knows what it deploys to.
 pub fn are_given(plan: &Plan, given: &[String]) -> Result<(), String> {
@@ -45,23 +37,13 @@ pub fn say(state: &StateFolder, run: &RunId, environments: &[String]) -> Result<
     Ok(())
 }
 
-/// To a run that waits; answers what it was told about.
-pub fn tell(state: &StateFolder, facts: &[(Timestamp, RunFact)], environment: Option<&str>, verdict: Verdict) -> Result<Vec<String>, String> {
-    let run = Run::replay(facts).map_err(|error| error.to_string())?;
-    let about: Vec<String> = environments(&run, environment)?;
-    let words = words(state).map_err(|error| error.to_string())?;
-    for environment in &about {
-        let word = Word { environment: Some(environment.clone()), node: None, by: me(), verdict: verdict.clone(), ahead: false };
-        let path = words.say(run.id(), &word).map_err(|error| format!("{} can not be told: {error}", run.id()))?;
-        if !was_heard(&path) {
-            words.heard(&path);
-            return Err(format!("the process that drives {} has not answered; it was not told", run.id()));
-        }
-    }
-    Ok(about)
+/// What somebody at the machine says to a run that waits for this environment.
+pub fn word(environment: &str, verdict: &Verdict) -> Word {
+    Word { environment: Some(environment.to_owned()), node: None, by: me(), verdict: verdict.clone(), ahead: false }
 }
 
-fn environments(run: &Run, wanted: Option<&str>) -> Result<Vec<String>, String> {
+/// What a word is about: what is named, or the only environment that the run waits for.
+pub fn environments(run: &Run, wanted: Option<&str>) -> Result<Vec<String>, String> {
     if let Some(outcome) = run.outcome() {
         return Err(format!("run {} has ended already ({})", run.id(), outcome.word()));
     }
@@ -77,17 +59,6 @@ fn environments(run: &Run, wanted: Option<&str>) -> Result<Vec<String>, String> 
         (None, [_]) => Ok(waiting),
         (None, _) => Err(format!("run {} waits for several: say --environment with one of {}", run.id(), waiting.join(", "))),
     }
-}
-
-fn was_heard(path: &Path) -> bool {
-    let since = Instant::now();
-    while path.exists() {
-        if since.elapsed() > ANSWER {
-            return false;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    true
 }
 
 /// Only a name for the record: who can write into the state folder is believed.

@@ -316,17 +316,8 @@ pub enum RunsCommand {
         /// An id, the beginning of one, or `latest`
         run: String,
     },
-    /// Run a past run again, on a server
-    Rerun {
-        /// An id, the beginning of one, or `latest`
-        run: String,
-        /// Only what did not succeed, and what needs it
-        #[arg(long, conflicts_with = "step")]
-        failed: bool,
-        /// Only this step, and what needs it
-        #[arg(long, value_name = "STEP")]
-        step: Option<String>,
-    },
+    /// Run a past run again, here or on the server that is named
+    Rerun(RerunArguments),
     /// Let a run that waits go on into an environment
     Approve {
         /// An id, the beginning of one, or `latest`
@@ -348,6 +339,28 @@ pub enum RunsCommand {
     },
     /// Run a step of a past run again, in the same sandbox; the past run stays as it is
     Replay(ReplayArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct RerunArguments {
+    /// An id, the beginning of one, or `latest`
+    pub run: String,
+    /// Only what did not succeed, and what needs it
+    #[arg(long, conflicts_with = "step")]
+    pub failed: bool,
+    /// Only this step, and what needs it
+    #[arg(long, value_name = "STEP")]
+    pub step: Option<String>,
+    #[command(flatten)]
+    pub isolation: IsolationArguments,
+    #[command(flatten)]
+    pub gateway: GatewayArguments,
+    /// Deploy to this environment, which needs somebody's approval
+    #[arg(long, value_name = "ENVIRONMENT")]
+    pub approve: Vec<String>,
+    /// Invocations at once [default: the number of processors]
+    #[arg(long, value_name = "N")]
+    pub parallel: Option<usize>,
 }
 
 #[derive(Debug, Args)]

@@ -245,12 +245,15 @@ fn wants(trigger: &Trigger) -> String {
     }
 }
 
+fn about(verb: &str, commit: Option<&str>, environment: Option<&str>) -> String {
+    format!("{verb} {} {}", commit.unwrap_or("(no commit)"), environment.unwrap_or_default()).trim_end().to_owned()
+}
+
 fn verb(command: &Command) -> String {
     match command {
         Command::Run { pipeline, .. } => format!("run {}", pipeline.as_deref().unwrap_or("(all)")),
-        Command::Approve { commit, environment } => {
-            format!("approve {} {}", commit.as_deref().unwrap_or("(no commit)"), environment.as_deref().unwrap_or_default()).trim_end().to_owned()
-        }
+        Command::Approve { commit, environment } => about("approve", commit.as_deref(), environment.as_deref()),
+        Command::Reject { commit, environment } => about("reject", commit.as_deref(), environment.as_deref()),
         Command::Cancel => "cancel".to_owned(),
         Command::Promote { .. } => "promote".to_owned(),
         Command::Rollback { .. } => "rollback".to_owned(),

@@ -13,6 +13,7 @@ use super::screen::Screen;
 use super::serving;
 use super::session::{self, Session, fail};
 use super::workflow::Workflow;
+use crate::adapters::workspace::Halt;
 use crate::core::plan;
 use crate::model::deploy::RolloutPolicy;
 use crate::model::fact::RolloutOutcome;
@@ -72,7 +73,7 @@ async fn perform(global: &Global, arguments: &DeployArguments, wanted: Wanted, w
         Err(error) => return fail(Exit::Infrastructure, error),
     };
     let Wanted { function, policy, artifact } = wanted;
-    let digest = match session.store.digest_of(&artifact) {
+    let digest = match session.store.digest_of(&artifact, Halt::NEVER) {
         Ok((digest, _)) => digest,
         Err(error) => return fail(Exit::Usage, format!("{}: {error}", artifact.display())),
     };

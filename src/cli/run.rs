@@ -7,7 +7,7 @@ use super::print::{eprint, eprintln, println};
 use tokio::sync::oneshot;
 
 use super::approvals;
-use super::args::{Global, RunArguments};
+use super::args::{GatewayArguments, Global, IsolationArguments, RunArguments};
 use super::exit::Exit;
 use super::here::Here;
 use super::pipeline::{self, Loaded};
@@ -15,9 +15,10 @@ use super::screen::Screen;
 use super::serving;
 use super::session::{self, Session, fail};
 use super::workflow::Workflow;
-use crate::adapters::source::Revision;
+use crate::adapters::source::{Revision, Source};
 use crate::adapters::workspace::{Scratch, WorkspaceError};
 use crate::core::plan::{self, Plan, Selection};
+use crate::core::spec::Pipeline;
 use crate::core::{spec, trust};
 use crate::model::diagnostic::Level;
 use crate::model::fact::RolloutOutcome;
@@ -28,7 +29,7 @@ use crate::report::run::summary::LogTail;
 use crate::report::run::text::clean;
 use crate::report::run::view::{Status, View};
 use crate::report::workflow::of_diagnostics;
-use crate::runtime::drive_run::{self, Rest};
+use crate::runtime::drive_run::{self, KeptNodes, Rest};
 use crate::runtime::{clock, ids};
 
 /// Lines of a failed step's log in the summary.
@@ -53,10 +54,33 @@ pub fn run(global: &Global, arguments: &RunArguments, workflow: &mut Workflow) -
             Err(error) => return fail(Exit::Infrastructure, error),
         }
     }
+    let job = Job {
+        source: &here.source,
+        revision: &here.revision,
+        isolation: &arguments.isolation,
+        gateway: &arguments.gateway,
+        approve: &arguments.approve,
+        parallel: arguments.parallel,
+        keep_serving: arguments.keep_serving,
+        of: Some((&loaded.file, &loaded.pipeline)),
+    };
     match session::tokio() {
-        Ok(tokio) => tokio.block_on(perform(global, arguments, &here, &loaded, plan, workflow)),
+        Ok(tokio) => tokio.block_on(perform(global, &job, plan, Vec::new(), workflow)),
         Err(error) => fail(Exit::Infrastructure, error),
     }
+}
+
+/// What a plan is performed on and with.
+pub(super) struct Job<'a> {
+    pub source: &'a Source,
+    pub revision: &'a Revision,
+    pub isolation: &'a IsolationArguments,
+    pub gateway: &'a GatewayArguments,
+    pub approve: &'a [String],
+    pub parallel: Option<usize>,
+    pub keep_serving: bool,
+    /// What it was made of, for a workflow around.
+    pub of: Option<(&'a str, &'a Pipeline)>,
 }
 
 /// The plan, unless the event does not start the pipeline or something in it has no engine yet.
@@ -86,8 +110,9 @@ fn plan_of(global: &Global, arguments: &RunArguments, here: &Here, loaded: &Load
     Ok(plan)
 }
 
-async fn perform(global: &Global, arguments: &RunArguments, here: &Here, loaded: &Loaded, plan: Plan, workflow: &mut Workflow) -> Exit {
-    let session = match Session::open(global, &arguments.isolation, &arguments.gateway).await {
+/// A new run of this plan; of `kept` nodes only what they left.
+pub(super) async fn perform(global: &Global, job: &Job<'_>, plan: Plan, kept: KeptNodes, workflow: &mut Workflow) -> Exit {
+    let session = match Session::open(global, job.isolation, job.gateway).await {
         Ok(session) => session,
         Err(error) => return fail(error.exit(), error),
     };
@@ -98,7 +123,7 @@ async fn perform(global: &Global, arguments: &RunArguments, here: &Here, loaded:
     let (finished, done) = oneshot::channel();
     let screen = tokio::spawn(Screen::new(global, workflow.is_asked()).follow(session.observer.clone(), done));
     let id = ids::run(clock::now());
-    let ended = drive(&session, arguments, here, &id, plan, stop.clone()).await;
+    let ended = drive(&session, job, &id, (plan, kept), stop.clone()).await;
     let _ = finished.send(());
     let screen = match screen.await {
         Ok(screen) => screen,
@@ -108,7 +133,7 @@ async fn perform(global: &Global, arguments: &RunArguments, here: &Here, loaded:
     if !screen.is_json() {
         println!("{}{}", if screen.is_live() { "" } else { "\n" }, screen.summary(&tails).trim_end());
     }
-    workflow.take(&screen, &tails, Some((&loaded.file, &loaded.pipeline)));
+    workflow.take(&screen, &tails, job.of);
     let exit = match ended {
         Ok(outcome) => exit_of(outcome, &screen),
         Err(exit) => exit,
@@ -116,19 +141,19 @@ async fn perform(global: &Global, arguments: &RunArguments, here: &Here, loaded:
     if !screen.is_json() {
         serving::say_where_logs_are(&session, screen.pictures());
     }
-    serving::end(global, session, arguments.keep_serving, stop).await;
+    serving::end(global, session, job.keep_serving, stop).await;
     exit
 }
 
-async fn drive(session: &Session, arguments: &RunArguments, here: &Here, id: &RunId, plan: Plan, stop: drive_run::Stop) -> Result<RunOutcome, Exit> {
+async fn drive(session: &Session, job: &Job<'_>, id: &RunId, (plan, kept): (Plan, KeptNodes), stop: drive_run::Stop) -> Result<RunOutcome, Exit> {
     session.recover(Rest::Leave).await.map_err(|error| fail(Exit::Infrastructure, error))?;
-    let tree = tree(session, here).map_err(|error| fail(Exit::Infrastructure, error))?;
+    let tree = tree(session, job).map_err(|error| fail(Exit::Infrastructure, error))?;
     session.state.make_run(id).map_err(|error| fail(Exit::Infrastructure, error))?;
     // For whoever goes on with the run when this process dies.
     std::fs::write(session.state.tree(id), tree.path().as_os_str().as_encoded_bytes()).map_err(|error| fail(Exit::Infrastructure, error))?;
-    approvals::say(&session.state, id, &arguments.approve).map_err(|error| fail(Exit::Infrastructure, error))?;
-    let around = session.around(tree.path(), arguments.parallel.and_then(NonZeroUsize::new).unwrap_or_else(session::processors));
-    drive_run::drive(&around, id.clone(), plan, Vec::new(), stop).await.map_err(|error| fail(Exit::Infrastructure, error))
+    approvals::say(&session.state, id, job.approve).map_err(|error| fail(Exit::Infrastructure, error))?;
+    let around = session.around(tree.path(), job.parallel.and_then(NonZeroUsize::new).unwrap_or_else(session::processors));
+    drive_run::drive(&around, id.clone(), plan, kept, stop).await.map_err(|error| fail(Exit::Infrastructure, error))
 }
 
 /// What the steps see at the bottom of their workspaces.
@@ -146,16 +171,16 @@ impl Tree {
     }
 }
 
-fn tree(session: &Session, here: &Here) -> Result<Tree, WorkspaceError> {
-    match &here.revision {
+fn tree(session: &Session, job: &Job<'_>) -> Result<Tree, WorkspaceError> {
+    match job.revision {
         Revision::Commit(commit) => {
-            let snapshot = session.store.snapshot(here.source.root(), commit)?;
+            let snapshot = session.store.snapshot(job.source.root(), commit)?;
             for submodule in &snapshot.submodules {
                 session.observer.note(format!("the submodule {submodule} is not fetched: steps see an empty folder there"));
             }
             Ok(Tree::Commit(snapshot.path))
         }
-        Revision::Worktree => Ok(Tree::Worktree(session.store.snapshot_worktree(here.source.root())?)),
+        Revision::Worktree => Ok(Tree::Worktree(session.store.snapshot_worktree(job.source.root())?)),
     }
 }
 

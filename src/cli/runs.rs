@@ -1,20 +1,21 @@
-//! `tidegate runs`: past runs, as the journal has them and as the locks of their owners say. Writes nothing.
+//! `tidegate runs`: past runs, as the journal has them and as the locks of their owners say. Writes nothing, but for what runs a past run again.
 //!
 //! A run without an end whose process is dead is shown as interrupted: by the machine that will record it so at the next start.
 
 mod logs;
 mod replay;
+mod rerun;
 mod shell;
 mod show;
 mod usage;
 
 use std::io::Write;
 
+use crate::core::run::Run;
 use crate::model::fact::{Entry, RunFact};
 use crate::model::id::RunId;
 use crate::model::policy::Verdict;
 use crate::model::time::Timestamp;
-use crate::report::run::text::clean;
 use crate::runtime::records::Found;
 use crate::runtime::tell::{self, TellError};
 
@@ -25,8 +26,10 @@ use super::place::{Place, PlaceError};
 use super::print::{eprintln, println};
 
 pub fn run(global: &Global, arguments: &RunsArguments) -> Exit {
-    if let RunsCommand::Replay(arguments) = &arguments.command {
-        return replay::run(global, arguments);
+    match &arguments.command {
+        RunsCommand::Replay(arguments) => return replay::run(global, arguments),
+        RunsCommand::Rerun(arguments) => return rerun::run(global, arguments),
+        _ => {}
     }
     match answer(global, &arguments.command) {
         Ok(()) => Exit::Success,
@@ -55,8 +58,6 @@ enum RunsError {
     Untold(String),
     #[error(transparent)]
     Tell(#[from] TellError),
-    #[error("a run is run again by a server, which keeps what that needs: name one with --server")]
-    NeedsServer,
     #[error("{0}")]
     Print(#[from] std::io::Error),
 }
@@ -64,7 +65,7 @@ enum RunsError {
 impl RunsError {
     fn is_usage(&self) -> bool {
         match self {
-            Self::Unknown(_) | Self::NoStep { .. } | Self::NoRepository(_) | Self::NeedsServer | Self::Untold(_) => true,
+            Self::Unknown(_) | Self::NoStep { .. } | Self::NoRepository(_) | Self::Untold(_) => true,
             Self::Tell(error) => matches!(error, TellError::Ended { .. } | TellError::Nobody(_)),
             Self::Place(error) => error.is_usage(),
             _ => false,
@@ -102,12 +103,11 @@ fn answer(global: &Global, command: &RunsCommand) -> Result<(), RunsError> {
                 }
             }
             RunsCommand::Cancel { run } => cancel(&place, run).await,
-            RunsCommand::Rerun { run, failed, step } => rerun(&place, run, *failed, step.as_deref()).await,
             RunsCommand::Approve { run, environment } => tell(&place, run, environment.as_deref(), Verdict::Approve).await,
             RunsCommand::Reject { run, environment, reason } => {
                 tell(&place, run, environment.as_deref(), Verdict::Reject { reason: reason.clone() }).await
             }
-            RunsCommand::Replay(_) => Ok(()),
+            RunsCommand::Replay(_) | RunsCommand::Rerun(_) => Ok(()),
         }
     })
 }
@@ -123,7 +123,11 @@ async fn tell(place: &Place, given: &str, environment: Option<&str>, verdict: Ve
     }
     let facts: Vec<(Timestamp, RunFact)> = found.entries.into_iter().map(|(entry, fact)| (entry.at, fact)).collect();
     let said = if verdict == Verdict::Approve { "Approved" } else { "Rejected" };
-    let about = approvals::tell(&records.state, &facts, environment, verdict).map_err(RunsError::Untold)?;
+    let run = Run::replay(&facts).map_err(|error| RunsError::Untold(error.to_string()))?;
+    let about = approvals::environments(&run, environment).map_err(RunsError::Untold)?;
+    for environment in &about {
+        tell::say(&records.state, &records.journal, run.id(), &approvals::word(environment, &verdict)).await?;
+    }
     println!("{said}: {}. `tidegate runs show {given}` says what comes of it.", about.join(", "));
     Ok(())
 }
@@ -171,18 +175,5 @@ async fn cancel(place: &Place, given: &str) -> Result<(), RunsError> {
         Place::There(remote) => drop(remote.act("runs", run.as_str(), "cancel", &serde_json::json!({})).await.map_err(PlaceError::from)?),
     }
     println!("told the process that drives {run} to cancel it");
-    Ok(())
-}
-
-async fn rerun(place: &Place, given: &str, failed: bool, step: Option<&str>) -> Result<(), RunsError> {
-    use crate::server::api::actions::{Rerun, What};
-    let Place::There(remote) = place else { return Err(RunsError::NeedsServer) };
-    let what = match step {
-        Some(step) => What::Step(step.to_owned()),
-        None if failed => What::Failed,
-        None => What::All,
-    };
-    let asked = remote.act("runs", given, "rerun", &Rerun { what }).await.map_err(PlaceError::from)?;
-    println!("{}", clean(&asked.said));
     Ok(())
 }

@@ -2,6 +2,8 @@
 //!
 //! Memory counts for the time that the step's process ran, rounded up to a whole millisecond: what the step has set aside for itself (`resources.memory`), or
 //! where it says nothing the most that it had. An attempt counts like any other, also one that failed; one whose process never began does not.
+//!
+//! What nobody has measured is not nothing: such a figure is absent, and a sum says of how many it is without something.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,25 +19,41 @@ pub struct Usage {
     /// Whose process has begun.
     pub invocations: u64,
     pub run_us: u64,
-    pub cpu_us: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_us: Option<u64>,
     /// The largest of any of them.
-    pub peak_memory_bytes: u64,
-    pub read_bytes: u64,
-    pub written_bytes: u64,
-    #[serde(with = "as_text")]
-    byte_milliseconds: u128,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory_bytes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_bytes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_bytes: Option<u64>,
+    /// Of how many at least one of these was not measured: sums are without them.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub unmeasured: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "as_text")]
+    byte_milliseconds: Option<u128>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_nothing(number: &u64) -> bool {
+    *number == 0
 }
 
 /// JSON's numbers end long before this one.
 mod as_text {
     use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
-    pub(super) fn serialize<S: Serializer>(number: &u128, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(number)
+    #[expect(clippy::ref_option, reason = "as serde calls it")]
+    pub(super) fn serialize<S: Serializer>(number: &Option<u128>, to: S) -> Result<S::Ok, S::Error> {
+        match number {
+            Some(number) => to.collect_str(number),
+            None => to.serialize_none(),
+        }
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u128, D::Error> {
-        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u128>, D::Error> {
+        Option::<String>::deserialize(from)?.map(|text| text.parse().map_err(D::Error::custom)).transpose()
     }
 }
 
@@ -46,15 +64,17 @@ impl Usage {
         if !record.started && run_us == 0 {
             return None;
         }
-        let memory = set_aside.unwrap_or(record.peak_memory_bytes);
+        let memory = set_aside.or(record.peak_memory_bytes);
+        let figures = [record.cpu_us(), record.peak_memory_bytes, record.read_bytes, record.written_bytes];
         Some(Self {
             invocations: 1,
             run_us,
-            cpu_us: record.cpu_user_us.saturating_add(record.cpu_system_us),
+            cpu_us: record.cpu_us(),
             peak_memory_bytes: record.peak_memory_bytes,
             read_bytes: record.read_bytes,
             written_bytes: record.written_bytes,
-            byte_milliseconds: u128::from(memory).saturating_mul(u128::from(run_us.div_ceil(1000))),
+            unmeasured: u64::from(figures.contains(&None)),
+            byte_milliseconds: memory.map(|memory| u128::from(memory).saturating_mul(u128::from(run_us.div_ceil(1000)))),
         })
     }
 
@@ -63,11 +83,12 @@ impl Usage {
         Self {
             invocations: self.invocations.saturating_add(other.invocations),
             run_us: self.run_us.saturating_add(other.run_us),
-            cpu_us: self.cpu_us.saturating_add(other.cpu_us),
-            peak_memory_bytes: self.peak_memory_bytes.max(other.peak_memory_bytes),
-            read_bytes: self.read_bytes.saturating_add(other.read_bytes),
-            written_bytes: self.written_bytes.saturating_add(other.written_bytes),
-            byte_milliseconds: self.byte_milliseconds.saturating_add(other.byte_milliseconds),
+            cpu_us: both(self.cpu_us, other.cpu_us, u64::saturating_add),
+            peak_memory_bytes: both(self.peak_memory_bytes, other.peak_memory_bytes, u64::max),
+            read_bytes: both(self.read_bytes, other.read_bytes, u64::saturating_add),
+            written_bytes: both(self.written_bytes, other.written_bytes, u64::saturating_add),
+            unmeasured: self.unmeasured.saturating_add(other.unmeasured),
+            byte_milliseconds: both(self.byte_milliseconds, other.byte_milliseconds, u128::saturating_add),
         }
     }
 
@@ -76,18 +97,33 @@ impl Usage {
     }
 
     /// In units of 10⁻¹².
-    pub fn gb_seconds(&self) -> u128 {
-        product(self.byte_milliseconds, 1_000_000_000_000, GB_SECOND)
+    pub fn gb_seconds(&self) -> Option<u128> {
+        self.byte_milliseconds.map(|amount| product(amount, 1_000_000_000_000, GB_SECOND))
     }
 
-    /// In units of 10⁻¹² of the currency; `None` where nothing has a price. Of a sum it is the exact one: only the last step is rounded.
+    /// In units of 10⁻¹² of the currency; `None` where nothing has a price, or what has one was not measured. Of a sum it is the exact one: only the last step
+    /// is rounded.
     pub fn cost(&self, prices: &Prices) -> Option<u128> {
-        let units = |price: Option<Price>| price.map_or(0, |price| u128::from(price.0));
-        prices.any().then(|| {
-            product(self.byte_milliseconds, units(prices.gb_second), GB_SECOND)
-                .saturating_add(u128::from(self.invocations).saturating_mul(units(prices.request)))
-                .saturating_add(product(u128::from(self.cpu_us), units(prices.cpu_second), 1_000_000))
-        })
+        // Nothing has cost nothing.
+        let priced = |price: Option<Price>, amount: Option<u128>, of: u128| match (price, amount) {
+            (None, _) => Some(0),
+            (Some(price), amount) => amount.or((self.invocations == 0).then_some(0)).map(|amount| product(amount, u128::from(price.0), of)),
+        };
+        if !prices.any() {
+            return None;
+        }
+        let memory = priced(prices.gb_second, self.byte_milliseconds, GB_SECOND)?;
+        let processor = priced(prices.cpu_second, self.cpu_us.map(u128::from), 1_000_000)?;
+        let requests = u128::from(self.invocations).saturating_mul(prices.request.map_or(0, |price| u128::from(price.0)));
+        Some(memory.saturating_add(requests).saturating_add(processor))
+    }
+}
+
+/// Of two of which either may not have been measured.
+fn both<T>(one: Option<T>, other: Option<T>, join: impl Fn(T, T) -> T) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(join(one, other)),
+        (one, other) => one.or(other),
     }
 }
 
@@ -116,7 +152,12 @@ mod tests {
     use crate::model::invocation::Phases;
 
     fn record(run_us: u64, peak: u64) -> InvocationRecord {
-        InvocationRecord { started: true, phases: Phases { run_us, ..Phases::default() }, peak_memory_bytes: peak, ..InvocationRecord::default() }
+        InvocationRecord {
+            started: true,
+            phases: Phases { run_us, ..Phases::default() },
+            peak_memory_bytes: Some(peak),
+            ..InvocationRecord::default()
+        }
     }
 
     fn lambda() -> Prices {
@@ -127,29 +168,59 @@ mod tests {
     fn memory_that_is_set_aside_counts_whatever_of_it_was_needed() {
         // A second with 1 GiB is one GB-second; one with half of it, half.
         let usage = |run_us, peak, set_aside| Usage::of(&record(run_us, peak), set_aside).unwrap();
-        assert_eq!(decimal(usage(1_000_000, 1 << 20, Some(1 << 30)).gb_seconds(), 6), "1.000000");
-        assert_eq!(decimal(usage(1_000_000, 1 << 29, None).gb_seconds(), 6), "0.500000");
+        assert_eq!(decimal(usage(1_000_000, 1 << 20, Some(1 << 30)).gb_seconds().unwrap(), 6), "1.000000");
+        assert_eq!(decimal(usage(1_000_000, 1 << 29, None).gb_seconds().unwrap(), 6), "0.500000");
         // A millisecond is the least that counts, and a part of one counts as one.
         assert_eq!(usage(1, 1 << 30, None).gb_seconds(), usage(1000, 1 << 30, None).gb_seconds());
-        assert_eq!(usage(1001, 1 << 30, None).gb_seconds(), 2 * usage(1000, 1 << 30, None).gb_seconds());
+        assert_eq!(usage(1001, 1 << 30, None).gb_seconds(), usage(2000, 1 << 30, None).gb_seconds());
     }
 
     #[test]
     fn it_costs_what_a_cloud_would_ask() {
         // Lambda's own example: 3 million requests, 120 ms each, 1536 MB: 540,000 GB-seconds, 9.00 and 0.60 dollars.
         let one = Usage::of(&record(120_000, 0), Some(1536 << 20)).unwrap();
-        let all = Usage { invocations: 3_000_000, byte_milliseconds: one.byte_milliseconds * 3_000_000, ..one };
-        assert_eq!(decimal(all.gb_seconds(), 3), "540000.000");
+        let all = Usage { invocations: 3_000_000, byte_milliseconds: one.byte_milliseconds.map(|amount| amount * 3_000_000), ..one };
+        assert_eq!(decimal(all.gb_seconds().unwrap(), 3), "540000.000");
         assert_eq!(decimal(all.cost(&lambda()).unwrap(), 2), "9.60");
         assert_eq!(one.cost(&Prices::default()), None);
         let processor = Prices { cpu_second: Some(Price(1_000_000_000_000)), ..Prices::default() };
-        assert_eq!(Usage { cpu_us: 1_500_000, ..one }.cost(&processor), Some(1_500_000_000_000));
+        assert_eq!(Usage { cpu_us: Some(1_500_000), ..one }.cost(&processor), Some(1_500_000_000_000));
     }
 
     #[test]
     fn what_never_began_costs_nothing() {
-        assert_eq!(Usage::of(&InvocationRecord { peak_memory_bytes: 7, ..InvocationRecord::default() }, Some(1 << 30)), None);
+        assert_eq!(Usage::of(&InvocationRecord { peak_memory_bytes: Some(7), ..InvocationRecord::default() }, Some(1 << 30)), None);
         assert!(Usage::of(&InvocationRecord { started: false, ..record(5, 0) }, None).is_some(), "older journals do not say that it began");
+    }
+
+    #[test]
+    fn what_nobody_measured_is_absent_and_a_sum_says_that_it_is_without_it() {
+        let blind = |set_aside| Usage::of(&InvocationRecord { peak_memory_bytes: None, ..record(1_000_000, 0) }, set_aside).unwrap();
+        let one = blind(None);
+        assert_eq!((one.cpu_us, one.peak_memory_bytes, one.read_bytes, one.gb_seconds(), one.unmeasured), (None, None, None, None, 1));
+        assert_eq!(one.cost(&lambda()), None, "what it costs follows from what was not measured");
+        assert_eq!(one.cost(&Prices { request: Some(Price(7)), ..Prices::default() }), Some(7));
+        // What is set aside is known without.
+        assert!(blind(Some(1 << 30)).cost(&lambda()).is_some());
+        let seen = Usage::of(
+            &InvocationRecord {
+                cpu_user_us: Some(3),
+                cpu_system_us: Some(4),
+                read_bytes: Some(0),
+                written_bytes: Some(5),
+                ..record(1_000_000, 1 << 30)
+            },
+            None,
+        );
+        let sum = Usage::sum([one, seen.unwrap()]);
+        assert_eq!((sum.invocations, sum.unmeasured, sum.cpu_us, sum.written_bytes), (2, 1, Some(7), Some(5)));
+        assert_eq!(sum.gb_seconds(), seen.unwrap().gb_seconds());
+        assert_eq!(Usage::default().cost(&lambda()), Some(0), "nothing costs nothing");
+        let text = serde_json::to_string(&one).unwrap();
+        assert_eq!(text, r#"{"invocations":1,"run_us":1000000,"unmeasured":1}"#);
+        for usage in [one, sum] {
+            assert_eq!(serde_json::from_str::<Usage>(&serde_json::to_string(&usage).unwrap()).unwrap(), usage);
+        }
     }
 
     #[test]
@@ -170,7 +241,7 @@ mod tests {
             let usages: Vec<Usage> = all
                 .iter()
                 .filter_map(|(run_us, peak, set_aside, cpu)| {
-                    Usage::of(&InvocationRecord { cpu_user_us: *cpu, ..record(*run_us, *peak) }, set_aside.map(u64::from))
+                    Usage::of(&InvocationRecord { cpu_user_us: Some(*cpu), cpu_system_us: Some(0), ..record(*run_us, *peak) }, set_aside.map(u64::from))
                 })
                 .collect();
             let prices = Prices { cpu_second: Some(Price(3)), ..lambda() };
@@ -178,12 +249,12 @@ mod tests {
             let parts: u128 = usages.iter().map(|usage| usage.cost(&prices).unwrap()).sum();
             prop_assert!(whole.cost(&prices).unwrap().abs_diff(parts) <= usages.len() as u128 + 1);
             prop_assert_eq!(whole.invocations, usages.len() as u64);
-            prop_assert_eq!(whole.peak_memory_bytes, usages.iter().map(|usage| usage.peak_memory_bytes).max().unwrap_or(0));
+            prop_assert_eq!(whole.peak_memory_bytes, usages.iter().filter_map(|usage| usage.peak_memory_bytes).max());
         }
 
         #[test]
         fn nothing_is_too_much(run_us: u64, peak: u64, cpu: u64, price: u64) {
-            let usage = Usage::of(&InvocationRecord { cpu_user_us: cpu, cpu_system_us: cpu, ..record(run_us, peak) }, None).unwrap();
+            let usage = Usage::of(&InvocationRecord { cpu_user_us: Some(cpu), cpu_system_us: Some(cpu), ..record(run_us, peak) }, None).unwrap();
             let price = Some(Price(price));
             let _ = usage.and(usage).cost(&Prices { gb_second: price, request: price, cpu_second: price, currency: None });
         }

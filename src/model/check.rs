@@ -115,13 +115,14 @@ pub enum Action {
     Rerun,
     RerunFailed,
     Approve,
+    Reject,
     Promote,
     RollBack,
     Cancel,
 }
 
 impl Action {
-    pub const ALL: [Self; 6] = [Self::Rerun, Self::RerunFailed, Self::Approve, Self::Promote, Self::RollBack, Self::Cancel];
+    pub const ALL: [Self; 7] = [Self::Rerun, Self::RerunFailed, Self::Approve, Self::Reject, Self::Promote, Self::RollBack, Self::Cancel];
 
     /// What comes back when it is pressed.
     pub fn identifier(self) -> &'static str {
@@ -129,6 +130,7 @@ impl Action {
             Self::Rerun => "rerun",
             Self::RerunFailed => "rerun-failed",
             Self::Approve => "approve",
+            Self::Reject => "reject",
             Self::Promote => "promote",
             Self::RollBack => "rollback",
             Self::Cancel => "cancel",

@@ -134,10 +134,14 @@ pub struct InvocationRecord {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub host_tools: Vec<PathBuf>,
     pub phases: Phases,
-    pub cpu_user_us: u64,
-    pub cpu_system_us: u64,
+    /// Of these figures, those that nobody could measure are absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_user_us: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_system_us: Option<u64>,
     /// Of all processes together where a control group counts it, otherwise the largest resident set of any of them.
-    pub peak_memory_bytes: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory_bytes: Option<u64>,
     pub log_bytes: u64,
     pub log_dropped_bytes: u64,
     /// Of the log's file; `None` where it could not be kept whole.
@@ -149,11 +153,11 @@ pub struct InvocationRecord {
     #[serde(default)]
     pub started: bool,
     /// Bytes that its processes had the machine read from storage (what was in memory already is none).
-    #[serde(default)]
-    pub read_bytes: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_bytes: Option<u64>,
     /// Bytes that its processes had the machine write to storage.
-    #[serde(default)]
-    pub written_bytes: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_bytes: Option<u64>,
     /// What it tried to reach.
     #[serde(default, skip_serializing_if = "Egress::is_empty")]
     pub egress: Egress,
@@ -168,6 +172,13 @@ pub struct InvocationRecord {
     pub summary: StepSummary,
 }
 
+impl InvocationRecord {
+    /// Processor time, for itself and in the kernel.
+    pub fn cpu_us(&self) -> Option<u64> {
+        Some(self.cpu_user_us?.saturating_add(self.cpu_system_us?))
+    }
+}
+
 /// An image that something ran in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageRecord {
@@ -175,6 +186,19 @@ pub struct ImageRecord {
     pub reference: String,
     /// What it stood for when it ran.
     pub digest: String,
+}
+
+impl ImageRecord {
+    /// The same image for ever: its name without the tag, which may stand for another one by now, with the digest that it stood for.
+    pub fn pinned(&self) -> String {
+        let name = self.reference.split_once('@').map_or(self.reference.as_str(), |(name, _)| name);
+        // A port is no tag.
+        let name = match name.rsplit_once(':') {
+            Some((before, tag)) if !tag.contains('/') => before,
+            _ => name,
+        };
+        format!("{name}@{}", self.digest)
+    }
 }
 
 /// Microseconds spent in each phase of an invocation, in order. Cold start is what lies between `queued` and `run`: waiting for room is not the sandbox's doing.
@@ -207,4 +231,18 @@ impl Phases {
 pub struct Discarded {
     pub files: u64,
     pub bytes: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pinned_image_has_its_digest_and_no_tag() {
+        let pinned = |reference: &str| ImageRecord { reference: reference.to_owned(), digest: "sha256:0f".to_owned() }.pinned();
+        assert_eq!(pinned("docker.io/library/debian:12"), "docker.io/library/debian@sha256:0f");
+        assert_eq!(pinned("127.0.0.1:5000/a/b"), "127.0.0.1:5000/a/b@sha256:0f");
+        assert_eq!(pinned("127.0.0.1:5000/a/b:1"), "127.0.0.1:5000/a/b@sha256:0f");
+        assert_eq!(pinned("ghcr.io/a/b:1@sha256:77"), "ghcr.io/a/b@sha256:0f");
+    }
 }

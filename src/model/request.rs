@@ -49,6 +49,10 @@ pub enum Dropped {
     Cancelled {
         by: String,
     },
+    /// Somebody who might have approved it has said no.
+    Rejected {
+        by: String,
+    },
     /// What it was asked for is not so any more: the branch is gone, the pull request has another head.
     Void {
         because: String,

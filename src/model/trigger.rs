@@ -91,6 +91,11 @@ pub enum Command {
         commit: Option<String>,
         environment: Option<String>,
     },
+    /// The other answer to what can be approved.
+    Reject {
+        commit: Option<String>,
+        environment: Option<String>,
+    },
     Cancel,
     Promote {
         rollout: Option<String>,

@@ -77,9 +77,14 @@ pub fn spans(entries: &[Entry]) -> Vec<Span> {
                     attributes.extend([
                         ("tidegate.executor", text(&record.executor)),
                         ("tidegate.cold_start_us", Value::Number(record.phases.cold_start_us())),
-                        ("tidegate.cpu_us", Value::Number(record.cpu_user_us.saturating_add(record.cpu_system_us))),
-                        ("tidegate.peak_memory_bytes", Value::Number(record.peak_memory_bytes)),
                     ]);
+                    let measured = [
+                        ("tidegate.cpu_us", record.cpu_us()),
+                        ("tidegate.peak_memory_bytes", record.peak_memory_bytes),
+                        ("tidegate.read_bytes", record.read_bytes),
+                        ("tidegate.written_bytes", record.written_bytes),
+                    ];
+                    attributes.extend(measured.into_iter().filter_map(|(name, figure)| Some((name, Value::Number(figure?)))));
                     if record.found.total() > 0 {
                         attributes.push(("tidegate.findings", Value::Number(record.found.total())));
                     }

@@ -8,7 +8,7 @@ use crate::model::artifact::Artifact;
 use crate::model::event::Event;
 use crate::model::fact::RunFact;
 use crate::model::id::{InvocationId, NodeId};
-use crate::model::invocation::{InvocationRecord, InvocationSpec};
+use crate::model::invocation::{ImageRecord, InvocationRecord, InvocationSpec};
 use crate::model::outcome::Outcome;
 use crate::model::time::Timestamp;
 
@@ -110,7 +110,16 @@ impl Past {
     pub fn spec(&self, snapshot: &Path) -> Result<InvocationSpec, String> {
         let timeout = self.run.node(&self.node).map(|node| node.timeout).unwrap_or_default();
         let id = InvocationId::of(self.run.id(), &self.node, self.attempt);
-        let spec = invocation::spec(&self.run, &self.node, self.attempt, id, clock::now().after(timeout), snapshot)?;
+        let mut spec = invocation::spec(&self.run, &self.node, self.attempt, id, clock::now().after(timeout), snapshot)?;
+        // The images that they were, whatever their names stand for now.
+        if let Some(record) = &self.record {
+            spec.image = spec.image.map(|named| record.image.as_ref().map_or(named, ImageRecord::pinned));
+            for service in &mut spec.services {
+                if let Some(known) = record.services.iter().find(|known| known.name == service.name) {
+                    service.image = known.image.pinned();
+                }
+            }
+        }
         // Said as it was, not as what is left of it.
         Ok(InvocationSpec { timeout, ..spec })
     }

@@ -54,6 +54,8 @@ impl Said {
         self.over = self.over || self.has_ended().await?;
         if self.file.is_none()
             && let Ok(mut file) = File::open(&self.log).await
+            // Whoever says that they have read more than there is gets nothing before there is more.
+            && self.at <= file.metadata().await?.len()
         {
             file.seek(SeekFrom::Start(self.at)).await?;
             self.file = Some(file);

@@ -58,7 +58,8 @@ pub async fn decide(state: &StateFolder, journal: &AnyJournal, letters: &Mailbox
     heard
 }
 
-/// Says something about what a run waits for. Returns when its process has heard it; whether it counted, its facts say.
+/// Says something about what a run waits for. Returns when its process has heard it, or has ended the run, of which this may be the reason; whether it counted, the
+/// facts say.
 pub async fn say(state: &StateFolder, journal: &AnyJournal, run: &RunId, word: &Word) -> Result<(), TellError> {
     let stream = Stream::Run(run.clone());
     let what = format!("run {run}");
@@ -69,7 +70,7 @@ pub async fn say(state: &StateFolder, journal: &AnyJournal, run: &RunId, word: &
     if heard.is_err() {
         words.heard(&path);
     }
-    heard
+    if let Err(TellError::Ended { .. }) = heard { Ok(()) } else { heard }
 }
 
 async fn must_be_driven(state: &StateFolder, journal: &AnyJournal, stream: &Stream, what: &str) -> Result<(), TellError> {

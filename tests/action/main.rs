@@ -10,4 +10,5 @@ mod lint;
 mod release;
 mod rig;
 mod runs;
+mod tag;
 mod trigger;

@@ -168,6 +168,49 @@ fn a_stream_that_is_not_gone_on_with_rightly_is_refused() {
     assert_eq!(told.last().map(|event| (event.0.as_str(), event.2["interrupted"].as_bool())), Some(("end", Some(true))));
 }
 
+/// Whatever a reader says that it has seen, and however it asks: a refusal, or what there is from there on, to its end. Never a fault, and never a stream that says
+/// nothing and has no end.
+#[test]
+fn nothing_that_a_reader_claims_to_have_seen_is_a_fault() {
+    let bench = Bench::new();
+    let token = bench.token(&[Scope::Read]);
+    let streams = ["/api/v1/runs/aa01/events", "/api/v1/runs/aa01/logs/test/1/events"];
+    let ask = |path: &str| bench.request("GET", path).bearer_auth(&token);
+    for path in streams {
+        for wrong in [&b""[..], b"-1", b"one", b"0x10", b"1.0", b" 1 1", b"18446744073709551616", b"\xff\xfe", b"1\tOR 1", &[b'9'; 4_000]] {
+            bench.send(ask(path).header("last-event-id", wrong)).problem(400);
+        }
+        let name = if path.contains("logs") { "offset" } else { "after" };
+        for wrong in ["-1", "", "one", "18446744073709551616", "%00", "1&after=2&offset=2", "1%26x"] {
+            bench.get(&format!("{path}?{name}={wrong}"), &token).problem(400);
+        }
+        // More than there is: only the end, of which each says what it is the end of.
+        for far in ["9999999", "9223372036854775807", "9223372036854775808", "18446744073709551615"] {
+            for request in [ask(path).header("last-event-id", far), ask(&format!("{path}?{name}={far}"))] {
+                let told = bench.runtime.block_on(events(request, None, 10));
+                assert_eq!(told.iter().map(|event| event.0.as_str()).collect::<Vec<_>>(), ["end"], "{path} {far}");
+            }
+        }
+        // There is one form of it, whichever somebody would like better.
+        for accept in ["application/json", "text/html;q=1", "*/*;q=0", "\"", "x"] {
+            let told = bench.runtime.block_on(events(ask(path).header("accept", accept), None, 100));
+            assert_eq!(told.last().map(|event| event.0.as_str()), Some("end"), "{accept}");
+        }
+        bench.send(bench.request("POST", path).bearer_auth(&token).body("x")).problem(405);
+    }
+    for path in [
+        "/api/v1/runs/nobody/events",
+        "/api/v1/runs/aa01/logs/nobody/1/events",
+        "/api/v1/runs/aa01/logs/test/9/events",
+        "/api/v1/runs/%2e%2e/logs/test/1/events",
+    ] {
+        bench.get(path, &token).problem(404);
+    }
+    for attempt in ["0x1", "-1", "4294967296", "%00"] {
+        bench.get(&format!("/api/v1/runs/aa01/logs/test/{attempt}/events"), &token).problem(400);
+    }
+}
+
 #[test]
 fn a_stream_ends_when_the_server_drains_so_that_its_reader_goes_on_elsewhere() {
     let bench = Bench::new();

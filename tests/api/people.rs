@@ -70,13 +70,14 @@ async fn repository(Path((owner, name)): Path<(String, String)>, headers: Header
     Ok(axum::Json(json!({ "permissions": { "admin": name == "admin", "push": name == "write", "pull": true } })))
 }
 
-struct Stage {
-    bench: Bench,
+pub struct Stage {
+    pub bench: Bench,
     hub: Arc<Hub>,
     _secret: tempfile::NamedTempFile,
 }
 
-fn stage() -> Stage {
+/// A server that people log in at.
+pub fn stage() -> Stage {
     let (hub, address) = github();
     let secret = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(secret.path(), "oauth-s3cr3t\n").expect("written");
@@ -207,6 +208,40 @@ fn a_log_in_is_ended_once_by_the_browser_that_began_it() {
     let (state, began, _) = stage.at_github("/login", "ada");
     let (_, _, stolen) = stage.at_github("/login", "root");
     stage.back(&state, &format!("tidegate_login={began}"), &stolen).problem(403);
+}
+
+/// What comes back from GitHub comes from a browser, so from anybody. A fault would be one that somebody can cause as often as they like.
+#[test]
+fn nothing_that_comes_back_from_a_log_in_is_a_fault() {
+    let stage = stage();
+    let (_, _, good) = stage.at_github("/login", "ada");
+    let long = "x".repeat(300);
+    let words = ["", "%00", "%ff%fe", "%0d%0aSet-Cookie:x=y", "../../user", "%F0%9F%9A%AA", "a%26client_secret%3Db", "'%20OR%20''='", long.as_str()];
+    for code in words {
+        // Begun rightly, with a code that GitHub has not given.
+        let (state, began, _) = stage.at_github("/login", "ada");
+        let back = stage.back(&state, &format!("tidegate_login={began}"), code);
+        back.problem(403);
+        assert_eq!(cookie(&back, "tidegate"), None);
+        // And a state that nobody has begun, in the cookie as well or not.
+        stage.back(code, "", &good).problem(403);
+        stage.back(code, &format!("tidegate_login={}", code.replace('%', "")), &good).problem(403);
+    }
+    let ask = |path: &str| stage.bench.send(stage.bench.request("GET", path));
+    for wrong in ["code=x", "", "state=a&state=b", &format!("state={}", "x".repeat(400)), &format!("state=a&code={}", "x".repeat(400))] {
+        ask(&format!("/login/callback?{wrong}")).problem(400);
+    }
+    // GitHub says no, or says things that it does not say.
+    for more in ["error=access_denied", "error=%00", "error=%3Cscript%3E", "error=x&unknown=1", "iss=https://github.com"] {
+        let (state, began, _) = stage.at_github("/login", "ada");
+        let request = stage.bench.request("GET", &format!("/login/callback?state={state}&{more}"));
+        stage.bench.send(request.header("cookie", format!("tidegate_login={began}"))).problem(403);
+    }
+    for wrong in [format!("to={}", "x".repeat(400)), "to=a&to=b".to_owned(), "unknown=1".to_owned()] {
+        ask(&format!("/login?{wrong}")).problem(400);
+    }
+    // After all that, somebody who may still can.
+    assert!(!stage.session("ada").is_empty());
 }
 
 #[test]

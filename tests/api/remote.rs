@@ -113,7 +113,9 @@ fn what_is_done_there_gets_there_and_what_is_not_allowed_is_said() {
     assert_eq!(bench.commands().len(), 1);
     assert!(person.there(&["runs", "cancel", "aa01"], &runner).contains("has ended already (failed)"));
     assert!(person.here(&["runs", "cancel", "aa01"]).contains("has ended already (failed)"));
-    assert!(person.here(&["runs", "rerun", "aa01"]).contains("name one with --server"));
+    assert!(person.here(&["runs", "rerun", "aa01"]).contains("it is not recorded which tree"));
+    let here_only = person.there(&["runs", "rerun", "aa01", "--parallel", "2"], &runner);
+    assert!(here_only.contains("leave out all but --failed and --step") && here_only.ends_with("[exit Some(2)]"), "{here_only}");
     let wrong = person.there(&["runs", "ls"], "tgp_wrong");
     assert!(wrong.contains("expected a token") && wrong.ends_with("[exit Some(2)]") && !wrong.contains("tgp_wrong"), "{wrong}");
     for arguments in [

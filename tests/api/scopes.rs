@@ -19,7 +19,7 @@ fn filled(path: &str) -> String {
 fn body(path: &str) -> serde_json::Value {
     match path {
         "/api/v1/runs" => json!({ "repository": "shop", "pipeline": "shop.yaml" }),
-        "/api/v1/runs/{run}/approve" => json!({ "commit": "0123456789012345678901234567890123456789" }),
+        "/api/v1/runs/{run}/approve" | "/api/v1/runs/{run}/reject" => json!({ "commit": "0123456789012345678901234567890123456789" }),
         _ => json!({}),
     }
 }

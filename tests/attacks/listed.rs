@@ -4,11 +4,12 @@
 use std::collections::BTreeSet;
 
 const PAGE: &str = include_str!("../../docs/security.md");
-const SOURCES: [(&str, &str); 24] = [
+const SOURCES: [(&str, &str); 26] = [
     ("attacks", include_str!("../api/attacks.rs")),
     ("beside", include_str!("beside.rs")),
     ("bombs", include_str!("bombs.rs")),
     ("calls", include_str!("calls.rs")),
+    ("described", include_str!("../api/described.rs")),
     ("egress", concat!(include_str!("egress/mod.rs"), include_str!("egress/lives.rs"))),
     ("endless", include_str!("../images/endless.rs")),
     ("executor", include_str!("../conformance/executor.rs")),
@@ -27,6 +28,7 @@ const SOURCES: [(&str, &str); 24] = [
     ("host", include_str!("host.rs")),
     ("kernel", include_str!("kernel.rs")),
     ("leftovers", include_str!("leftovers.rs")),
+    ("live", include_str!("../api/live.rs")),
     ("mounts", include_str!("mounts.rs")),
     ("observed", include_str!("../api/observed.rs")),
     ("others", include_str!("others.rs")),
@@ -41,6 +43,7 @@ const SOURCES: [(&str, &str); 24] = [
         concat!(
             include_str!("../server/attacks/artifacts.rs"),
             include_str!("../server/attacks/comments.rs"),
+            include_str!("../server/attacks/findings.rs"),
             include_str!("../server/attacks/moved.rs"),
             include_str!("../server/attacks/poisoned.rs"),
             include_str!("../server/attacks/privileged.rs"),

@@ -135,10 +135,12 @@ async fn nothing_that_a_step_started_survives_it() {
     for (engine, scene) in scenes() {
         let script = "trap '' TERM; setsid nohup sleep 976431 >/dev/null 2>&1 & (sleep 976431 &); sleep 0.1; echo ended";
         let (result, log) = scene.run(spec(script)).await;
-        assert_eq!((result.outcome, log.as_str()), (Outcome::Succeeded, "ended\n"));
+        assert_eq!((&result.outcome, log.as_str()), (&Outcome::Succeeded, "ended\n"));
         assert!(processes_with("sleep\x00976431").is_empty());
         assert_eq!(scene.leftovers(), [""; 0]);
         assert_eq!(ours(&engine, &scene), [""; 0]);
+        assert!(result.record.cpu_us().is_some(), "it was counted, in a group of its own");
+        assert!(engines::groups(scene.state.path()).is_empty());
     }
 }
 

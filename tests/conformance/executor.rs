@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tidegate::adapters::executor::{AnyExecutor, ContainerExecutor, Engine, Executor, LogSink, Pull, SandboxExecutor, Standing, Watcher};
 use tidegate::adapters::sandbox::{self, Isolation};
 use tidegate::adapters::workspace::{Store, stored};
+use tidegate::core::usage::Usage;
 use tidegate::model::artifact::ArtifactKind;
 use tidegate::model::invocation::{CaptureLimits, InvocationResult, InvocationSpec, OutputDeclaration};
 use tidegate::model::limits::Resources;
@@ -72,11 +73,10 @@ impl Ways {
         insists_for_each_step: true,
         image: None,
     };
-    /// An engine removes what counted a container with it, and passes on a number when it ends.
+    /// An engine passes on a number when a container ends; and what it read and wrote is counted with version 2 of control groups only.
     const ENGINE: Self = Self {
         runs_below_its_supervisor: false,
         counts_storage: false,
-        counts_usage: false,
         knows_signals: false,
         insists_for_each_step: false,
         image: Some(engines::IMAGE),
@@ -150,8 +150,10 @@ impl Scene {
         };
         let make =
             move |state: &Path, store: Store, _| AnyExecutor::Container(ContainerExecutor::new(state, store, engine.clone(), Pull::Never).unwrap());
-        // Its workspace is a copy.
-        Self::new(name, Ways { knows_what_it_wrote: name != "rootless Podman", ..Ways::ENGINE }, make)
+        // Its workspace is a copy, and nobody counts what its containers take.
+        let is_roots = name != "rootless Podman";
+        let counts_storage = is_roots && !Path::new("/sys/fs/cgroup/blkio").exists();
+        Self::new(name, Ways { knows_what_it_wrote: is_roots, counts_usage: is_roots, counts_storage, ..Ways::ENGINE }, make)
     }
 
     /// As the shell says it, where the executor only hears a number.
@@ -209,6 +211,13 @@ impl Scene {
         match result.outcome {
             Outcome::Failed { reason, .. } => reason,
             other => panic!("{other:?}"),
+        }
+    }
+
+    /// Returns when an output is being taken: it stands beside the invocation's folder until it has a name in the store.
+    async fn takes_something(&self) {
+        while !self.look_for_leftovers().iter().any(|name| name.starts_with("blob-")) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
@@ -315,7 +324,7 @@ async fn a_step_sees_its_layers_and_leaves_its_outputs_for_the_next() {
         }
         assert_eq!(scene.leftovers(), Vec::<String>::new());
         assert_eq!(std::fs::read_to_string(commit.join("readme")).unwrap(), "old", "the commit is never written to");
-        assert!(result.record.phases.total_us() > 0 && (result.record.peak_memory_bytes > 0 || !scene.ways.counts_usage));
+        assert!(result.record.phases.total_us() > 0 && (result.record.peak_memory_bytes.is_some_and(|peak| peak > 0) == scene.ways.counts_usage));
 
         let layer = result.layer.unwrap();
         let script =
@@ -562,17 +571,83 @@ async fn whoever_is_told_to_end_may_tidy_up_and_whoever_does_not_end_is_killed()
     }
 }
 
+/// Files of holes, as long as a file may be: whoever reads them all has a quarter of a terabyte to read.
+const HOLES: &str = "mkdir -p big; n=0; while [ $n -lt 16 ]; do truncate -s 15G big/$n; n=$((n + 1)); done";
+
+#[tokio::test]
+async fn a_step_can_be_stopped_while_its_outputs_are_taken() {
+    for scene in every_executor() {
+        let log = Log::default();
+        let (stop, cancel) = watch::channel(false);
+        let limits = CaptureLimits { outputs: u64::MAX, ..CaptureLimits::default() };
+        let asked = InvocationSpec { outputs: vec![declare("big", "big")], limits, ..spec(HOLES) };
+        let file = scene.log();
+        let invoked = scene.executor.invoke(asked, &file, log.watched(cancel));
+        tokio::pin!(invoked);
+        tokio::select! {
+            result = &mut invoked => panic!("{}: nobody has stopped it: {result:?} {}", scene.name, log.text()),
+            () = scene.takes_something() => {}
+        }
+        stop.send_replace(true);
+        let result = invoked.await;
+        assert_eq!(result.outcome, Outcome::Cancelled { reason: "it was asked to stop".to_owned() }, "{}", scene.name);
+        assert_eq!(log.text(), "[tidegate: it was stopped while its outputs were taken]\n");
+        assert!(result.artifacts.is_empty() && result.layer.is_none());
+        scene.forget();
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(scene.leftovers(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn an_output_without_end_is_refused_before_anything_is_read() {
+    for scene in every_executor() {
+        // What may be written is counted by what it takes on disk.
+        let resources = Resources { cpu: None, memory: None, pids: None, disk: Some(2 << 40) };
+        let limits = CaptureLimits { outputs: 1 << 39, ..CaptureLimits::default() };
+        let outputs = vec![declare("big", "big"), declare("huge", "huge")];
+        let asked = InvocationSpec { outputs, limits, resources, ..spec(&format!("{HOLES}; truncate -s 1024G huge")) };
+        let (result, log) = scene.run(asked).await;
+        let Outcome::Failed { reason, .. } = result.outcome else { panic!("{}: {:?} {log}", scene.name, result.outcome) };
+        assert_eq!(reason, "output huge (huge) makes the outputs larger than their limit of 549755813888 bytes", "{}", scene.name);
+        assert_eq!(scene.leftovers(), Vec::<String>::new());
+    }
+}
+
+/// Processor time by the step's own clock, so that no machine is too fast for it; memory that one process has at once.
+#[tokio::test]
+async fn what_a_step_took_is_counted_to_its_end_also_when_there_was_hardly_anything_of_it() {
+    for scene in every_executor() {
+        let memory = "dd if=/dev/zero of=/dev/null bs=64M count=1 status=none";
+        let before = "_ ".repeat(13);
+        let processor = format!("while read -r {before} user system _ < /proc/self/stat; [ $((user + system)) -lt 30 ]; do :; done");
+        let (result, log) = scene.run(spec(&format!("{memory}; {processor}"))).await;
+        assert_eq!(result.outcome, Outcome::Succeeded, "{}: {log}", scene.name);
+        let record = result.record;
+        if !scene.ways.counts_usage {
+            assert_eq!((record.cpu_us(), record.peak_memory_bytes), (None, None), "what nobody counted is not nothing");
+            continue;
+        }
+        assert!(record.cpu_us() >= Some(300_000) && record.peak_memory_bytes >= Some(64 << 20), "{}: {record:?}", scene.name);
+        let (result, _) = scene.run(spec("exit 0")).await;
+        assert!(result.record.cpu_us() > Some(0) && result.record.peak_memory_bytes > Some(0), "{}: {:?}", scene.name, result.record);
+        let usage = Usage::of(&result.record, None).unwrap();
+        assert!(usage.gb_seconds().is_some() && usage.unmeasured == u64::from(!scene.ways.counts_storage), "{usage:?}");
+    }
+}
+
 #[tokio::test]
 async fn what_a_step_read_and_wrote_is_counted_also_for_what_it_left_behind() {
     for scene in every_executor() {
+        let (result, _) = scene.run(spec("dd if=/dev/zero of=big bs=1M count=8 status=none; sync big")).await;
         if !scene.ways.counts_storage {
+            assert_eq!((result.record.read_bytes, result.record.written_bytes), (None, None), "what nobody counted is not nothing");
             continue;
         }
-        let (result, _) = scene.run(spec("dd if=/dev/zero of=big bs=1M count=8 status=none; sync big")).await;
         assert_eq!(result.outcome, Outcome::Succeeded);
         let place = std::process::Command::new("stat").args(["-f", "-c", "%T"]).arg(scene.state.path()).output().unwrap();
         if String::from_utf8_lossy(&place.stdout).trim() != "tmpfs" {
-            assert!(result.record.written_bytes >= 8 << 20, "{:?}", result.record);
+            assert!(result.record.written_bytes >= Some(8 << 20), "{:?}", result.record);
         }
     }
 }

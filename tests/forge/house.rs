@@ -167,7 +167,14 @@ pub fn ends(node: &str, outcome: Outcome) -> [RunFact; 2] {
 
 pub fn ends_with(node: &str, outcome: Outcome, artifacts: Vec<Artifact>, layer: Option<String>) -> [RunFact; 2] {
     let phases = Phases { setup_us: 900, exec_us: 300, run_us: 12_000, ..Phases::default() };
-    let record = InvocationRecord { started: true, phases, cpu_user_us: 9_000, peak_memory_bytes: 12 << 20, ..InvocationRecord::default() };
+    let record = InvocationRecord {
+        started: true,
+        phases,
+        cpu_user_us: Some(9_000),
+        cpu_system_us: Some(0),
+        peak_memory_bytes: Some(12 << 20),
+        ..InvocationRecord::default()
+    };
     let id = NodeId::new(node);
     let ended = RunFact::InvocationEnded {
         node: id.clone(),

@@ -1,6 +1,6 @@
 //! A registry that never comes to an end: what it answers is read as far as it may be long, and no further.
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tidegate::adapters::image::ImageError;
 
 use crate::builder::{Layer, image};
+use crate::byhand;
 use crate::registry::World;
 
 /// More than sockets hold, and far less than fills a memory.
@@ -41,14 +42,9 @@ impl Registry {
         let host = listener.local_addr().unwrap().to_string();
         let (sent, asked) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
         let registry = Self { host: host.clone(), sent: sent.clone(), asked: asked.clone() };
-        let answers = Arc::new(answers);
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let Ok(stream) = stream else { return };
-                let (answers, host, sent) = (answers.clone(), host.clone(), sent.clone());
-                asked.fetch_add(1, Ordering::SeqCst);
-                std::thread::spawn(move || say(stream, &|path| answers(path, &host), &sent));
-            }
+        byhand::answers(listener, move |head, stream| {
+            asked.fetch_add(1, Ordering::SeqCst);
+            say(stream, answers(head.split(' ').nth(1).unwrap_or_default(), &host), &sent);
         });
         registry
     }
@@ -63,17 +59,8 @@ impl Registry {
     }
 }
 
-fn say(mut stream: TcpStream, answers: &dyn Fn(&str) -> Answer, sent: &AtomicU64) {
-    let mut head = Vec::new();
-    let mut piece = [0; 4096];
-    while !head.windows(4).any(|part| part == b"\r\n\r\n") {
-        match stream.read(&mut piece) {
-            Ok(read @ 1..) => head.extend(&piece[..read]),
-            _ => return,
-        }
-    }
-    let head = String::from_utf8_lossy(&head).into_owned();
-    let Answer { head, body, endless } = answers(head.split(' ').nth(1).unwrap_or_default());
+fn say(mut stream: TcpStream, answer: Answer, sent: &AtomicU64) {
+    let Answer { head, body, endless } = answer;
     let length = if endless { String::new() } else { format!("content-length: {}\r\n", body.len()) };
     let begun = write!(stream, "HTTP/1.1 {head}\r\n{length}connection: close\r\n\r\n").and_then(|()| stream.write_all(&body));
     if begun.is_err() || !endless {

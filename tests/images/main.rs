@@ -1,8 +1,10 @@
 //! Images without an engine: from a real registry, and from archives, into the sandbox. And what hostile images try.
 
+mod again;
 mod attacks;
 mod builder;
 mod built;
+mod byhand;
 #[path = "../support/docker.rs"]
 mod docker;
 mod endless;
@@ -20,6 +22,8 @@ mod step;
 mod steps;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/terminal.rs"]
+mod terminal;
 mod unfit;
 #[path = "../support/users.rs"]
 mod users;

@@ -15,6 +15,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck source=../../.ci/environment
 source .ci/environment
+# shellcheck source=kernel.sh
+source tests/machine/kernel.sh
 find_cache
 
 readonly MEMORY_MB=2048 LIMIT_SECONDS="${LIMIT_SECONDS:-1500}" KILLS="${KILLS:-0}"
@@ -28,20 +30,6 @@ done
 scratch="$(mktemp -d "${TMPDIR:-/tmp}/tidegate-cgroup2.XXXXXX")"
 trap 'rm -rf "$scratch"' EXIT
 
-# The kernel of this Debian, as files.
-kernel() {
-  local package
-  package="$(apt-cache depends linux-image-amd64 | sed -n 's/^ *Depends: //p' | head -1)"
-  [[ -n "$package" ]] || { say "apt knows no kernel: apt-get update" >&2; return 1; }
-  local folder="$TIDEGATE_CACHE/$package"
-  if [[ ! -e "$folder/.complete" ]]; then
-    rm -rf "$folder" && mkdir -p "$folder"
-    (cd "$scratch" && apt-get download "$package" >/dev/null 2>&1) || { say "$package can not be downloaded" >&2; return 1; }
-    dpkg -x "$scratch/$package"_*.deb "$folder" && touch "$folder/.complete"
-  fi
-  printf '%s\n' "$folder"
-}
-
 # Where cargo has put the test binary of this name.
 built() {
   cargo test --locked --test "$1" --no-run --message-format=json 2>/dev/null | sed -n "s/.*\"name\":\"$1\".*\"executable\":\"\([^\"]*\)\".*/\1/p" | tail -1
@@ -49,34 +37,17 @@ built() {
 attacks="$(built attacks)" scenario="$(built scenario)"
 [[ -x "$attacks" && -x "$scenario" ]] || { say "the tests do not build: cargo test --no-run"; exit 2; }
 program="$CARGO_TARGET_DIR/debug/tidegate"
-folder="$(kernel)"
+folder=""
+find_kernel
 
 # What boots: the modules that the host's files are seen through, and a script.
 boot="$scratch/boot"
 mkdir -p "$boot"/{bin,modules,proc,sys,dev,host,over,root}
 cp "$(command -v busybox)" "$boot/bin/busybox"
-order=(virtio virtio_ring virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci netfs fscache 9pnet 9pnet_virtio 9p overlay)
-for module in "${order[@]}"; do
-  found="$(find "$folder/lib/modules" -name "$module.ko*" | head -1)"
-  [[ -z "$found" ]] || case "$found" in
-    *.xz) xz -dc "$found" >"$boot/modules/$module.ko" ;;
-    *.zst) zstd -qdc "$found" >"$boot/modules/$module.ko" ;;
-    *) cp "$found" "$boot/modules/$module.ko" ;;
-  esac
-done
+copy_modules "$folder" "$boot/modules"
 
-cat >"$boot/init" <<INIT
-#!/bin/busybox sh
-b=/bin/busybox
-\$b mount -t proc proc /proc; \$b mount -t sysfs sys /sys; \$b mount -t devtmpfs dev /dev
-# Which needs which differs from kernel to kernel: again, until all are in.
-for round in 1 2 3; do
-  for module in ${order[*]}; do [ ! -e /modules/\$module.ko ] || \$b insmod /modules/\$module.ko 2>/dev/null && \$b rm -f /modules/\$module.ko; done
-done
-\$b mount -t 9p -o trans=virtio,version=9p2000.L,ro,msize=1048576,cache=loose host /host || echo "no host"
-\$b mount -t tmpfs -o size=90% over /over
-\$b mkdir /over/up /over/work
-\$b mount -t overlay -o lowerdir=/host,upperdir=/over/up,workdir=/over/work overlay /root || echo "no root"
+first_script >"$boot/init"
+cat >>"$boot/init" <<INIT
 cd /root
 for place in proc sys dev tmp; do \$b mkdir -p /root/\$place; done
 \$b mount -t proc proc /root/proc; \$b mount -t sysfs sys /root/sys; \$b mount --bind /dev /root/dev

@@ -12,6 +12,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck source=../../.ci/environment
 source .ci/environment
+# shellcheck source=kernel.sh
+source tests/machine/kernel.sh
 find_cache
 
 readonly WAY="${1:-machine}"
@@ -28,21 +30,8 @@ done
 scratch="$(mktemp -d "${TMPDIR:-/tmp}/tidegate-systemd.XXXXXX")"
 trap 'rm -rf "$scratch"' EXIT
 
-# The kernel of this Debian, as files.
-kernel() {
-  local package
-  package="$(apt-cache depends linux-image-amd64 | sed -n 's/^ *Depends: //p' | head -1)"
-  [[ -n "$package" ]] || { say "apt knows no kernel: apt-get update" >&2; return 1; }
-  local folder="$TIDEGATE_CACHE/$package"
-  if [[ ! -e "$folder/.complete" ]]; then
-    rm -rf "$folder" && mkdir -p "$folder"
-    (cd "$scratch" && apt-get download "$package" >/dev/null 2>&1) || { say "$package can not be downloaded" >&2; return 1; }
-    dpkg -x "$scratch/$package"_*.deb "$folder" && touch "$folder/.complete"
-  fi
-  printf '%s\n' "$folder"
-}
 folder=""
-[[ "$WAY" == here ]] || folder="$(kernel)"
+[[ "$WAY" == here ]] || find_kernel
 program="${TIDEGATE_PROGRAM:-$CARGO_TARGET_DIR/debug/tidegate}"
 [[ -n "${TIDEGATE_PROGRAM:-}" ]] || cargo build --locked --quiet --bin tidegate
 
@@ -56,16 +45,7 @@ cp packaging/systemd/* "$boot/given/units/"
 # What a machine does at its start and this one has no use for: here it would take minutes.
 masks=(systemd-udevd systemd-udev-trigger systemd-udev-settle systemd-hwdb-update systemd-journal-flush systemd-timesyncd systemd-random-seed systemd-update-utmp
   systemd-tmpfiles-setup systemd-tmpfiles-setup-dev systemd-sysusers systemd-sysctl systemd-modules-load systemd-binfmt systemd-machine-id-commit ldconfig)
-order=(virtio virtio_ring virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci netfs fscache 9pnet 9pnet_virtio 9p overlay)
-for module in "${order[@]}"; do
-  [[ "$WAY" == here ]] && break
-  found="$(find "$folder/lib/modules" -name "$module.ko*" | head -1)"
-  [[ -z "$found" ]] || case "$found" in
-    *.xz) xz -dc "$found" >"$boot/modules/$module.ko" ;;
-    *.zst) zstd -qdc "$found" >"$boot/modules/$module.ko" ;;
-    *) cp "$found" "$boot/modules/$module.ko" ;;
-  esac
-done
+[[ "$WAY" == here ]] || copy_modules "$folder" "$boot/modules"
 
 # Makes a root of this machine's files with a layer on top into one whose first process is systemd, with the story as all that it has to do.
 cat >"$boot/prepare" <<PREPARE
@@ -100,18 +80,8 @@ UNIT
 \$b ln -s story.target \$root/etc/systemd/system/default.target
 PREPARE
 
-cat >"$boot/init" <<INIT
-#!/bin/busybox sh
-b=/bin/busybox
-\$b mount -t proc proc /proc; \$b mount -t sysfs sys /sys; \$b mount -t devtmpfs dev /dev
-# Which needs which differs from kernel to kernel: again, until all are in.
-for round in 1 2 3; do
-  for module in ${order[*]}; do [ ! -e /modules/\$module.ko ] || \$b insmod /modules/\$module.ko 2>/dev/null && \$b rm -f /modules/\$module.ko; done
-done
-\$b mount -t 9p -o trans=virtio,version=9p2000.L,ro,msize=1048576,cache=loose host /host || echo "no host"
-\$b mount -t tmpfs -o size=90% over /over
-\$b mkdir /over/up /over/work
-\$b mount -t overlay -o lowerdir=/host,upperdir=/over/up,workdir=/over/work overlay /root || echo "no root"
+first_script >"$boot/init"
+cat >>"$boot/init" <<INIT
 \$b mkdir -p /root/given; \$b cp -r /given/. /root/given
 \$b sh /prepare /root \$b file:/dev/ttyS0
 echo 'ExecStopPost=/bin/busybox poweroff -f' >> /root/etc/systemd/system/story.service

@@ -4,6 +4,11 @@ mod git;
 #[path = "../support/git_http.rs"]
 mod git_http;
 
+#[path = "../support/packs.rs"]
+mod packs;
+
+mod leftovers;
 mod mirror;
 mod source;
+mod tidying;
 mod workspace;

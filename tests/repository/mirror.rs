@@ -12,13 +12,13 @@ use tidegate::model::secret::Secret;
 
 use crate::git_http::GitHttp;
 
-struct Scene {
-    place: TempDir,
-    mirrors: Mirrors,
-    git: GitHttp,
+pub struct Scene {
+    pub place: TempDir,
+    pub mirrors: Mirrors,
+    pub git: GitHttp,
 }
 
-fn git(folder: &Path, arguments: &[&str]) -> String {
+pub fn git(folder: &Path, arguments: &[&str]) -> String {
     let output = Command::new("git")
         .current_dir(folder)
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
@@ -32,7 +32,7 @@ fn git(folder: &Path, arguments: &[&str]) -> String {
 }
 
 impl Scene {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let place = tempfile::tempdir().expect("a folder");
         let work = place.path().join("work");
         std::fs::create_dir_all(place.path().join("served/acme")).expect("made");
@@ -45,7 +45,7 @@ impl Scene {
         Self { mirrors: Mirrors::open(&state).expect("mirrors"), git, place }
     }
 
-    fn commit(&self, text: &str, push: &str) -> CommitId {
+    pub fn commit(&self, text: &str, push: &str) -> CommitId {
         let work = self.place.path().join("work");
         std::fs::write(work.join("door.txt"), text).expect("written");
         git(&work, &["add", "."]);
@@ -54,17 +54,17 @@ impl Scene {
         CommitId::new(git(&work, &["rev-parse", "HEAD"]))
     }
 
-    async fn fetch(&self, wanted: Wanted, token: Option<&str>) -> Result<CommitId, MirrorError> {
+    pub async fn fetch(&self, wanted: Wanted, token: Option<&str>) -> Result<CommitId, MirrorError> {
         let (mirrors, url, token) = (self.mirrors.clone(), self.git.url("acme/shop"), token.map(Secret::new));
         tokio::task::spawn_blocking(move || Ok(mirrors.fetch("acme/shop", &url, &wanted, token.as_ref())?.1)).await.expect("it returns")
     }
 }
 
-fn main_branch() -> Wanted {
+pub fn main_branch() -> Wanted {
     Wanted { reference: Some("refs/heads/main".to_owned()), ..Wanted::default() }
 }
 
-fn at(commit: &CommitId) -> Wanted {
+pub fn at(commit: &CommitId) -> Wanted {
     Wanted { commit: Some(commit.clone()), ..main_branch() }
 }
 
@@ -90,6 +90,8 @@ async fn what_was_forced_away_is_still_fetched_by_its_name() {
     let new = scene.commit("ash", "refs/heads/main");
     assert_eq!(scene.fetch(main_branch(), None).await.expect("fetched"), new);
     assert_eq!(scene.fetch(at(&old), None).await.expect("fetched by name"), old);
+    let mirror = scene.mirrors.source("acme/shop").expect("a mirror").root().to_owned();
+    assert_eq!(git(&mirror, &["for-each-ref", "--format=%(refname)"]), "refs/tidegate/heads/main");
 }
 
 /// With a reference for each commit every fetch would offer them all, and take the longer the more there are.
@@ -194,6 +196,12 @@ async fn a_reference_is_one_reference() {
         assert!(error.to_string().contains("(any more)"), "{error}");
     }
     assert_eq!(scene.fetch(Wanted { reference: Some("refs/heads/*".to_owned()), ..at(&commit) }, None).await.expect("by name"), commit);
+    for name in ["refs/heads/main:refs/tidegate/heads/stolen", "refs/heads/*:refs/tidegate/heads/*", "main", &commit.as_str()[..10]] {
+        let error = scene.fetch(Wanted { commit: Some(CommitId::new(name)), ..Wanted::default() }, None).await.expect_err(name);
+        assert!(error.to_string().contains("(any more)"), "{error}");
+    }
+    let mirror = scene.mirrors.source("acme/shop").expect("a mirror").root().to_owned();
+    assert_eq!(git(&mirror, &["for-each-ref"]), "");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -203,4 +211,87 @@ async fn many_at_once_want_the_same_repository() {
     let all = futures_util::future::join_all((0..8).map(|_| scene.fetch(at(&commit), None))).await;
     assert!(all.into_iter().all(|one| one.expect("fetched") == commit));
     assert_eq!(scene.git.requests(), 2, "one of them asked, the others waited");
+}
+
+/// A branch that is gone stands in the way of one that has its name as a folder, and the other way round: they would be a file and a folder.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_gone_makes_room_for_what_has_come_and_for_nothing_else() {
+    let scene = Scene::new().await;
+    let push = |what: &str| git(&scene.place.path().join("work"), &["push", "-q", "origin", what]);
+    let branch = |name: &str| Wanted { reference: Some(format!("refs/heads/{name}")), also: vec!["refs/heads/main".to_owned()], ..Wanted::default() };
+    let names = || {
+        let mirror = scene.mirrors.source("acme/shop").expect("a mirror").root().to_owned();
+        git(&mirror, &["for-each-ref", "--format=%(refname:lstrip=3)"])
+    };
+    let mut last = scene.commit("oak", "refs/heads/main");
+    for (number, (gone, come)) in [("doors", "doors/oak"), ("doors/oak", "doors/oak/old/1"), ("doors/oak/old/1", "doors")].into_iter().enumerate() {
+        push(&format!("HEAD:refs/heads/{gone}"));
+        assert_eq!(scene.fetch(branch(gone), None).await.expect("fetched"), last);
+        // Somebody names what is not there: what is there stays.
+        scene.fetch(branch(come), None).await.expect_err("not there");
+        assert_eq!(names(), format!("{gone}\nmain"));
+        push(&format!(":refs/heads/{gone}"));
+        last = scene.commit(&format!("door {number}"), "refs/heads/main");
+        push(&format!("HEAD:refs/heads/{come}"));
+        assert_eq!(scene.fetch(branch(come), None).await.expect("there is room"), last);
+        assert_eq!(names(), format!("{come}\nmain"));
+        assert_eq!(scene.mirrors.resolve("acme/shop", "refs/heads/main"), Some(last.clone()));
+    }
+}
+
+/// The policy of the default branch would be the one of some time ago.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_must_be_fresh_is_not_what_was_fetched_before() {
+    let scene = Scene::new().await;
+    let commit = scene.commit("oak", "refs/heads/main");
+    let fresh = || Wanted { fresh: true, ..at(&commit) };
+    assert_eq!(scene.fetch(fresh(), None).await.expect("fetched"), commit);
+    scene.git.require("hunter2-token");
+    let error = scene.fetch(fresh(), None).await.expect_err("nobody says what is there now");
+    assert!(error.is_passing() && error.to_string().contains("401"), "{error}");
+    assert_eq!(scene.fetch(at(&commit), None).await.expect("it is here"), commit);
+    // What is gone is gone, and keeps nobody.
+    let gone = Wanted { reference: Some("refs/heads/gone".to_owned()), also: vec!["refs/heads/main".to_owned()], ..fresh() };
+    assert_eq!(scene.fetch(gone, Some("hunter2-token")).await.expect("by its name"), commit);
+}
+
+/// Whatever a mirror has by now: one request for what is there, and one for what is wanted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_is_two_requests_however_much_is_there_already() {
+    let scene = Scene::new().await;
+    for number in 0..50 {
+        scene.commit(&format!("door {number}"), "refs/heads/main");
+    }
+    scene.fetch(main_branch(), None).await.expect("fetched");
+    let mirror = scene.mirrors.source("acme/shop").expect("a mirror").root().to_owned();
+    for text in ["ash", "elm"] {
+        let (asked, new) = (scene.git.requests(), scene.commit(text, "refs/heads/main"));
+        assert_eq!(scene.fetch(at(&new), None).await.expect("fetched"), new);
+        assert_eq!(scene.git.requests() - asked, 2);
+    }
+    // Only what was new was sent: a commit, a tree and a file each.
+    let sizes = git(&mirror, &["count-objects", "-v"]);
+    assert!(sizes.contains("in-pack: 156\n") && sizes.contains("packs: 3\n"), "{sizes}");
+    git(&mirror, &["fsck", "--full", "--no-dangling"]);
+}
+
+/// History was written anew: of the newest that are here the other side knows none any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_other_side_has_forgotten_keeps_nobody_from_fetching() {
+    let scene = Scene::new().await;
+    let (work, served) = (scene.place.path().join("work"), scene.place.path().join("served/acme/shop.git"));
+    let main = scene.commit("oak", "refs/heads/main");
+    for number in 0..50 {
+        scene.commit(&format!("door {number}"), "refs/heads/topic");
+    }
+    let topic = Wanted { reference: Some("refs/heads/topic".to_owned()), also: vec!["refs/heads/main".to_owned()], ..Wanted::default() };
+    scene.fetch(topic, None).await.expect("fetched");
+    git(&work, &["push", "-q", "origin", ":refs/heads/topic"]);
+    git(&served, &["-c", "gc.reflogExpire=now", "gc", "-q", "--prune=now"]);
+    git(&work, &["reset", "-q", "--hard", main.as_str()]);
+    let new = scene.commit("ash", "refs/heads/main");
+    assert_eq!(scene.fetch(at(&new), None).await.expect("fetched"), new);
+    let source = scene.mirrors.source("acme/shop").expect("a mirror");
+    assert_eq!(source.read("door.txt", &Revision::Commit(new), 99).expect("read"), b"ash");
+    git(source.root(), &["fsck", "--full", "--no-dangling"]);
 }

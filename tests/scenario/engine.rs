@@ -77,14 +77,15 @@ fn kill(pid: i32) {
 fn go_on(world: &World, engine: &Engine, run: &RunId) -> (Vec<RunFact>, tidegate::core::run::Run) {
     let socket = engine.socket.to_string_lossy().into_owned();
     let mut serve = world.start(&["serve", "--listen", "127.0.0.1:0", "--executor", "container", "--pull", "never", "--engine", &socket]);
-    until(|| (facts(world, run).1.outcome().is_some() && objects(world, engine).is_empty()).then_some(()));
+    let is_tidy = || objects(world, engine).is_empty() && engines::groups(&world.state()).is_empty();
+    until(|| (facts(world, run).1.outcome().is_some() && is_tidy()).then_some(()));
     kill_process(Pid::from_child(&serve), Signal::TERM).expect("TERM");
     serve.wait().expect("its end");
     facts(world, run)
 }
 
 /// What of this world is in the engine.
-fn objects(world: &World, engine: &Engine) -> Vec<String> {
+pub fn objects(world: &World, engine: &Engine) -> Vec<String> {
     let mark = world.state().to_string_lossy().into_owned();
     let holds = |name: &String| String::from_utf8_lossy(&engines::docker(engine, &["inspect", name]).stdout).contains(&mark);
     engines::objects(engine).into_iter().filter(holds).collect()
@@ -112,6 +113,10 @@ fn a_load_whose_tidegate_and_supervisors_are_killed_ends_well_and_leaves_nothing
             assert_eq!(log_of(&world, &run, &format!("{name}.1.log")), truth());
         }
         assert_eq!(now.outcome(), Some(RunOutcome::Succeeded));
+        // Also what other supervisors have begun is counted to its end.
+        let counted = |fact: &RunFact| matches!(fact, RunFact::InvocationEnded { record: Some(record), .. } if record.cpu_us() > Some(0));
+        assert_eq!(facts.iter().filter(|fact| counted(fact)).count(), STEPS, "{facts:#?}");
+        assert!(engines::groups(&world.state()).is_empty());
         assert_eq!(objects(&world, &engine), [""; 0]);
         assert_eq!(world.processes(), [""; 0]);
     }

@@ -12,7 +12,10 @@ mod packages;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/terminal.rs"]
+mod terminal;
 
+mod again;
 mod bad_input;
 mod clients;
 mod egress;
@@ -26,6 +29,7 @@ mod pipelines;
 mod raw;
 mod readme;
 mod replay;
+mod rerun;
 mod rollout;
 mod run;
 mod serve;

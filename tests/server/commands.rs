@@ -134,6 +134,29 @@ fn row(stage: &Stage, command: &str, least: &str) {
             stage.sign("+1");
             assert_eq!(town.end_of(&run), RunOutcome::Succeeded);
         }
+        "reject" => {
+            let (head, run) = stage.opened(14, "echo strange\n", true);
+            stage.button_is_no_programs(&run, "reject");
+            // One says no to what one has looked at.
+            assert!(stage.say(14, "root", "/tidegate reject").to_string().contains("say which commit"));
+            assert!(stage.say(14, "root", &format!("/tidegate reject {}", "0".repeat(40))).to_string().contains("nothing is known here"));
+            town.check(run.as_str(), "action_required");
+            let handled = stage.only_from(least, 14, &format!("/tidegate reject {}", &head[..10]));
+            assert_eq!(handled, serde_json::json!({ "handled": "obeyed", "what": format!("rejected {run}") }));
+            stage.sign("+1");
+            let check = town.check(run.as_str(), "failure");
+            assert!(check.title == "Rejected" && check.summary.contains("By `ada`"), "{check:#?}");
+            // It is over: nobody lets it in any more, and nothing of it has run.
+            assert!(stage.say(14, "root", &format!("/tidegate approve {head}")).to_string().contains("nothing waits for approval"));
+            assert!(stage.say(14, "root", &format!("/tidegate reject {head}")).to_string().contains("nothing waits for approval"));
+            assert_eq!(town.facts(&run), []);
+            // By the button it is the same.
+            let (head, run) = stage.opened(15, "echo strange\n", true);
+            let body = pressed(&town.url(), "ada", &head, run.as_str(), "reject");
+            assert_eq!(town.deliver(&stage.next(), "check_run", &body)["handled"]["handled"], "obeyed");
+            town.check(run.as_str(), "failure");
+            assert_eq!(town.facts(&run), []);
+        }
         "cancel" => {
             let (_, run) = stage.opened(13, "sleep 600\n", false);
             town.invoked(&run);
@@ -161,7 +184,7 @@ fn row(stage: &Stage, command: &str, least: &str) {
 fn each_command_is_obeyed_from_those_who_may_say_it_and_from_nobody_else() {
     let stage = Stage::new();
     let rows = table("## Commands");
-    assert_eq!(rows.len(), 5);
+    assert_eq!(rows.len(), 6);
     for cells in rows {
         row(&stage, &cells[0], &cells[1]);
     }

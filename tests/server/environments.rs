@@ -5,6 +5,7 @@ use tidegate::model::fact::RunFact;
 use tidegate::model::id::RunId;
 use tidegate::model::outcome::RunOutcome;
 
+use crate::alike::{SHORT, alike, point};
 use crate::payloads::{by, comment, commit_comment, own_pull, pressed, push, rerequested};
 use crate::town::{SHOP, Town, begun};
 
@@ -62,8 +63,8 @@ fn a_comment_at_the_commit_lets_it_in_if_its_writer_is_an_approver_and_somebody_
     let run = town.asked_one(&town.deliver("push", "push", &by("mary", push(&url, "refs/heads/main", &commit))));
     let ship = format!("{run}/ship");
     let check = town.check(&ship, "action_required");
-    assert_eq!((check.title.as_str(), check.actions.len()), ("Waiting for approval: production", 1), "{check:#?}");
-    assert_eq!(check.actions[0]["identifier"], "approve");
+    assert_eq!((check.title.as_str(), check.actions.len()), ("Waiting for approval: production", 2), "{check:#?}");
+    assert_eq!((&check.actions[0]["identifier"], &check.actions[1]["identifier"]), (&"approve".into(), &"reject".into()));
     for said in ["`maintain`", "not from `mary`", "`/tidegate approve --environment production`"] {
         assert!(check.summary.contains(said), "{said}: {}", check.summary);
     }
@@ -211,4 +212,104 @@ fn a_comment_is_about_what_waited_when_it_was_said() {
     let slow = of(&pushed, "bring");
     is_obeyed(&town.deliver("end", "check_run", &pressed(&url, "ada", &commit, slow.as_str(), "cancel")), slow.as_str());
     assert_eq!(town.end_of(&slow), RunOutcome::Cancelled);
+}
+
+/// Two commits that begin alike are changed between the look and the word: the words are about neither, also when nobody has heard of the second one yet.
+#[test]
+fn a_short_name_that_the_head_has_as_well_lets_nothing_in() {
+    let town = town(ZONES);
+    let (url, base) = (town.url(), head(&town));
+    let (first, second) = alike(&town);
+    let deliver = |id: &str, action: &str, head: &str| town.asked_one(&town.deliver(id, "pull_request", &own_pull(&url, action, head, &base)));
+    let waits = |run: &RunId| {
+        town.until("steps that wait", || (town.facts(run).iter().filter(|fact| matches!(fact, RunFact::NodeHeld { .. })).count() == 2).then_some(()));
+    };
+    let say = |id: &str, commit: &str| {
+        let said = format!("/tidegate approve {commit} --environment staging");
+        town.deliver(id, "issue_comment", &comment(&url, "carol", &said))
+    };
+    point(&town, &first);
+    let old = deliver("opened", "opened", &first);
+    waits(&old);
+    point(&town, &second);
+    for (id, short) in [("short", first[..SHORT].to_owned()), ("large", first[..SHORT].to_uppercase())] {
+        is_refused(&say(id, &short), "several commits begin with");
+    }
+    let new = deliver("synchronize", "synchronize", &second);
+    waits(&new);
+    is_refused(&say("heard", &first[..SHORT]), "several commits begin with");
+    assert_eq!((approvals(&town.facts(&old)), approvals(&town.facts(&new))), (Vec::new(), Vec::new()));
+    is_obeyed(&say("second", &second), new.as_str());
+    assert_eq!(town.end_of(&new), RunOutcome::Succeeded);
+    assert_eq!(approvals(&town.facts(&old)), []);
+    is_obeyed(&say("first", &first), old.as_str());
+    assert_eq!(town.end_of(&old), RunOutcome::Succeeded);
+}
+
+/// Nodes that somebody has said no to, and who.
+fn rejections(facts: &[RunFact]) -> Vec<(String, String)> {
+    let rejected = |fact: &RunFact| match fact {
+        RunFact::NodeRejected { node, by, .. } => Some((node.to_string(), by.to_string())),
+        _ => None,
+    };
+    facts.iter().filter_map(rejected).collect()
+}
+
+#[test]
+fn whoever_may_say_yes_may_say_no_and_it_is_about_the_same() {
+    let town = town(SHOP_PIPELINE);
+    let (url, commit) = (town.url(), head(&town));
+    let pushed = |id: &str| {
+        let run = town.asked_one(&town.deliver(id, "push", &by("mary", push(&url, "refs/heads/main", &commit))));
+        town.check(&format!("{run}/ship"), "action_required");
+        run
+    };
+    let (run, other) = (pushed("push"), pushed("another"));
+    let ship = format!("{run}/ship");
+    let say = |id: &str, who: &str, said: &str| town.deliver(id, "commit_comment", &commit_comment(&url, who, &commit, said));
+    let press = |id: &str, who: &str, check: &str| town.deliver(id, "check_run", &pressed(&url, who, &commit, check, "reject"));
+    let no = "/tidegate reject --environment production";
+    is_refused(&say("writer", "ada", no), "needs maintain, and they have write");
+    is_refused(&say("stranger", "eve", no), "for no environment here: they have none");
+    is_refused(&press("pressed", "ada", &ship), "needs maintain");
+    is_refused(&press("bot", "helper[bot]", &ship), "is a program");
+    is_refused(&press("wrong", "mona", &format!("{run}/build")), "does not wait");
+    is_refused(&say("elsewhere", "mona", "/tidegate reject --environment staging"), "nothing of");
+    is_refused(&say("nowhere", "mona", &format!("/tidegate reject {} production", "0".repeat(40))), "nothing is known");
+    assert_eq!((rejections(&town.facts(&run)), begun(&town.facts(&run), "ship")), (Vec::new(), 0));
+
+    // The button is about one step of one run, and who has started that may take it back.
+    is_obeyed(&press("mary", "mary", &ship), &format!("mary has rejected ship of run {run}"));
+    assert_eq!(town.end_of(&run), RunOutcome::Failed);
+    let check = town.check(&ship, "failure");
+    assert!(check.summary.contains("mary has rejected it"), "{check:#?}");
+    assert_eq!((rejections(&town.facts(&run)), begun(&town.facts(&run), "ship")), (vec![("ship".to_owned(), "mary".to_owned())], 0));
+    town.check(&format!("{other}/ship"), "action_required");
+    // Nobody lets it in any more; and what was said counts once, however often it is heard.
+    is_refused(&town.deliver("late", "check_run", &pressed(&url, "mona", &commit, &ship, "approve")), "mary has rejected it already");
+    town.world.tidegate(&["deliveries", "replay", "mary"]).expect(0);
+    is_obeyed(&town.handled("mary"), "mary has rejected ship");
+
+    is_obeyed(&say("mona", "mona", no), &format!("mona has rejected ship of run {other}"));
+    assert_eq!(town.end_of(&other), RunOutcome::Failed);
+    assert_eq!(begun(&town.facts(&other), "ship"), 0);
+    // What was let in is not kept out by a word that comes after it.
+    let third = pushed("third");
+    let yes = |id: &str| town.deliver(id, "check_run", &pressed(&url, "mona", &commit, &format!("{third}/ship"), "approve"));
+    is_obeyed(&yes("yes"), "mona has approved ship");
+    is_refused(&press("after", "mona", &format!("{third}/ship")), "mona has approved it already");
+    assert_eq!(town.end_of(&third), RunOutcome::Succeeded);
+}
+
+#[test]
+fn a_run_that_waits_is_rejected_at_the_machine() {
+    let town = town(SHOP_PIPELINE);
+    let commit = head(&town);
+    let run = town.asked_one(&town.deliver("push", "push", &push(&town.url(), "refs/heads/main", &commit)));
+    town.check(&format!("{run}/ship"), "action_required");
+    town.world.tidegate(&["runs", "reject", run.as_str(), "--environment", "staging"]).expect(2).says("nothing in run");
+    town.world.tidegate(&["runs", "reject", run.as_str(), "--reason", "not today"]).expect(0).says("Rejected: production");
+    assert_eq!(town.end_of(&run), RunOutcome::Failed);
+    assert!(town.check(&format!("{run}/ship"), "failure").summary.contains("has rejected it: not today"));
+    assert_eq!(begun(&town.facts(&run), "ship"), 0);
 }

@@ -6,6 +6,7 @@ use tidegate::model::id::RunId;
 use tidegate::model::outcome::RunOutcome;
 use tidegate::model::request::{Dropped, RequestFact};
 
+use crate::alike::{SHORT, alike, point};
 use crate::payloads::{comment, pressed, pull};
 use crate::town::{SHOP, Town};
 
@@ -140,4 +141,30 @@ fn a_comment_cancels_what_runs_if_its_writer_may() {
     scene.say("ada", "ada", "/tidegate cancel");
     assert_eq!(town.end_of(&run), RunOutcome::Cancelled);
     town.check(run.as_str(), "cancelled");
+}
+
+/// The stranger has two commits that begin alike, and changes them between the look and the word.
+#[test]
+fn a_short_name_that_two_heads_have_approves_neither() {
+    let scene = Scene::new();
+    let town = &scene.town;
+    let (first, second) = alike(town);
+    point(town, &first);
+    let old = scene.deliver("opened", "opened", &first);
+    town.check(old.as_str(), "action_required");
+    // Nobody has heard of the second one yet but GitHub.
+    point(town, &second);
+    for (id, short) in [("short", first[..SHORT].to_owned()), ("large", first[..SHORT].to_uppercase())] {
+        is_refused(&scene.say(id, "ada", &format!("/tidegate approve {short}")), "several commits that begin with");
+    }
+    is_refused(&scene.say("unheard", "ada", &format!("/tidegate approve {second}")), "nothing waits for approval");
+    let new = scene.deliver("synchronize", "synchronize", &second);
+    assert!(matches!(town.dropped(&old), RequestFact::Dropped { why: Dropped::Void { .. } }));
+    is_refused(&scene.say("again", "ada", &format!("/tidegate approve {}", &second[..SHORT])), "several commits that begin with");
+    assert_eq!((town.facts(&old), town.facts(&new)), (Vec::new(), Vec::new()));
+    is_refused(&scene.say("first", "ada", &format!("/tidegate approve {first}")), "not the head");
+    let obeyed = scene.say("second", "ada", &format!("/tidegate approve {second}"));
+    assert!(obeyed.to_string().contains(new.as_str()) && !obeyed.to_string().contains(old.as_str()), "{obeyed}");
+    town.end_of(&new);
+    assert_eq!(town.facts(&old), []);
 }

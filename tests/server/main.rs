@@ -7,6 +7,8 @@ mod client;
 mod git_http;
 #[path = "../support/github.rs"]
 mod github;
+#[path = "../support/packs.rs"]
+mod packs;
 #[path = "../handover/process.rs"]
 #[allow(dead_code, reason = "the tests of handovers use more of it")]
 mod process;
@@ -15,12 +17,14 @@ mod support;
 
 mod aftermath;
 mod again;
+mod alike;
 mod attacks;
 mod commands;
 mod environments;
 mod forks;
 mod handover;
 mod kill;
+mod mirrors;
 mod mistakes;
 mod payloads;
 mod pulls;

@@ -3,10 +3,12 @@
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
+use sha2::{Digest as _, Sha256};
 use tidegate::adapters::executor::Engine;
 
 /// busybox and links to it.
@@ -82,5 +84,17 @@ pub fn objects(engine: &Engine) -> Vec<String> {
     let label = "label=dev.tidegate.state";
     let mut found = lines(engine, &["ps", "--all", "--no-trunc", "--filter", label, "--format", "{{.Names}}"]);
     found.extend(lines(engine, &["volume", "ls", "--filter", label, "--format", "{{.Name}}"]));
+    found
+}
+
+/// The control groups in which containers of a state folder's steps are counted.
+pub fn groups(state: &Path) -> Vec<PathBuf> {
+    let (secret, place) = (std::fs::read(state.join("identity")).unwrap(), std::fs::metadata(state).unwrap());
+    let digest = Sha256::new().chain_update(secret).chain_update(format!(" {} {}", place.dev(), place.ino())).finalize();
+    let prefix: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let below = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect::<Vec<_>>();
+    let top = Path::new("/sys/fs/cgroup");
+    let mut found: Vec<PathBuf> = below(top).iter().flat_map(|hierarchy| below(hierarchy)).chain(below(top)).collect();
+    found.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&format!("tidegate.{prefix}_"))));
     found
 }

@@ -7,7 +7,7 @@ use super::auto::{Auto, Engines};
 use super::container::{self, ContainerExecutor, Engine, EngineError, Pull};
 use super::sandbox::{Attended, SandboxExecutor, Whence};
 use super::{Desk, Executor, Mixed, Watcher, Way};
-use crate::adapters::image::{Keyring, PullPolicy};
+use crate::adapters::image::{Keyring, Progress, PullPolicy};
 use crate::adapters::sandbox::{self, Isolation, Verdict};
 use crate::adapters::workspace::Store;
 use crate::model::id::{NodeId, RunId};
@@ -61,8 +61,6 @@ pub enum Refusal {
     HostTools { path: PathBuf, why: String },
 }
 
-const NOT_AGAIN: &str = "to run a step of a container again is not supported yet";
-
 /// Every executor there is.
 #[derive(Debug)]
 pub enum AnyExecutor {
@@ -107,19 +105,26 @@ impl AnyExecutor {
         match self {
             Self::Sandbox(executor) => executor.invoke_aside(name, spec, log, watcher).await,
             Self::Auto(executor) => executor.sandbox.invoke_aside(name, spec, log, watcher).await,
-            Self::Container(executor) => executor.refuse(NOT_AGAIN),
+            Self::Container(executor) => executor.invoke_aside(name, spec, log, watcher).await,
             Self::Mixed(mixed) => match &mixed.bare {
                 Ok(bare) if spec.image.is_none() => bare.invoke_aside(name, spec, log, watcher).await,
-                _ => mixed.container.refuse(NOT_AGAIN),
+                Err(why) if spec.image.is_none() => mixed.container.refuse(why),
+                _ => mixed.container.invoke_aside(name, spec, log, watcher).await,
             },
         }
     }
 
     /// See `SandboxExecutor::attend`.
-    pub async fn attend(&self, spec: &InvocationSpec, from: Whence, term: &str, terminal: BorrowedFd<'_>) -> Result<Attended, String> {
+    pub async fn attend(
+        &self,
+        spec: &InvocationSpec,
+        from: Whence,
+        terminal: (&str, BorrowedFd<'_>),
+        progress: Progress<'_>,
+    ) -> Result<Attended, String> {
         match self {
-            Self::Sandbox(executor) => executor.attend(spec, from, term, terminal).await,
-            Self::Auto(executor) => executor.sandbox.attend(spec, from, term, terminal).await,
+            Self::Sandbox(executor) => executor.attend(spec, from, terminal, progress).await,
+            Self::Auto(executor) => executor.sandbox.attend(spec, from, terminal, progress).await,
             Self::Container(_) | Self::Mixed(_) => Err("not supported yet: a shell in a container of an engine".to_owned()),
         }
     }

@@ -29,13 +29,13 @@ mod reference;
 mod registry;
 mod store;
 
-pub use build::{Blueprint, Halt, Material, NotBuilt};
+pub use build::{Blueprint, Material, NotBuilt};
 pub use collect::{Listed, Pruned};
 pub use credentials::{Credentials, Found};
 pub use error::ImageError;
 pub use keyring::Keyring;
 pub use layer::Limits;
 pub use progress::Meter;
-pub use pull::PullPolicy;
+pub use pull::{Progress, PullPolicy};
 pub use reference::ImageName;
 pub use store::{Image, Images, Lease, User};

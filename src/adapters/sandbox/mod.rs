@@ -46,7 +46,7 @@ mod wire;
 
 pub use beside::{Beside, beside, hand_over, listen_inside, take_over};
 pub use cell::{Cell, begin, begin_beside};
-pub use cgroup::{Exceeded, Limits, sweep_groups};
+pub use cgroup::{Exceeded, GroupAbove, Limits, Tally, has_our_groups, sweep_groups};
 pub use course::{Ended, Standing};
 pub use host::TOOL_PATH;
 pub use launch::{Running, SandboxError, spawn, spawn_on_terminal};

@@ -8,6 +8,10 @@ use super::matcher::Matcher;
 /// What stands where a secret was.
 const MASK: &str = "***";
 
+/// Bytes that the end of a key is looked for in, and what is taken for one whose end is not there.
+const LONGEST_KEY: usize = 64 << 10;
+const SHORT_KEY: usize = 4 << 10;
+
 /// Knows the rules of the scan. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Masker {
@@ -24,18 +28,48 @@ impl Masker {
         let mut masked: Vec<u8> = Vec::with_capacity(bytes.len());
         let mut at = 0;
         for hit in self.matcher.hits("log", bytes) {
+            if hit.start < at {
+                continue;
+            }
             masked.extend_from_slice(bytes.get(at..hit.start).unwrap_or_default());
             masked.extend_from_slice(MASK.as_bytes());
-            at = hit.end;
+            at = end(bytes, hit.start, hit.end);
         }
         masked.extend_from_slice(bytes.get(at..).unwrap_or_default());
         String::from_utf8_lossy(&masked).into_owned()
     }
 }
 
+/// Where a secret ends. The pattern of a key knows its first line only: what is secret about it comes behind that.
+fn end(text: &[u8], start: usize, end: usize) -> usize {
+    if !text[start..end].starts_with(b"-----BEGIN") {
+        return end;
+    }
+    let rest = &text[end..text.len().min(end + LONGEST_KEY)];
+    end + rest.windows(8).position(|eight| eight == b"-----END").unwrap_or(rest.len().min(SHORT_KEY))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_key_nothing_is_left_also_where_its_end_is_missing() {
+        let masker = Masker::new().expect("the rules load");
+        let (begin, body) = (format!("-----BEGIN {}PRIVATE KEY-----\n", ""), "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n".repeat(200));
+        let masked = masker.mask(&format!("the key is\n{begin}{body}-----END PRIVATE KEY-----\nand that was it"));
+        assert_eq!(masked, "the key is\n***-----END PRIVATE KEY-----\nand that was it");
+        let cut = &body[..3000];
+        assert_eq!(masker.mask(&format!("the key is\n{begin}{cut}")), "the key is\n***");
+    }
+
+    /// Each of them would be held against all others, if they were not in order.
+    #[test]
+    fn a_text_that_is_nothing_but_secrets_is_masked_all_the_same() {
+        let masker = Masker::new().expect("the rules load");
+        let token = format!("ghp{}{} ", "_", "aB3dE5fG7hI9jK1lM2nO4pQ6rS8tU0vW1xY2");
+        assert_eq!(masker.mask(&token.repeat(50_000)), "*** ".repeat(50_000));
+    }
 
     #[test]
     fn what_a_scan_would_find_is_not_said() {

@@ -1,5 +1,7 @@
 //! Text → matches. Pure.
 
+use std::collections::BTreeMap;
+
 use aho_corasick::AhoCorasick;
 use sha2::{Digest as _, Sha256};
 
@@ -48,14 +50,15 @@ impl Matcher {
             }
         }
         hits.sort_by(|a, b| b.rule.severity.cmp(&a.rule.severity).then(b.rule.sure.cmp(&a.rule.sure)).then(a.start.cmp(&b.start)));
-        let mut kept: Vec<Hit<'_>> = Vec::with_capacity(hits.len());
+        // By where they begin. They do not overlap, so that the last one that begins before this one's end is the only one that can reach into it: of a text that is
+        // nothing but secrets, each is not held against all.
+        let mut kept: BTreeMap<usize, Hit<'_>> = BTreeMap::new();
         for hit in hits {
-            if !kept.iter().any(|other| hit.start < other.end && other.start < hit.end) {
-                kept.push(hit);
+            if kept.range(..hit.end).next_back().is_none_or(|(_, other)| other.end <= hit.start) {
+                kept.insert(hit.start, hit);
             }
         }
-        kept.sort_by_key(|hit| hit.start);
-        kept
+        kept.into_values().collect()
     }
 
     /// Rules of which a keyword occurs.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use super::halt::Halt;
 use super::{Store, WorkspaceError};
 use crate::model::id::Digest;
 
@@ -30,34 +31,38 @@ pub fn stored(state: &Path, digest: &Digest) -> PathBuf {
 impl Store {
     /// Takes a file in. `mine`: a scratch file that nobody writes to any more, which is linked; otherwise it is copied.
     /// Only the bit that makes a file executable is kept of its mode.
-    pub fn take_in(&self, file: &Path, mine: bool) -> Result<StoredFile, WorkspaceError> {
-        self.try_take_in(file, mine).map_err(WorkspaceError::at(file))
+    pub fn take_in(&self, file: &Path, mine: bool, halt: Halt<'_>) -> Result<StoredFile, WorkspaceError> {
+        // In this process's own folder, so that a half-written copy is swept.
+        let own = self.shared.process.path.join(format!("blob-{}", self.fresh_name()));
+        let taken = self.try_take_in(file, mine, &own, halt);
+        if taken.is_err() {
+            // As much as it may be, at once.
+            let _ = fs::remove_file(&own);
+        }
+        taken.map_err(WorkspaceError::at(file))
     }
 
-    fn try_take_in(&self, file: &Path, mine: bool) -> io::Result<StoredFile> {
-        let shared = &self.shared;
+    fn try_take_in(&self, file: &Path, mine: bool, own: &Path, halt: Halt<'_>) -> io::Result<StoredFile> {
         let executable = fs::symlink_metadata(file)?.mode() & 0o111 != 0;
-        // In this process's own folder, so that a half-written copy is swept.
-        let own = shared.process.path.join(format!("blob-{}", self.fresh_name()));
         // A file may have as many names already as the file system allows.
-        if !mine || fs::hard_link(file, &own).is_err() {
-            fs::copy(file, &own)?;
+        if !mine || fs::hard_link(file, own).is_err() {
+            copy(file, own, halt)?;
         }
-        self.keep(&own, executable)
+        self.keep(own, executable, halt)
     }
 
     /// Bytes as a file of the store.
     pub fn take_in_bytes(&self, bytes: &[u8]) -> Result<StoredFile, WorkspaceError> {
         let own = self.shared.process.path.join(format!("blob-{}", self.fresh_name()));
-        fs::write(&own, bytes).and_then(|()| self.keep(&own, false)).map_err(WorkspaceError::at(&own))
+        fs::write(&own, bytes).and_then(|()| self.keep(&own, false, Halt::NEVER)).map_err(WorkspaceError::at(&own))
     }
 
     /// Gives a file of this process's own folder its name in the store.
-    fn keep(&self, own: &Path, executable: bool) -> io::Result<StoredFile> {
+    fn keep(&self, own: &Path, executable: bool, halt: Halt<'_>) -> io::Result<StoredFile> {
         let shared = &self.shared;
         fs::set_permissions(own, fs::Permissions::from_mode(if executable { 0o755 } else { 0o644 }))?;
         shared.owner.give(own)?;
-        let (digest, size) = digest(own)?;
+        let (digest, size) = digest(own, halt)?;
         let path = shared.blobs.join(format!("{}{}", digest.hex(), if executable { ".x" } else { "" }));
         if path.exists() {
             fs::remove_file(own)?;
@@ -101,9 +106,9 @@ impl Store {
     }
 
     /// The digest of a file that is there, and whether it is executable.
-    pub fn digest_of(&self, path: &Path) -> Result<(Digest, bool), WorkspaceError> {
+    pub fn digest_of(&self, path: &Path, halt: Halt<'_>) -> Result<(Digest, bool), WorkspaceError> {
         let mode = fs::symlink_metadata(path).map_err(WorkspaceError::at(path))?.mode();
-        digest(path).map(|(digest, _)| (digest, mode & 0o111 != 0)).map_err(WorkspaceError::at(path))
+        digest(path, halt).map(|(digest, _)| (digest, mode & 0o111 != 0)).map_err(WorkspaceError::at(path))
     }
 
     /// A new folder that belongs to whoever runs in a sandbox.
@@ -134,8 +139,21 @@ fn sync_folders(tree: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn digest(path: &Path) -> io::Result<(Digest, u64)> {
-    let mut file = File::open(path)?;
+/// Copied at once by the kernel, where it can: between two questions whether anybody wants it.
+const PIECE: u64 = 16 << 20;
+
+fn copy(from: &Path, to: &Path, halt: Halt<'_>) -> io::Result<()> {
+    let (mut from, mut to) = (File::open(from)?, File::create_new(to)?);
+    loop {
+        halt.check()?;
+        if io::copy(&mut (&mut from).take(PIECE), &mut to)? < PIECE {
+            return Ok(());
+        }
+    }
+}
+
+fn digest(path: &Path, halt: Halt<'_>) -> io::Result<(Digest, u64)> {
+    let mut file = halt.reading(File::open(path)?);
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 17];
     let mut size = 0;

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::halt::is_halted;
+
 #[derive(Debug, thiserror::Error)]
 pub enum WorkspaceError {
     #[error("{}: {why}", path.display())]
@@ -13,13 +15,15 @@ pub enum WorkspaceError {
     UnsafeName(String),
     #[error("the commit has more than {limit} {what}: too much for a workspace")]
     TooMuch { what: &'static str, limit: u64 },
+    #[error("it was stopped")]
+    Halted,
 }
 
 impl WorkspaceError {
     /// Ties an error to its file: `.map_err(WorkspaceError::at(path))`.
-    pub(super) fn at(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+    pub fn at(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();
-        move |error| Self::File { path, why: error.to_string() }
+        move |error| if is_halted(&error) { Self::Halted } else { Self::File { path, why: error.to_string() } }
     }
 }
 

@@ -13,6 +13,7 @@
 mod blobs;
 mod clean;
 mod error;
+mod halt;
 mod own;
 mod scratch;
 mod snapshot;
@@ -26,6 +27,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use blobs::{StoredFile, stored};
 pub use clean::{Removed, count, remove};
 pub use error::WorkspaceError;
+pub use halt::{Halt, is_halted};
 pub use scratch::{Scratch, Swept};
 pub use snapshot::Snapshot;
 

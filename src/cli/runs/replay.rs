@@ -1,11 +1,11 @@
 //! `tidegate runs replay RUN [STEP] [--shell]`: a step once more, of what the journal says that it was asked and given. Nothing is added to its run.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::sync::watch;
 
-use super::super::args::{GatewayArguments, Global, IsolationArguments, ReplayArguments};
+use super::super::args::{ExecutorArgument, GatewayArguments, Global, IsolationArguments, ReplayArguments};
 use super::super::exit::Exit;
 use super::super::pipeline;
 use super::super::place::Place;
@@ -80,7 +80,7 @@ async fn replay(global: &Global, arguments: &ReplayArguments) -> Result<Exit, Re
     let facts: Vec<(Timestamp, RunFact)> = found.entries.into_iter().map(|(entry, fact)| (entry.at, fact)).collect();
     let past = choose(&facts, arguments.step.as_deref())?;
     let tree = recorded_tree(&runs.state, past.run().id())?;
-    let session = Session::open(global, &as_recorded(&arguments.isolation, past.record.as_ref()), &GatewayArguments::nowhere()).await?;
+    let session = Session::open(global, &as_recorded(arguments, past.record.as_ref()), &GatewayArguments::nowhere()).await?;
     for given in past.given() {
         executor::verify(&session.store, &given.layer, &given.artifacts).map_err(|why| ReplayError::Layer { by: given.by, why })?;
     }
@@ -93,21 +93,55 @@ async fn replay(global: &Global, arguments: &ReplayArguments) -> Result<Exit, Re
     let stop = session::stop_on_signals().map_err(|error| ReplayError::Failed(error.to_string()))?;
     let watcher = Watcher { log: Box::new(Shown::new(global.json)), cancel: unwanted(stop) };
     let aside = RunId::new(format!("replay-{}", session.store.fresh_name()));
-    let result = session.executor.invoke_aside(&aside, spec, &log.path().join("log"), watcher).await;
-    Ok(say(global, &runs.state, &past, &result))
+    let (file, in_image) = (log.path().join("log"), spec.image.is_some() || !spec.services.is_empty());
+    let result = session.executor.invoke_aside(&aside, spec, &file, watcher).await;
+    let mut logs = Logs { then: past.record.as_ref().and_then(|record| record.log_digest.clone()), now: result.record.log_digest.clone() };
+    let past_log = runs.state.log(past.run().id(), &past.node, past.attempt);
+    if in_image {
+        logs = Logs { then: digest_without_pulls(&past_log).or(logs.then), now: digest_without_pulls(&file).or(logs.now) };
+    } else if logs.then.is_none() {
+        // Records that are older do not know it.
+        logs.then = digest_of(&past_log, |_| 0);
+    }
+    Ok(say(global, &past, &result, &logs))
+}
+
+/// What was said then and now, by digest.
+struct Logs {
+    then: Option<Digest>,
+    now: Option<Digest>,
+}
+
+/// Of what the step itself said: whether its image had to be fetched depends on what else was run here.
+fn digest_without_pulls(log: &Path) -> Option<Digest> {
+    digest_of(log, |text| {
+        let ours = text.split_inclusive(|byte| *byte == b'\n').take_while(|line| line.starts_with(b"[tidegate: "));
+        ours.map(<[u8]>::len).sum()
+    })
+}
+
+/// Of a log, but for so many bytes at its beginning.
+fn digest_of(log: &Path, left_out: impl Fn(&[u8]) -> usize) -> Option<Digest> {
+    use sha2::Digest as _;
+    let text = std::fs::read(log).ok()?;
+    Some(Digest::from_sha256(sha2::Sha256::digest(text.get(left_out(&text)..)?).into()))
 }
 
 /// The tree's name in git, from where it stood.
-fn recorded_tree(state: &StateFolder, run: &RunId) -> Result<String, ReplayError> {
+pub(super) fn recorded_tree(state: &StateFolder, run: &RunId) -> Result<String, ReplayError> {
     let noted = std::fs::read_to_string(state.tree(run)).map_err(|_| ReplayError::NoTree)?;
     let path = PathBuf::from(noted);
     let is_snapshot = path.starts_with(state.root().join("snapshots"));
     path.file_name().filter(|_| is_snapshot).and_then(|name| name.to_str()).map(str::to_owned).ok_or(ReplayError::Worktree)
 }
 
-/// The same tools as then, unless somebody names others.
-fn as_recorded(given: &IsolationArguments, record: Option<&InvocationRecord>) -> IsolationArguments {
-    let mut isolation = given.clone();
+/// The same tools as then, and an engine where it was one, unless somebody names others. A shell is in the sandbox.
+fn as_recorded(arguments: &ReplayArguments, record: Option<&InvocationRecord>) -> IsolationArguments {
+    let mut isolation = arguments.isolation.clone();
+    let was_in_engine = record.is_some_and(|record| record.executor == "container");
+    if was_in_engine && !arguments.shell && isolation.executor == ExecutorArgument::Auto {
+        isolation.executor = ExecutorArgument::Container;
+    }
     if let Some(record) = record.filter(|_| isolation.host_tools.is_empty()) {
         isolation.host_tools.clone_from(&record.host_tools);
     }
@@ -195,23 +229,22 @@ impl Drop for Shown {
 }
 
 /// Whether it went as it did then.
-fn say(global: &Global, state: &StateFolder, past: &Past, result: &InvocationResult) -> Exit {
-    let recorded = past.record.as_ref().and_then(|record| record.log_digest.clone()).or_else(|| digest_of_log(state, past));
+fn say(global: &Global, past: &Past, result: &InvocationResult, logs: &Logs) -> Exit {
     let same_outcome = is_same(&past.outcome, &result.outcome);
-    let same_log = recorded.is_some() && recorded == result.record.log_digest;
+    let same_log = logs.then.is_some() && logs.then == logs.now;
     let (then, now) = (in_words(&past.outcome), in_words(&result.outcome));
     if global.json {
         let all = serde_json::json!({
             "run": past.run().id(), "node": past.node, "attempt": past.attempt, "outcome": result.outcome, "recorded_outcome": past.outcome,
-            "log": result.record.log_digest, "recorded_log": recorded, "same_outcome": same_outcome, "same_log": same_log,
+            "log": logs.now, "recorded_log": logs.then, "same_outcome": same_outcome, "same_log": same_log,
         });
         print!("{all}\n");
     } else {
         let shown = |digest: &Option<Digest>| digest.as_ref().map_or("not known".to_owned(), Digest::to_string);
         eprintln!("replayed {} (attempt {}) of run {}", clean(past.node.as_str()), past.attempt, clean(past.run().id().as_str()));
         eprintln!("  outcome: {}{}", clean(&now), if same_outcome { ", as recorded".to_owned() } else { format!("; recorded: {}", clean(&then)) });
-        let log = shown(&result.record.log_digest);
-        eprintln!("  log:     {log}{}", if same_log { ", as recorded".to_owned() } else { format!("; recorded: {}", shown(&recorded)) });
+        let log = shown(&logs.now);
+        eprintln!("  log:     {log}{}", if same_log { ", as recorded".to_owned() } else { format!("; recorded: {}", shown(&logs.then)) });
         for missing in past.record.iter().flat_map(|record| &record.isolation).filter(|name| !result.record.isolation.contains(name)) {
             eprintln!("  without: {} (it had that then)", clean(missing));
         }
@@ -222,13 +255,6 @@ fn say(global: &Global, state: &StateFolder, past: &Past, result: &InvocationRes
         Outcome::Cancelled { .. } => Exit::Cancelled,
         _ => Exit::Failed,
     }
-}
-
-/// Of the file, for records that do not know it.
-fn digest_of_log(state: &StateFolder, past: &Past) -> Option<Digest> {
-    use sha2::Digest as _;
-    let bytes = std::fs::read(state.log(past.run().id(), &past.node, past.attempt)).ok()?;
-    Some(Digest::from_sha256(sha2::Sha256::digest(bytes).into()))
 }
 
 /// In what a step can do: not in how long it took or how it is put.

@@ -31,7 +31,8 @@ pub(super) async fn open(session: &Session, past: &Past, spec: &InvocationSpec) 
     );
     let term = std::env::var("TERM").unwrap_or_default();
     let far = pair.far().ok_or_else(|| ReplayError::Failed("the terminal has no other end".to_owned()))?;
-    let mut attended = session.executor.attend(spec, whence, &term, far).await.map_err(ReplayError::Failed)?;
+    let mut attended =
+        session.executor.attend(spec, whence, (&term, far), &mut |line| eprintln!("{}", clean(&line))).await.map_err(ReplayError::Failed)?;
     pair.let_go();
     let near = pair.near().map_err(ours)?;
     let raw = Raw::begin().map_err(ours)?;

@@ -51,7 +51,7 @@ pub(super) async fn show(place: &Place, found: &Found, global: &Global, out: &mu
 }
 
 /// The facts that the next start will record for a run whose process is dead.
-fn its_end(facts: &[(Timestamp, RunFact)], at: Timestamp) -> Vec<(Timestamp, RunFact)> {
+pub(super) fn its_end(facts: &[(Timestamp, RunFact)], at: Timestamp) -> Vec<(Timestamp, RunFact)> {
     let nobody_asks = |_: &str, _: &serde_json::Value, _: &crate::core::run::NeedsView<'_>| Ok(false);
     let rules = Rules { parallel: NonZeroUsize::MIN, condition: &nobody_asks, room: &always };
     let turn = Run::replay(facts).ok().and_then(|mut run| run.handle(Input::Interrupted, rules, at).ok());

@@ -33,6 +33,7 @@ use crate::runtime::intake::{Intake, Signs, Words};
 use crate::runtime::records::Records;
 use crate::runtime::reports::{Pace, Reports};
 use crate::runtime::schedule::Schedule;
+use crate::runtime::tidying::Tidying;
 use crate::server::api::{self, Parts, control, login};
 use crate::server::life::Life;
 use crate::server::metrics::Metrics;
@@ -126,6 +127,7 @@ impl House {
         let schedule = Schedule::open(state, self.asking.clone(), self.hub);
         let journal = self.asking.journal.clone();
         let counting = self.metrics.clone();
+        let tidying = Tidying::start(self.asking.mirrors.clone())?;
         let [for_reports, for_log] = self.told;
         let mut at_work = AtWork::default();
         at_work.begin("decides which runs begin", self.deciding.run());
@@ -141,7 +143,7 @@ impl House {
             at_work.begin("counts reports", count_reports(reports, counting));
         }
         drop(self.deliveries);
-        Ok(Opened { door, at_work, dispatcher: self.dispatcher, reports: self.reports })
+        Ok(Opened { door, at_work, dispatcher: self.dispatcher, reports: self.reports, tidying })
     }
 }
 
@@ -152,6 +154,7 @@ pub struct Opened {
     at_work: AtWork,
     dispatcher: Dispatcher,
     reports: Option<Reports>,
+    tidying: Tidying,
 }
 
 impl Opened {
@@ -162,6 +165,7 @@ impl Opened {
 
     /// Requests under way are answered; nothing else begins any more. What runs is left to the next process, which finds it as it is.
     pub async fn close(self) {
+        drop(self.tidying);
         let _ = self.door.await;
         self.dispatcher.stop().await;
         self.at_work.abort();

@@ -71,6 +71,10 @@ impl Means {
                 Ok(Done::Asked(vec![run]))
             }
             Command::Approve { run, commit, by } => self.approve(run, commit, by).await,
+            Command::Reject { run, commit, by } => {
+                self.asking.dispatcher.turn_down(run.clone(), Approval { by, commit }).await.map_err(control)?;
+                Ok(Done::Told(format!("run {run} is rejected")))
+            }
             Command::Promote { rollout, by: _ } => self.decide(&rollout, Letter::Promote).await,
             Command::RollBack { rollout, by: _ } => self.decide(&rollout, Letter::Abort).await,
         }

@@ -141,11 +141,7 @@ struct Region {
 
 /// All results of all runs in it. An empty file is no findings: a scanner that found none may write none.
 pub fn read_sarif(bytes: &[u8]) -> Result<Sarif, SarifError> {
-    if bytes.len() > MOST_BYTES {
-        return Err(SarifError::TooLong { found: bytes.len() });
-    }
-    // Some writers begin with a mark of the byte order.
-    let text = std::str::from_utf8(bytes).map_err(|error| SarifError::NotText { at: error.valid_up_to() + 1 })?.trim_start_matches('\u{feff}');
+    let text = text_of(bytes)?;
     if text.trim().is_empty() {
         return Ok(Sarif::default());
     }
@@ -165,6 +161,16 @@ pub fn read_sarif(bytes: &[u8]) -> Result<Sarif, SarifError> {
         sarif.more += results.more + results.some.len().saturating_sub(left);
     }
     Ok(sarif)
+}
+
+/// What is read of a file at all.
+pub(super) fn text_of(bytes: &[u8]) -> Result<&str, SarifError> {
+    if bytes.len() > MOST_BYTES {
+        return Err(SarifError::TooLong { found: bytes.len() });
+    }
+    // Some writers begin with a mark of the byte order.
+    let text = std::str::from_utf8(bytes).map_err(|error| SarifError::NotText { at: error.valid_up_to() + 1 })?;
+    Ok(text.trim_start_matches('\u{feff}'))
 }
 
 struct Rules<'a> {
@@ -240,7 +246,7 @@ fn path_of(uri: &str) -> String {
     inside.strip_prefix("./").unwrap_or(inside).to_owned()
 }
 
-fn decoded(uri: &str) -> String {
+pub(super) fn decoded(uri: &str) -> String {
     let uri = uri.as_bytes();
     let mut path = Vec::with_capacity(uri.len());
     let mut at = 0;

@@ -30,6 +30,7 @@ mod index;
 mod input;
 mod needs;
 mod queue;
+mod repeat;
 mod retry;
 mod state;
 
@@ -40,6 +41,7 @@ pub use apply::ReplayError;
 pub use effect::Effect;
 pub use input::{IllegalInput, Input};
 pub use needs::{Need, NeedsView};
+pub use repeat::{NotRepeated, Repeat};
 pub use state::{Kept, NodeState, PlanError, Run};
 
 use std::num::NonZeroUsize;

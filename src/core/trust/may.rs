@@ -9,7 +9,8 @@ use crate::model::trust::Permission;
 pub fn deed(command: &Command) -> Option<Deed> {
     match command {
         Command::Run { .. } => Some(Deed::Run),
-        Command::Approve { .. } => Some(Deed::Approve),
+        // Whoever may say yes may say no.
+        Command::Approve { .. } | Command::Reject { .. } => Some(Deed::Approve),
         Command::Cancel => Some(Deed::Cancel),
         Command::Promote { .. } => Some(Deed::Promote),
         Command::Rollback { .. } => Some(Deed::Rollback),

@@ -41,7 +41,10 @@ fn wanted(scene: &Scene<'_>, node: &NodeView, environment: &str) -> String {
         Some(_) => format!("a comment that begins {}", code(&format!("/tidegate approve {} --environment {name}", scene.event.commit.short()))),
         None => format!("a comment at the commit that begins {}", code(&format!("/tidegate approve --environment {name}"))),
     };
-    format!("For {environment} it needs approval from {whose}{but}: by the button, or by {how}.")
+    let no = code("reject");
+    format!(
+        "For {environment} it needs approval from {whose}{but}: by the button, or by {how}. Whoever may say yes may say no: by the other button, or with {no} instead."
+    )
 }
 
 fn one_of(logins: &[String]) -> String {

@@ -165,9 +165,12 @@ fn usage(scene: &Scene<'_>) -> Option<String> {
         return None;
     }
     let mut parts = vec![count(usize::try_from(all.invocations).unwrap_or(usize::MAX), "invocation")];
-    parts.push(format!("{} of processor time", duration(std::time::Duration::from_micros(all.cpu_us))));
-    parts.push(format!("at most {} of memory", bytes(all.peak_memory_bytes)));
-    parts.push(format!("{} GB-seconds", decimal(all.gb_seconds(), 3)));
+    parts.extend(all.cpu_us.map(|cpu| format!("{} of processor time", duration(std::time::Duration::from_micros(cpu)))));
+    parts.extend(all.peak_memory_bytes.map(|peak| format!("at most {} of memory", bytes(peak))));
+    parts.extend(all.gb_seconds().map(|amount| format!("{} GB-seconds", decimal(amount, 3))));
+    if all.unmeasured > 0 {
+        parts.push(format!("{} of them not measured", all.unmeasured));
+    }
     if let Some(cost) = all.cost(prices) {
         let currency = prices.currency.as_deref().map(|currency| format!(" {}", code(currency))).unwrap_or_default();
         parts.push(format!("cost {}{currency}", decimal(cost, 6)));

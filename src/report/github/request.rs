@@ -76,6 +76,9 @@ fn standing(facts: &[(Timestamp, RequestFact)], event: &Event, approval: Option<
             RequestFact::Dropped { why: Dropped::Cancelled { by } } => {
                 return ended(Conclusion::Cancelled, "Cancelled before it began", Some(format!("By {}.", code(by))));
             }
+            RequestFact::Dropped { why: Dropped::Rejected { by } } => {
+                return ended(Conclusion::Failure, "Rejected", Some(format!("By {}, for {}.", code(by), code(event.commit.short()))));
+            }
             RequestFact::Dropped { why: Dropped::Void { because } } => {
                 return ended(Conclusion::Cancelled, "Not wanted any more", Some(format!("Because {}.", code(because))));
             }
@@ -98,11 +101,12 @@ fn standing(facts: &[(Timestamp, RequestFact)], event: &Event, approval: Option<
             conclusion: Some(Conclusion::ActionRequired),
             title: "Waiting for approval".to_owned(),
             why: Some(format!(
-                "{}.\n\nWhoever may write to this repository can let exactly this commit run: with the button, or with a comment that begins {}.",
+                "{}.\n\nWhoever may write to this repository can let exactly this commit run, or not: with the buttons, or with a comment that begins {} or {}.",
                 code(why),
-                code(&format!("/tidegate approve {}", event.commit.short()))
+                code(&format!("/tidegate approve {}", event.commit.short())),
+                code(&format!("/tidegate reject {}", event.commit.short()))
             )),
-            actions: vec![Action::Approve, Action::Cancel],
+            actions: vec![Action::Approve, Action::Reject, Action::Cancel],
         },
         None => Standing { conclusion: None, title: "Waiting for its turn".to_owned(), why: None, actions: vec![Action::Cancel] },
     }

@@ -40,7 +40,7 @@ pub(super) fn check(scene: &Scene<'_>, node: &NodeView) -> Check {
         annotations: if over { found.worst.iter().copied().filter_map(annotation).take(MOST_ANNOTATIONS).collect() } else { Vec::new() },
         actions: match (&node.status, over) {
             (Status::Deploying, _) => vec![Action::Promote, Action::RollBack],
-            (Status::Held { approval: true, .. }, _) => vec![Action::Approve],
+            (Status::Held { approval: true, .. }, _) => vec![Action::Approve, Action::Reject],
             // At once, and not when the run has ended: that would be one more request for each step.
             (_, true) => vec![Action::Rerun],
             _ => Vec::new(),
@@ -126,8 +126,8 @@ fn details(node: &NodeView) -> Vec<String> {
     if record.phases.cold_start_us() > 0 {
         parts.push(format!("cold start {}", duration(Duration::from_micros(record.phases.cold_start_us()))));
     }
-    if record.peak_memory_bytes > 0 {
-        parts.push(format!("at most {} of memory", bytes(record.peak_memory_bytes)));
+    if let Some(peak) = record.peak_memory_bytes.filter(|peak| *peak > 0) {
+        parts.push(format!("at most {} of memory", bytes(peak)));
     }
     if record.log_dropped_bytes > 0 {
         parts.push(format!("{} of its log were over the limit and dropped", bytes(record.log_dropped_bytes)));

@@ -27,7 +27,7 @@ pub fn fenced(lines: &[String], most: usize) -> String {
     // No line of it can close a fence that is longer than all it has.
     let longest = cleaned.iter().map(|line| longest_run(line)).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2).min(most / 4) + 1);
-    let room = most.saturating_sub(2 * fence.len() + "text\n\n…\n".len());
+    let Some(room) = most.checked_sub(2 * fence.len() + "text\n\n…\n".len()) else { return String::new() };
     let mut left = room;
     let mut kept: Vec<&str> = Vec::new();
     for line in cleaned.iter().rev() {
@@ -92,6 +92,7 @@ mod tests {
         let long: Vec<String> = (0..100).map(|n| format!("line {n}")).collect();
         assert_eq!(fenced(&long, 60), "```text\n…\nline 95\nline 96\nline 97\nline 98\nline 99\n```");
         assert_eq!(fenced(&["`".repeat(5000)], 1000), "", "one that would need a fence longer than there is room for is left out");
+        assert_eq!(fenced(&["`````".to_owned()], 20), "", "and so is one that has room for its fences only");
     }
 
     proptest! {

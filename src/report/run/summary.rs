@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::model::id::NodeId;
+use crate::model::invocation::InvocationRecord;
 use crate::model::outcome::Outcome;
 use crate::model::time::Timestamp;
 
@@ -107,8 +108,8 @@ fn details(node: &NodeView, now: Timestamp) -> Vec<String> {
         if record.phases.cold_start_us() > 0 {
             parts.push(format!("cold start {}", duration(Duration::from_micros(record.phases.cold_start_us()))));
         }
-        if record.peak_memory_bytes > 0 {
-            parts.push(format!("peak {}", bytes(record.peak_memory_bytes)));
+        if let Some(peak) = record.peak_memory_bytes.filter(|peak| *peak > 0) {
+            parts.push(format!("peak {}", bytes(peak)));
         }
         if record.discarded.files > 0 {
             let files = count(usize::try_from(record.discarded.files).unwrap_or(usize::MAX), "file");
@@ -173,11 +174,13 @@ fn totals(view: &View) -> Vec<String> {
     let mut parts = vec![count(view.nodes.len(), "node")];
     parts.extend(view.counts().into_iter().map(|(word, n)| format!("{n} {word}")));
     let records = || view.nodes.iter().filter_map(|node| node.record.as_ref());
-    let processor: u64 = records().map(|record| record.cpu_user_us.saturating_add(record.cpu_system_us)).fold(0, u64::saturating_add);
+    let processor: u64 = records().filter_map(InvocationRecord::cpu_us).fold(0, u64::saturating_add);
     if processor > 0 {
-        parts.push(format!("{} of processor time", duration(Duration::from_micros(processor))));
+        let without = records().any(|record| record.started && record.cpu_us().is_none());
+        let least = if without { "at least " } else { "" };
+        parts.push(format!("{least}{} of processor time", duration(Duration::from_micros(processor))));
     }
-    if let Some(peak) = records().map(|record| record.peak_memory_bytes).max().filter(|peak| *peak > 0) {
+    if let Some(peak) = records().filter_map(|record| record.peak_memory_bytes).max().filter(|peak| *peak > 0) {
         parts.push(format!("peak memory {}", bytes(peak)));
     }
     if let Some(run) = &view.run {

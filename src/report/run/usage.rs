@@ -70,7 +70,15 @@ pub fn of_run(attempts: &[Attempt], prices: &Prices, look: Look) -> String {
     let mut rows: Vec<Vec<String>> = attempts.iter().map(|attempt| row(name(attempt), &attempt.usage, prices)).collect();
     let all = Usage::sum(attempts.iter().map(|attempt| attempt.usage));
     rows.push(row("all".to_owned(), &all, prices));
-    table(&heads("step", prices), &rows, true, look)
+    table(&heads("step", prices), &rows, true, look) + &without(&all, look)
+}
+
+/// What sums are without.
+fn without(all: &Usage, look: Look) -> String {
+    match all.unmeasured {
+        0 => String::new(),
+        some => format!("  {}\n", look.paint(FAINT, &format!("of {} of {} not everything was measured", grouped(some), grouped(all.invocations)))),
+    }
 }
 
 /// A line a repository, and all of them together where there are several.
@@ -83,34 +91,43 @@ pub fn of_repositories(repositories: &[Repository], prices: &Prices, look: Look)
         cells
     };
     let mut rows: Vec<Vec<String>> = repositories.iter().map(|one| line(clean(&one.name), one.runs, &one.usage)).collect();
+    let all = Usage::sum(repositories.iter().map(|one| one.usage));
     if repositories.len() > 1 {
-        let runs = repositories.iter().map(|one| one.runs).sum();
-        rows.push(line("all".to_owned(), runs, &Usage::sum(repositories.iter().map(|one| one.usage))));
+        rows.push(line("all".to_owned(), repositories.iter().map(|one| one.runs).sum(), &all));
     }
     let mut heads = heads("repository", prices);
     heads.remove(PEAK);
     heads.insert(1, "runs".to_owned());
-    table(&heads, &rows, repositories.len() > 1, look)
+    table(&heads, &rows, repositories.len() > 1, look) + &without(&all, look)
 }
 
-/// The same numbers for a program, added to what says whose they are. Amounts are decimals in text, so that nothing of them is lost.
+/// The same numbers for a program, added to what says whose they are. Amounts are decimals in text, so that nothing of them is lost. What was not measured is
+/// absent.
 pub fn object(whose: Value, usage: &Usage, prices: &Prices) -> Value {
     let mut object = if let Value::Object(whose) = whose { whose } else { Map::new() };
     let numbers = [
-        ("invocations", usage.invocations),
-        ("run_us", usage.run_us),
-        ("cpu_us", usage.cpu_us),
-        ("peak_memory_bytes", usage.peak_memory_bytes),
-        ("read_bytes", usage.read_bytes),
-        ("written_bytes", usage.written_bytes),
+        ("invocations", Some(usage.invocations)),
+        ("run_us", Some(usage.run_us)),
+        ("cpu_us", of_nothing(usage, usage.cpu_us)),
+        ("peak_memory_bytes", of_nothing(usage, usage.peak_memory_bytes)),
+        ("read_bytes", of_nothing(usage, usage.read_bytes)),
+        ("written_bytes", of_nothing(usage, usage.written_bytes)),
+        ("unmeasured", (usage.unmeasured > 0).then_some(usage.unmeasured)),
     ];
-    object.extend(numbers.map(|(name, number)| (name.to_owned(), json!(number))));
-    object.insert("gb_seconds".to_owned(), json!(decimal(usage.gb_seconds(), 9)));
+    object.extend(numbers.into_iter().filter_map(|(name, number)| Some((name.to_owned(), json!(number?)))));
+    if let Some(amount) = of_nothing(usage, usage.gb_seconds()) {
+        object.insert("gb_seconds".to_owned(), json!(decimal(amount, 9)));
+    }
     if let Some(cost) = usage.cost(prices) {
         object.insert("cost".to_owned(), json!(decimal(cost, 12)));
         object.insert("currency".to_owned(), json!(prices.currency));
     }
     Value::Object(object)
+}
+
+/// Where nothing has run, nothing is known to have been taken.
+fn of_nothing<T: From<u8>>(usage: &Usage, figure: Option<T>) -> Option<T> {
+    figure.or_else(|| (usage.invocations == 0).then(|| T::from(0)))
 }
 
 /// The column of the peak of memory.
@@ -125,18 +142,25 @@ fn heads(first: &str, prices: &Prices) -> Vec<String> {
 }
 
 fn row(name: String, usage: &Usage, prices: &Prices) -> Vec<String> {
+    let cell = |figure: Option<u64>, say: fn(u64) -> String| of_nothing(usage, figure).map_or_else(|| UNMEASURED.to_owned(), say);
+    let amount = |units: Option<u128>, digits| of_nothing(usage, units).map_or_else(|| UNMEASURED.to_owned(), |units| rounded(units, digits));
     let mut cells = vec![
         name,
         seconds(usage.run_us),
-        seconds(usage.cpu_us),
-        bytes(usage.peak_memory_bytes),
-        bytes(usage.read_bytes),
-        bytes(usage.written_bytes),
-        rounded(usage.gb_seconds(), 3),
+        cell(usage.cpu_us, seconds),
+        cell(usage.peak_memory_bytes, bytes),
+        cell(usage.read_bytes, bytes),
+        cell(usage.written_bytes, bytes),
+        amount(usage.gb_seconds(), 3),
     ];
-    cells.extend(usage.cost(prices).map(|cost| rounded(cost, 6)));
+    if prices.any() {
+        cells.push(amount(usage.cost(prices), 6));
+    }
     cells
 }
+
+/// Nobody has counted it.
+const UNMEASURED: &str = "–";
 
 /// In one unit, so that a column of them can be compared: `0.003 s`, `12.3 s`, `1,234 s`.
 fn seconds(us: u64) -> String {
@@ -191,11 +215,11 @@ mod tests {
         let record = InvocationRecord {
             started: true,
             phases: Phases { run_us: run_ms * 1000, ..Phases::default() },
-            cpu_user_us: run_ms * 700,
-            cpu_system_us: run_ms * 40,
-            peak_memory_bytes: peak_mib << 20,
-            read_bytes: 5 << 20,
-            written_bytes: run_ms * 2048,
+            cpu_user_us: Some(run_ms * 700),
+            cpu_system_us: Some(run_ms * 40),
+            peak_memory_bytes: Some(peak_mib << 20),
+            read_bytes: Some(5 << 20),
+            written_bytes: Some(run_ms * 2048),
             ..InvocationRecord::default()
         };
         RunFact::InvocationEnded {
@@ -237,6 +261,23 @@ mod tests {
         insta::assert_snapshot!(text);
         assert!(object(json!({}), &story()[0].usage, &Prices::default()).get("cost").is_none());
         assert_eq!(of_run(&[], &prices(), Look::default()), "");
+    }
+
+    #[test]
+    fn what_was_not_measured_is_no_number() {
+        let RunFact::InvocationEnded { node, attempt, outcome, record: Some(record), artifacts, values, layer } = ended("blind", 1, 90, 0) else {
+            panic!("it has ended");
+        };
+        let (peak_memory_bytes, read_bytes, written_bytes) = (None, None, None);
+        let record = Some(InvocationRecord { cpu_user_us: None, peak_memory_bytes, read_bytes, written_bytes, ..record });
+        let blind = RunFact::InvocationEnded { node, attempt, outcome, record, artifacts, values, layer };
+        let story = attempts(&[blind, ended("build", 1, 4_200, 96)]);
+        let text = of_run(&story, &prices(), Look::default());
+        assert_eq!(text.lines().nth(1).unwrap().split_whitespace().collect::<Vec<_>>(), ["blind", "0.090", "s", "–", "–", "–", "–", "–", "–"]);
+        assert!(text.ends_with("  of 1 of 2 not everything was measured\n"), "{text}");
+        let said = object(json!({ "step": "blind" }), &story[0].usage, &prices());
+        assert_eq!(said, json!({ "step": "blind", "invocations": 1, "run_us": 90_000, "unmeasured": 1 }));
+        assert_eq!(object(json!({}), &Usage::default(), &prices())["cpu_us"], json!(0), "nothing has taken nothing");
     }
 
     #[test]

@@ -35,7 +35,7 @@ use super::dispatcher::Dispatcher;
 use super::ids;
 use super::tell::TellError;
 
-pub use again::Repeat;
+pub use crate::core::run::Repeat;
 
 /// Pipeline files of one repository that are looked at.
 const MAX_FILES: usize = 100;

@@ -18,6 +18,7 @@ use crate::runtime::drive_run::{self, DriveError, KeptNodes, Stop, Surroundings}
 use crate::runtime::hub::Told;
 use crate::runtime::observer::{Observer, Shown};
 use crate::runtime::recover::run_facts;
+use crate::runtime::repeat::left;
 
 /// Says what came of it, whatever that is.
 pub(super) async fn begin(means: Arc<Means>, dispatcher: Dispatcher, run: RunId, stop: Stop) {
@@ -94,13 +95,5 @@ async fn kept(means: &Means, again: &Again, now: &Plan) -> Result<KeptNodes, Str
     let entries = means.around.journal.read(&Stream::Run(again.run.clone())).await.map_err(|error| error.to_string())?;
     let earlier = Run::replay(&run_facts(&entries)).map_err(|error| error.to_string())?;
     trust::repeatable(origin(earlier.plan()), origin(now))?;
-    let mut kept = Vec::new();
-    for node in &again.keep {
-        let left = earlier.kept(node).cloned().unwrap_or_default();
-        if left.layer.as_ref().is_some_and(|layer| !std::path::Path::new(layer).is_dir()) {
-            return Err(format!("what {node} left in run {} is not there any more: run all of it again", again.run));
-        }
-        kept.push((node.clone(), again.run.clone(), left));
-    }
-    Ok(kept)
+    left(&earlier, &again.keep)
 }

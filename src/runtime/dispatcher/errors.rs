@@ -9,7 +9,7 @@ pub enum ControlError {
     NotWaiting(RunId),
     #[error("run {0} neither waits nor runs here")]
     NotHere(RunId),
-    #[error("run {run} is of commit {commit}: what was approved is another one")]
+    #[error("run {run} is of commit {commit}: what was meant is another one")]
     OtherCommit { run: RunId, commit: CommitId },
     #[error("run {0} waits for nobody's approval")]
     NeedsNone(RunId),

@@ -70,6 +70,7 @@ enum Command {
     Ask(Box<RequestFact>, oneshot::Sender<Result<bool, JournalError>>),
     Reject(Box<RequestFact>, String, oneshot::Sender<Result<bool, JournalError>>),
     Approve(RunId, Approval, oneshot::Sender<Result<(), ControlError>>),
+    TurnDown(RunId, Approval, oneshot::Sender<Result<(), ControlError>>),
     Cancel(RunId, String, oneshot::Sender<Result<(), ControlError>>),
     Void(Which, String, oneshot::Sender<Vec<RunId>>),
     CancelAll(Meant, String, oneshot::Sender<Vec<RunId>>),
@@ -140,6 +141,11 @@ impl Dispatcher {
     /// Of what waits for it. Approving is bound to the commit that was looked at.
     pub async fn approve(&self, run: RunId, approval: Approval) -> Result<(), ControlError> {
         self.control(|answer| Command::Approve(run, approval, answer)).await
+    }
+
+    /// What waits for approval is dropped, by somebody who might have approved it; bound to the commit in the same way.
+    pub async fn turn_down(&self, run: RunId, no: Approval) -> Result<(), ControlError> {
+        self.control(|answer| Command::TurnDown(run, no, answer)).await
     }
 
     /// What waits is dropped, what runs is told to stop.
@@ -221,6 +227,7 @@ impl Deciding {
                 Command::Ask(asked, answer) => drop(answer.send(self.ask(*asked).await)),
                 Command::Reject(asked, why, answer) => drop(answer.send(self.reject(*asked, why).await)),
                 Command::Approve(run, approval, answer) => drop(answer.send(self.approve(&run, approval).await)),
+                Command::TurnDown(run, no, answer) => drop(answer.send(self.turn_down(&run, no).await)),
                 Command::Cancel(run, by, answer) => drop(answer.send(self.cancel(&run, by).await)),
                 Command::Void(which, because, answer) => drop(answer.send(self.void(&which, &because).await)),
                 Command::CancelAll(Meant::Which(which), by, answer) => drop(answer.send(self.cancel_all(&which, &by).await)),
@@ -303,14 +310,25 @@ impl Deciding {
         }
     }
 
-    async fn approve(&mut self, run: &RunId, approval: Approval) -> Result<(), ControlError> {
+    /// What waits for somebody's word about this commit.
+    fn held(&mut self, run: &RunId, commit: &CommitId) -> Result<&mut Standing, ControlError> {
         let Some(standing) = self.requests.get_mut(run) else { return Err(ControlError::NotWaiting(run.clone())) };
-        if standing.commit != approval.commit {
+        if standing.commit != *commit {
             return Err(ControlError::OtherCommit { run: run.clone(), commit: standing.commit.clone() });
         }
-        if !standing.asking.held {
-            return Err(ControlError::NeedsNone(run.clone()));
-        }
+        if standing.asking.held { Ok(standing) } else { Err(ControlError::NeedsNone(run.clone())) }
+    }
+
+    async fn turn_down(&mut self, run: &RunId, no: Approval) -> Result<(), ControlError> {
+        let written = self.held(run, &no.commit)?.written;
+        self.write(run, written, RequestFact::Dropped { why: Dropped::Rejected { by: no.by } }).await?;
+        self.requests.remove(run);
+        self.queue.remove(run);
+        Ok(())
+    }
+
+    async fn approve(&mut self, run: &RunId, approval: Approval) -> Result<(), ControlError> {
+        let standing = self.held(run, &approval.commit)?;
         let written = standing.written;
         standing.asking.held = false;
         standing.written += 1;

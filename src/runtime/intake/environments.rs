@@ -32,48 +32,92 @@ struct Door {
     waits: bool,
     /// It does not wait yet, and may.
     comes: bool,
-    approved: Option<(Timestamp, Voice)>,
+    answered: Option<Answered>,
+}
+
+/// Whose word about a step was heard.
+struct Answered {
+    at: Timestamp,
+    by: Voice,
+    yes: bool,
+}
+
+/// What somebody says, and when they said it.
+pub(super) struct Answer {
+    pub verdict: Verdict,
+    pub said_at: Timestamp,
+}
+
+impl Answer {
+    pub fn yes(said_at: Timestamp) -> Self {
+        Self { verdict: Verdict::Approve, said_at }
+    }
+
+    pub fn no(said_at: Timestamp) -> Self {
+        Self { verdict: Verdict::Reject { reason: String::new() }, said_at }
+    }
+
+    pub fn done(&self) -> &'static str {
+        done(self.is_yes())
+    }
+
+    fn is_yes(&self) -> bool {
+        self.verdict == Verdict::Approve
+    }
+
+    fn verb(&self) -> &'static str {
+        if self.is_yes() { "approve" } else { "reject" }
+    }
+}
+
+fn done(yes: bool) -> &'static str {
+    if yes { "approved" } else { "rejected" }
 }
 
 impl Words {
-    /// What waits for an environment, of the commit that a comment is about. A comment can be handled long after it was said, and again: what has begun since `said_at`
+    /// What waits for an environment, of the commit that a comment is about. A comment can be handled long after it was said, and again: what has begun since it was
     /// is nothing that its writer has looked at.
-    pub(super) async fn let_in(
+    pub(super) async fn answer(
         &self,
         asking: &Asking,
         repository: &Repository,
         actor: &Actor,
         about: &About,
         (said, environment): (Option<&str>, &str),
-        said_at: Timestamp,
+        answer: Answer,
     ) -> Result<Handled, AskError> {
         let voice = heard(asking, repository, actor).await?;
         let mut requests = self.requests_and_runs(repository).await?;
         requests.retain(|asked| is_about(asked, about));
-        let commit = meant(&commits(asking, repository, &requests, about).await?, about, said, environment)?;
+        let commit = meant(
+            &commits(asking, repository, &requests, about).await?,
+            about,
+            said,
+            &format!("{} COMMIT --environment {environment}", answer.verb()),
+        )?;
         let begun = requests.into_iter().filter(|asked| asked.event.commit == commit && !asked.waits).take(RUNS);
         let mut doors = Vec::new();
         for asked in begun {
             let of_run = self.doors(&asked.run).await?;
-            doors.extend(of_run.into_iter().filter(|door| door.gate.environment == environment && door.begun <= said_at));
+            doors.extend(of_run.into_iter().filter(|door| door.gate.environment == environment && door.begun <= answer.said_at));
         }
-        self.open(doors, (&voice, said_at), &format!("nothing of {} waits for {environment}", commit.short())).await
+        self.open(doors, &voice, &answer, &format!("nothing of {} waits for {environment}", commit.short())).await
     }
 
     /// One step of one run.
-    pub(super) async fn let_in_one(
+    pub(super) async fn answer_one(
         &self,
         asking: &Asking,
         repository: &Repository,
         actor: &Actor,
         run: &RunId,
         node: &NodeId,
-        said_at: Timestamp,
+        answer: Answer,
     ) -> Result<Handled, AskError> {
         let voice = heard(asking, repository, actor).await?;
         let mut doors = self.doors(run).await?;
         doors.retain(|door| door.node == *node);
-        self.open(doors, (&voice, said_at), &format!("{node} of run {run} does not wait for approval")).await
+        self.open(doors, &voice, &answer, &format!("{node} of run {run} does not wait for approval")).await
     }
 
     async fn doors(&self, run: &RunId) -> Result<Vec<Door>, AskError> {
@@ -82,9 +126,10 @@ impl Words {
         let Ok(known) = Run::replay(&facts) else { return Ok(Vec::new()) };
         let waiting: Vec<NodeId> = known.unapproved().into_iter().map(|(node, _)| node).collect();
         let Some(begun) = facts.first().map(|(at, _)| *at) else { return Ok(Vec::new()) };
-        let approved = |node: &NodeId| {
+        let answered = |node: &NodeId| {
             facts.iter().rev().find_map(|(at, fact)| match fact {
-                RunFact::NodeApproved { node: about, by } if about == node => Some((*at, by.clone())),
+                RunFact::NodeApproved { node: about, by } if about == node => Some(Answered { at: *at, by: by.clone(), yes: true }),
+                RunFact::NodeRejected { node: about, by, .. } if about == node => Some(Answered { at: *at, by: by.clone(), yes: false }),
                 _ => None,
             })
         };
@@ -93,46 +138,50 @@ impl Words {
             let (run, gate) = (run.clone(), node.environment.clone()?);
             let needs_approval = gate.protection.as_ref().is_some_and(|protection| protection.approvers.is_some());
             let comes = needs_approval && known.outcome().is_none() && matches!(known.state(&node.id), Some(NodeState::Waiting));
-            let (waits, approved) = (waiting.contains(&node.id), approved(&node.id));
-            Some(Door { run, node: node.id.clone(), gate, started: started.clone(), begun, waits, comes, approved })
+            let (waits, answered) = (waiting.contains(&node.id), answered(&node.id));
+            Some(Door { run, node: node.id.clone(), gate, started: started.clone(), begun, waits, comes, answered })
         });
         Ok(doors.collect())
     }
 
-    /// What was said already counts once, however often its delivery is handled. What the same person has approved before they said it is not what they have said now.
-    async fn open(&self, doors: Vec<Door>, (voice, said_at): (&Voice, Timestamp), nothing: &str) -> Result<Handled, AskError> {
+    /// What was said already counts once, however often its delivery is handled. What the same person has answered before they said it is not what they have said now.
+    async fn open(&self, doors: Vec<Door>, voice: &Voice, answer: &Answer, nothing: &str) -> Result<Handled, AskError> {
         let (waiting, before): (Vec<Door>, Vec<Door>) = doors.into_iter().partition(|door| door.waits);
-        let (mut let_in, mut kept_out) = (Vec::new(), Vec::new());
+        let (mut heard, mut refusals) = (Vec::new(), Vec::new());
         for door in waiting {
-            match self.open_one(&door, voice).await? {
-                Ok(()) => let_in.push(format!("{} of run {}", door.node, door.run)),
-                Err(why) => kept_out.push(why),
+            match self.open_one(&door, voice, answer).await? {
+                Ok(()) => heard.push(format!("{} of run {}", door.node, door.run)),
+                Err(why) => refusals.push(why),
             }
         }
-        if let_in.is_empty() {
-            let own = before.iter().filter(|door| door.is_approved_by(voice) && door.approved.as_ref().is_some_and(|(at, _)| *at >= said_at));
-            let_in.extend(own.map(|door| format!("{} of run {}", door.node, door.run)));
+        if heard.is_empty() {
+            let own =
+                before.iter().filter(|door| door.is_answered(voice, answer) && door.answered.as_ref().is_some_and(|it| it.at >= answer.said_at));
+            heard.extend(own.map(|door| format!("{} of run {}", door.node, door.run)));
         }
-        kept_out.dedup();
-        match (let_in.as_slice(), before.iter().find_map(|door| door.approved.as_ref())) {
-            ([], _) if kept_out.is_empty() && before.iter().any(|door| door.comes) => {
+        refusals.dedup();
+        let done = answer.done();
+        match (heard.as_slice(), before.iter().find_map(|door| door.answered.as_ref())) {
+            ([], _) if refusals.is_empty() && before.iter().any(|door| door.comes) => {
                 Err(refused(format!("{nothing} yet: say it again when it does")))
             }
-            ([], Some((_, other))) if kept_out.is_empty() => Err(refused(format!("{other} has approved it already"))),
-            ([], None) if kept_out.is_empty() => Err(refused(nothing)),
-            ([], _) => Err(refused(kept_out.join("; "))),
-            (all, _) if kept_out.is_empty() => obeyed(format!("{voice} has approved {}", all.join(", "))),
-            (all, _) => obeyed(format!("{voice} has approved {}; not so: {}", all.join(", "), kept_out.join("; "))),
+            ([], Some(other)) if refusals.is_empty() => Err(refused(other.to_string())),
+            ([], None) if refusals.is_empty() => Err(refused(nothing)),
+            ([], _) => Err(refused(refusals.join("; "))),
+            (all, _) if refusals.is_empty() => obeyed(format!("{voice} has {done} {}", all.join(", "))),
+            (all, _) => obeyed(format!("{voice} has {done} {}; not so: {}", all.join(", "), refusals.join("; "))),
         }
     }
 
     /// Decided here for the answer, and by the run itself for good. The inner error is the answer.
-    async fn open_one(&self, door: &Door, voice: &Voice) -> Result<Result<(), String>, AskError> {
-        if let Err(why) = trust::accepts(&door.gate, &door.started, voice) {
+    async fn open_one(&self, door: &Door, voice: &Voice, answer: &Answer) -> Result<Result<(), String>, AskError> {
+        // Whoever has started it may not let it in, and may take it back.
+        let started: &[Actor] = if answer.is_yes() { &door.started } else { &[] };
+        if let Err(why) = trust::accepts(&door.gate, started, voice) {
             return Ok(Err(why));
         }
         let (environment, node) = (Some(door.gate.environment.clone()), Some(door.node.clone()));
-        let word = Word { environment, node, by: voice.clone(), verdict: Verdict::Approve, ahead: false };
+        let word = Word { environment, node, by: voice.clone(), verdict: answer.verdict.clone(), ahead: false };
         match tell::say(&self.state, &self.journal, &door.run, &word).await {
             Ok(()) => {}
             Err(error @ (TellError::Ended { .. } | TellError::Nobody(_))) => return Ok(Err(error.to_string())),
@@ -140,16 +189,22 @@ impl Words {
         }
         let now = self.doors(&door.run).await?.into_iter().find(|now| now.node == door.node);
         match now {
-            Some(now) if now.is_approved_by(voice) => Ok(Ok(())),
-            Some(Door { approved: Some((_, other)), .. }) => Ok(Err(format!("{other} has approved it already"))),
+            Some(now) if now.is_answered(voice, answer) => Ok(Ok(())),
+            Some(Door { answered: Some(other), .. }) => Ok(Err(other.to_string())),
             _ => Ok(Err(format!("{} of run {} does not wait any more", door.node, door.run))),
         }
     }
 }
 
 impl Door {
-    fn is_approved_by(&self, voice: &Voice) -> bool {
-        self.approved.as_ref().is_some_and(|(_, by)| by.to_string() == voice.to_string())
+    fn is_answered(&self, voice: &Voice, answer: &Answer) -> bool {
+        self.answered.as_ref().is_some_and(|it| it.by.to_string() == voice.to_string() && it.yes == answer.is_yes())
+    }
+}
+
+impl std::fmt::Display for Answered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} has {} it already", self.by, done(self.yes))
     }
 }
 
@@ -181,12 +236,12 @@ async fn commits(asking: &Asking, repository: &Repository, requests: &[Known], a
 }
 
 /// The commit that somebody has looked at: a pull request can have another one by the time that a comment is heard of, a comment at a commit can not.
-fn meant(commits: &[CommitId], about: &About, said: Option<&str>, environment: &str) -> Result<CommitId, AskError> {
+fn meant(commits: &[CommitId], about: &About, said: Option<&str>, how: &str) -> Result<CommitId, AskError> {
     match (about, said) {
         (About::Commit(commit), None) => Ok(commit.clone()),
         (About::Commit(commit), Some(said)) => trust::named(said, std::slice::from_ref(commit)).cloned().map_err(AskError::Refused),
         (About::Pull(_), Some(said)) => trust::named(said, commits).cloned().map_err(AskError::Refused),
-        (About::Pull(_), None) => Err(refused(format!("say which commit: /tidegate approve COMMIT --environment {environment}"))),
+        (About::Pull(_), None) => Err(refused(format!("say which commit: /tidegate {how}"))),
         (About::Issue(_), _) => Err(refused("an issue has no commit: write it at the commit, or in its pull request")),
     }
 }

@@ -1,5 +1,6 @@
 //! What people say about what there is already: in comments, and by the buttons of checks. Each needs a permission, which the policy of the default branch names.
 
+use super::environments::Answer;
 use super::known::Known;
 use crate::adapters::journal::AnyJournal;
 use crate::adapters::mailbox::{Letter, Mailbox};
@@ -8,8 +9,8 @@ use crate::core::trust;
 use crate::model::check::External;
 use crate::model::delivery::Handled;
 use crate::model::event::{Actor, Context, Event};
-use crate::model::id::{CommitId, NodeId, RunId};
-use crate::model::policy::{Deed, Policy};
+use crate::model::id::{CommitId, RunId};
+use crate::model::policy::{Deed, Policy, Verdict};
 use crate::model::trigger::{About, Command, Repository};
 use crate::model::trust::{Approval, Permission};
 use crate::runtime::asking::{AskError, Asking, Authority, Repeat, Seed};
@@ -43,11 +44,14 @@ impl Words {
     ) -> Result<Handled, AskError> {
         let Some(deed) = trust::deed(&command) else {
             let Command::Unknown { said } = command else { return obeyed("nothing") };
-            return Ok(Handled::Ignored { because: format!("{said:?} is no command: run, approve, cancel, promote, rollback") });
+            return Ok(Handled::Ignored { because: format!("{said:?} is no command: run, approve, reject, cancel, promote, rollback") });
         };
         // Who approves for an environment is what the environment says.
         if let Command::Approve { commit, environment: Some(environment) } = &command {
-            return self.let_in(asking, repository, actor, about, (commit.as_deref(), environment), seed.at).await;
+            return self.answer(asking, repository, actor, about, (commit.as_deref(), environment), Answer::yes(seed.at)).await;
+        }
+        if let Command::Reject { commit, environment: Some(environment) } = &command {
+            return self.answer(asking, repository, actor, about, (commit.as_deref(), environment), Answer::no(seed.at)).await;
         }
         let (policy, permission) = self.allowed(asking, repository, actor, deed).await?;
         let number = match about {
@@ -59,6 +63,7 @@ impl Words {
             Command::Approve { commit, environment: _ } => {
                 self.approve(asking, repository, (actor, permission), &policy, number?, commit.as_deref()).await
             }
+            Command::Reject { commit, environment: _ } => self.turn_down(asking, repository, actor, number?, commit.as_deref()).await,
             Command::Cancel => {
                 let which = Which::Pull { repository: repository.name.clone(), number: number?, but: None };
                 let runs = asking.dispatcher.cancel_all(Meant::Which(which), format!("@{}", actor.login)).await;
@@ -112,13 +117,12 @@ impl Words {
                 asking.dispatcher.cancel(run.clone(), format!("@{}", actor.login)).await.map_err(|error| refused(error.to_string()))?;
                 obeyed(format!("cancelled {run}"))
             }
-            "approve" if node.is_some() => self.let_in_one(asking, repository, actor, &run, &node.unwrap_or_else(|| NodeId::new("")), seed.at).await,
-            "approve" => {
-                self.allowed(asking, repository, actor, Deed::Approve).await?;
-                let commit = self.commit_of(&run).await?;
-                let approval = Approval { by: actor.login.clone(), commit };
-                asking.dispatcher.approve(run.clone(), approval).await.map_err(|error| refused(error.to_string()))?;
-                obeyed(format!("approved {run}"))
+            "approve" | "reject" => {
+                let answer = if identifier == "approve" { Answer::yes(seed.at) } else { Answer::no(seed.at) };
+                match &node {
+                    Some(node) => self.answer_one(asking, repository, actor, &run, node, answer).await,
+                    None => self.answer_whole(asking, repository, actor, run, answer).await,
+                }
             }
             "promote" => {
                 self.allowed(asking, repository, actor, Deed::Promote).await?;
@@ -130,6 +134,18 @@ impl Words {
             }
             other => Ok(Handled::Ignored { because: format!("there is no button {other:?}") }),
         }
+    }
+
+    /// About a run that has not begun, by the button of its check.
+    async fn answer_whole(&self, asking: &Asking, repository: &Repository, actor: &Actor, run: RunId, answer: Answer) -> Result<Handled, AskError> {
+        self.allowed(asking, repository, actor, Deed::Approve).await?;
+        let word = Approval { by: actor.login.clone(), commit: self.commit_of(&run).await? };
+        let done = match answer.verdict {
+            Verdict::Approve => asking.dispatcher.approve(run.clone(), word).await,
+            Verdict::Reject { .. } => asking.dispatcher.turn_down(run.clone(), word).await,
+        };
+        done.map_err(|error| refused(error.to_string()))?;
+        obeyed(format!("{} {run}", answer.done()))
     }
 
     async fn allowed(&self, asking: &Asking, repository: &Repository, actor: &Actor, deed: Deed) -> Result<(Policy, Permission), AskError> {
@@ -188,6 +204,24 @@ impl Words {
             return Err(refused(format!("nothing waits for approval of {}", approval.commit.short())));
         }
         obeyed(format!("approved {}", listed(&approved)))
+    }
+
+    /// What waits for approval of the commit that somebody has looked at, which need not be the head any more.
+    async fn turn_down(&self, asking: &Asking, repository: &Repository, actor: &Actor, number: u64, said: Option<&str>) -> Result<Handled, AskError> {
+        let requests: Vec<Known> = self.requests(repository).await?.into_iter().filter(|asked| asked.pull() == Some(number)).collect();
+        let commits: Vec<CommitId> = requests.iter().map(|asked| asked.event.commit.clone()).collect();
+        let said = said.ok_or_else(|| refused("say which commit: /tidegate reject COMMIT"))?;
+        let no = Approval { by: actor.login.clone(), commit: trust::named(said, &commits).cloned().map_err(AskError::Refused)? };
+        let mut turned_down = Vec::new();
+        for asked in requests.into_iter().filter(|asked| asked.waits && asked.event.commit == no.commit) {
+            if asking.dispatcher.turn_down(asked.run.clone(), no.clone()).await.is_ok() {
+                turned_down.push(asked.run);
+            }
+        }
+        if turned_down.is_empty() {
+            return Err(refused(format!("nothing waits for approval of {}", no.commit.short())));
+        }
+        obeyed(format!("rejected {}", listed(&turned_down)))
     }
 }
 

@@ -29,7 +29,7 @@ use files::{MOST_SARIF, found_files, last_bytes, read_regular, sarif_files};
 const TAIL_LINES: usize = 500;
 
 /// A file of findings takes several times its size in memory while it is read: one at a time.
-static ONE: Mutex<()> = Mutex::new(());
+pub(super) static ONE: Mutex<()> = Mutex::new(());
 
 #[derive(Debug, Default)]
 pub(super) struct Material {

@@ -86,7 +86,8 @@ impl Inner {
         }
         things.extend(said.deployments.iter().map(Thing::Deployment));
         if let Some(reference) = self.scanned(material) {
-            things.extend(material.sarifs.iter().map(|(file, path)| Thing::Sarif { file, path, reference: reference.clone() }));
+            let thing = |(file, path)| Thing::Sarif { file, path, reference: reference.clone(), masker: &self.masker };
+            things.extend(material.sarifs.iter().map(|(file, path)| thing((file, path))));
         }
         let mut troubles = Vec::new();
         for thing in &things {

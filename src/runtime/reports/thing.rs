@@ -1,12 +1,16 @@
 //! What can be at a forge, and how each kind of it is made, found again and changed.
 
 use std::path::Path;
+use std::sync::PoisonError;
 
 use crate::adapters::forge::ForgeError;
 use crate::adapters::forge::github::{Found, Github};
+use crate::adapters::scan::Masker;
+use crate::core::findings::masked_sarif;
 use crate::model::check::{Check, Deployment, Place, Status};
 use crate::model::id::{CommitId, Digest};
 
+use super::gather::ONE;
 use super::gather::files::{MOST_SARIF, read_regular};
 
 pub(super) enum Thing<'a> {
@@ -14,7 +18,7 @@ pub(super) enum Thing<'a> {
     Status(Status),
     Deployment(&'a Deployment),
     Comment { pull: u64, body: String },
-    Sarif { file: &'a Digest, path: &'a Path, reference: String },
+    Sarif { file: &'a Digest, path: &'a Path, reference: String, masker: &'a Masker },
 }
 
 /// Of what has no id.
@@ -60,7 +64,7 @@ impl Thing<'_> {
             Self::Status(status) => github.set_status(place, commit, status).await.map(|()| DONE),
             Self::Deployment(deployment) => github.create_deployment(place, commit, deployment).await.map(plain),
             Self::Comment { pull, body } => github.create_comment(place, *pull, body).await.map(plain),
-            Self::Sarif { path, reference, .. } => match findings(path).await? {
+            Self::Sarif { path, reference, masker, .. } => match findings(path, masker).await? {
                 Some(text) => github.upload_sarif(place, commit, reference, &text).await.map(|_| DONE),
                 None => Ok(DONE),
             },
@@ -100,10 +104,16 @@ impl Thing<'_> {
 }
 
 /// Read only now, and by one report at a time: it may be large. `None` where it says nothing, not even that there is nothing.
-async fn findings(path: &Path) -> Result<Option<Vec<u8>>, ForgeError> {
-    let path = path.to_owned();
-    let read = tokio::task::spawn_blocking(move || read_regular(&path, MOST_SARIF)).await;
-    let text = read.ok().flatten().ok_or_else(|| ForgeError::Refused { why: "the file of findings can not be read any more".to_owned() })?;
-    let said = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&text);
-    Ok(if said.trim_ascii().is_empty() { None } else { Some(text) })
+///
+/// Masked like all else that a step says: it is the step's own file.
+async fn findings(path: &Path, masker: &Masker) -> Result<Option<Vec<u8>>, ForgeError> {
+    let (path, masker) = (path.to_owned(), masker.clone());
+    let refused = |why: String| ForgeError::Refused { why };
+    let read = tokio::task::spawn_blocking(move || {
+        let _alone = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = read_regular(&path, MOST_SARIF)?;
+        Some(masked_sarif(&text, &|text| masker.mask(text)))
+    });
+    let masked = read.await.ok().flatten().ok_or_else(|| refused("the file of findings can not be read any more".to_owned()))?;
+    masked.map_err(|error| refused(error.to_string()))
 }

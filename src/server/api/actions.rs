@@ -1,4 +1,4 @@
-//! What is done about runs: start, repeat, cancel, approve.
+//! What is done about runs: start, repeat, cancel, approve, reject.
 
 use std::collections::BTreeMap;
 
@@ -172,12 +172,26 @@ pub struct Approve {
 #[utoipa::path(post, path = "/api/v1/runs/{run}/approve", tag = "runs", params(("run" = String, Path)), request_body = Approve,
     responses((status = 202, body = Asked)))]
 pub async fn approve(State(api): State<Api>, caller: Caller, Path(given): Path<String>, extract::Json(approve): extract::Json<Approve>) -> Answer {
-    if approve.commit.len() != 40 || !approve.commit.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+    let (run, commit) = held(&api, &given, approve).await?;
+    ask(&api, Command::Approve { run, commit, by: caller.name() }).await
+}
+
+/// Drops a request that waits for somebody's word.
+#[utoipa::path(post, path = "/api/v1/runs/{run}/reject", tag = "runs", params(("run" = String, Path)), request_body = Approve,
+    responses((status = 202, body = Asked)))]
+pub async fn reject(State(api): State<Api>, caller: Caller, Path(given): Path<String>, extract::Json(reject): extract::Json<Approve>) -> Answer {
+    let (run, commit) = held(&api, &given, reject).await?;
+    ask(&api, Command::Reject { run, commit, by: caller.name() }).await
+}
+
+/// What somebody has a word about: a request, and the commit that they have seen.
+async fn held(api: &Api, given: &str, about: Approve) -> Result<(RunId, CommitId), Problem> {
+    if about.commit.len() != 40 || !about.commit.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
         return Err(Problem::invalid("commit: expected 40 hex digits"));
     }
-    let (run, begun) = run_or_request(&api, &given).await?;
+    let (run, begun) = run_or_request(api, given).await?;
     if begun {
         return Err(Problem::conflict(format!("run {run} has begun already")));
     }
-    ask(&api, Command::Approve { run, commit: CommitId::new(approve.commit), by: caller.name() }).await
+    Ok((run, CommitId::new(about.commit)))
 }

@@ -40,6 +40,12 @@ pub enum Command {
         commit: CommitId,
         by: String,
     },
+    /// The other answer to it.
+    Reject {
+        run: RunId,
+        commit: CommitId,
+        by: String,
+    },
     /// Of a rollout that nobody drives any more, or that has ended.
     RollBack {
         rollout: RolloutId,

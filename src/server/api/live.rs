@@ -105,11 +105,39 @@ fn seen(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     number.map(Some).ok_or_else(|| Problem::invalid("Last-Event-ID: expected a whole number, the id of the last event"))
 }
 
+/// An event of a stream, by the fields that it is sent with.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "only described: axum writes it")]
+pub struct FactEvent {
+    /// `fact` or `end`
+    #[schema(pattern = "^(fact|end)$")]
+    event: String,
+    /// The fact's number; the end has none.
+    #[schema(pattern = "^[0-9]+$")]
+    id: Option<String>,
+    /// JSON
+    data: String,
+}
+
+/// An event of a stream, by the fields that it is sent with.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "only described: axum writes it")]
+pub struct LogEvent {
+    /// `log` or `end`
+    #[schema(pattern = "^(log|end)$")]
+    event: String,
+    /// How many bytes have been told with it; the end has none.
+    #[schema(pattern = "^[0-9]+$")]
+    id: Option<String>,
+    /// JSON
+    data: String,
+}
+
 /// A run's facts, from the first or from behind the one that was seen last (`Last-Event-ID`, or `after`).
 ///
 /// Each event is called `fact`; its id is the fact's number, its data the fact as the journal has it. The last is called `end`.
 #[utoipa::path(get, path = "/api/v1/runs/{run}/events", tag = "runs", params(("run" = String, Path), super::runs::After, ("last-event-id" = Option<u64>, Header)),
-    responses((status = 200, body = String, content_type = "text/event-stream")))]
+    responses((status = 200, body = FactEvent, content_type = "text/event-stream")))]
 pub async fn run(State(api): State<Api>, Path(given): Path<String>, Query(after): Query<super::runs::After>, headers: HeaderMap) -> Answer {
     let id = api.records.run_id(&given).await?;
     let last = seen(&headers)?.or(after.after).unwrap_or(0);
@@ -154,7 +182,7 @@ fn is_end(fact: &Fact) -> bool {
 /// called `end`.
 #[utoipa::path(get, path = "/api/v1/runs/{run}/logs/{node}/{attempt}/events", tag = "runs",
     params(("run" = String, Path), ("node" = String, Path), ("attempt" = u32, Path), logs::Which, ("last-event-id" = Option<u64>, Header)),
-    responses((status = 200, body = String, content_type = "text/event-stream")))]
+    responses((status = 200, body = LogEvent, content_type = "text/event-stream")))]
 pub async fn log(
     State(api): State<Api>,
     Path((run, node, attempt)): Path<(String, String, u32)>,

@@ -170,6 +170,7 @@ fn all() -> OpenApiRouter<Api> {
         .routes(paths!(actions::cancel))
         .routes(paths!(actions::rerun))
         .routes(paths!(actions::approve))
+        .routes(paths!(actions::reject))
         .routes(paths!(requests::list))
         .routes(paths!(rollouts::list))
         .routes(paths!(rollouts::show))

@@ -43,7 +43,7 @@ const fn open(method: Method, path: &'static str) -> Route {
 }
 
 /// As docs/api.md has it.
-pub const ROUTES: [Route; 30] = [
+pub const ROUTES: [Route; 31] = [
     read("/api/v1/runs", About::Query),
     post("/api/v1/runs", Scope::Run, About::Body),
     read("/api/v1/runs/{run}", About::Run),
@@ -55,6 +55,7 @@ pub const ROUTES: [Route; 30] = [
     post("/api/v1/runs/{run}/cancel", Scope::Run, About::Run),
     post("/api/v1/runs/{run}/rerun", Scope::Run, About::Run),
     post("/api/v1/runs/{run}/approve", Scope::Approve, About::Run),
+    post("/api/v1/runs/{run}/reject", Scope::Approve, About::Run),
     read("/api/v1/requests", About::Query),
     read("/api/v1/rollouts", About::Server),
     read("/api/v1/rollouts/{rollout}", About::Rollout),

@@ -22,6 +22,13 @@ fn expected(stream: &Stream, facts: Vec<Fact>) -> Vec<Entry> {
     facts.into_iter().zip(1..).map(|(fact, number)| Entry { stream: stream.clone(), number, at: at(), fact }).collect()
 }
 
+/// The first version did not count it: that it does not say so is not that there was none.
+fn without_storage(fact: &mut Fact) {
+    if let Fact::Run(RunFact::InvocationEnded { record: Some(record), .. }) = fact {
+        (record.read_bytes, record.written_bytes) = (None, None);
+    }
+}
+
 #[test]
 fn every_old_journal_can_be_read_and_written_on() {
     assert!(!fixtures().is_empty());
@@ -33,7 +40,10 @@ fn every_old_journal_can_be_read_and_written_on() {
         drop(connection);
         block_on(async {
             let journal = open(&place.path(), "new");
-            let (run, run_facts) = run_facts();
+            let (run, mut run_facts) = run_facts();
+            if fixture.ends_with("v1.sql") {
+                run_facts.iter_mut().for_each(without_storage);
+            }
             let (rollout, rollout_facts) = rollout_facts();
             assert_eq!(journal.read(&run).await, Ok(expected(&run, run_facts.clone())), "{}", fixture.display());
             assert_eq!(journal.read(&rollout).await, Ok(expected(&rollout, rollout_facts)), "{}", fixture.display());

@@ -1,43 +1,31 @@
 //! A registry that repeats the password in what it says.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::io::Write as _;
+use std::net::TcpStream;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::byhand;
+
 use super::{Home, PASSWORD, USER, auths, configuration, nowhere, seen, world};
 
 /// Whoever says who it is there, is told to everybody.
-fn tell_tale(listener: TcpListener, code: &'static str) {
-    for stream in listener.incoming() {
-        let Ok(mut stream) = stream else { return };
-        std::thread::spawn(move || {
-            let mut head = Vec::new();
-            let mut piece = [0; 4096];
-            while !head.windows(4).any(|part| part == b"\r\n\r\n") {
-                match stream.read(&mut piece) {
-                    Ok(read @ 1..) => head.extend(&piece[..read]),
-                    _ => return,
-                }
-            }
-            let head = String::from_utf8_lossy(&head).into_owned();
-            let said = head.lines().find_map(|line| line.to_lowercase().starts_with("authorization:").then(|| line.to_owned()));
-            let (status, message) = match said {
-                None => ("401 Unauthorized", "who are you?".to_owned()),
-                Some(said) => {
-                    let plain = said.rsplit(' ').next().and_then(|word| STANDARD.decode(word).ok()).unwrap_or_default();
-                    ("400 Bad Request", format!("you said {said}, which is {}", String::from_utf8_lossy(&plain)))
-                }
-            };
-            let body = serde_json::json!({"errors": [{"code": code, "message": message, "detail": message}]}).to_string();
-            let _ = write!(
-                stream,
-                "HTTP/1.1 {status}\r\nwww-authenticate: Basic realm=\"tests\"\r\ncontent-type: application/json\r\ndocker-distribution-api-version: registry/2.0\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-                body.len()
-            );
-        });
-    }
+fn tell_tale(head: &str, mut stream: TcpStream, code: &str) {
+    let said = head.lines().find(|line| line.to_lowercase().starts_with("authorization:"));
+    let (status, message) = match said {
+        None => ("401 Unauthorized", "who are you?".to_owned()),
+        Some(said) => {
+            let plain = said.rsplit(' ').next().and_then(|word| STANDARD.decode(word).ok()).unwrap_or_default();
+            ("400 Bad Request", format!("you said {said}, which is {}", String::from_utf8_lossy(&plain)))
+        }
+    };
+    let body = serde_json::json!({"errors": [{"code": code, "message": message, "detail": message}]}).to_string();
+    let _ = write!(
+        stream,
+        "HTTP/1.1 {status}\r\nwww-authenticate: Basic realm=\"tests\"\r\ncontent-type: application/json\r\ndocker-distribution-api-version: registry/2.0\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
 }
 
 #[test]
@@ -48,7 +36,7 @@ fn a_registry_that_repeats_the_password_is_not_repeated() {
         let host = listener.local_addr().unwrap().to_string();
         // Engines try what they do not know again and again; the sandbox has words of its own for what it knows.
         let code = if matches!(home, Home::Sandbox) { "UNKNOWN" } else { "DENIED" };
-        std::thread::spawn(move || tell_tale(listener, code));
+        byhand::answers(listener, move |head, stream| tell_tale(head, stream, code));
         let world = world(&format!("{host}/own/app:1"), "echo ran");
         let folder = configuration(&world, "login", &auths(&host, USER, PASSWORD));
         let seen = seen(home.run(&world, "missing", &[("DOCKER_CONFIG", folder.as_os_str())])).expect(4);

@@ -3,6 +3,7 @@
 
 mod artifacts;
 mod comments;
+mod findings;
 mod moved;
 mod poisoned;
 mod privileged;

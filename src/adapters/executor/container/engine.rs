@@ -7,6 +7,9 @@ use bollard::models::{SystemInfo, SystemInfoCgroupVersionEnum, SystemVersion};
 use bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
 use serde::{Deserialize, Serialize};
 
+use super::counted::Groups;
+use crate::adapters::sandbox;
+
 /// Seconds that an engine may take to answer, where it has nothing to wait for.
 const PATIENCE: u64 = 120;
 
@@ -35,6 +38,9 @@ pub struct Engine {
     /// It runs on another kernel than we do, as in a virtual machine: what it says of processes is not true here.
     #[serde(default)]
     pub(super) elsewhere: bool,
+    /// How its containers' control groups can be read; `None`: not by us.
+    #[serde(default)]
+    pub(super) groups: Option<Groups>,
     /// Where it keeps everything.
     #[serde(default)]
     pub(super) root: Option<PathBuf>,
@@ -70,19 +76,22 @@ impl Engine {
         let docker = docker.negotiate_version().await.map_err(silent)?;
         let (version, info) = (docker.version().await.map_err(silent)?, docker.info().await.map_err(silent)?);
         let ClientVersion { major_version, minor_version } = docker.client_version();
-        let by_somebody = tokio::net::UnixStream::connect(socket).await.and_then(|stream| stream.peer_cred()).is_ok_and(|peer| peer.uid() != 0);
-        Ok(Self::of(socket, &version, &info, (major_version, minor_version), by_somebody))
+        let answering = tokio::net::UnixStream::connect(socket).await.and_then(|stream| stream.peer_cred()).ok();
+        let peer = Peer {
+            by_somebody: answering.is_some_and(|peer| peer.uid() != 0),
+            has_our_groups: answering.and_then(|peer| peer.pid()).is_some_and(sandbox::has_our_groups),
+        };
+        Ok(Self::of(socket, &version, &info, (major_version, minor_version), peer))
     }
 
-    /// `by_somebody`: who answers at the socket is not root.
-    fn of(socket: &Path, version: &SystemVersion, info: &SystemInfo, api: (usize, usize), by_somebody: bool) -> Self {
+    fn of(socket: &Path, version: &SystemVersion, info: &SystemInfo, api: (usize, usize), peer: Peer) -> Self {
         let podman = version.components.iter().flatten().any(|component| component.name.starts_with("Podman"));
         let number = version.version.as_deref().unwrap_or("of no known version");
         let options: Vec<&str> = info.security_options.iter().flatten().map(String::as_str).collect();
         let has = |name: &str| options.iter().any(|option| option.split(',').any(|part| part == format!("name={name}")));
         let elsewhere = info.kernel_version.as_deref().is_some_and(|kernel| rustix::system::uname().release().to_bytes() != kernel.as_bytes());
         // Not every engine says so. In a virtual machine it is not the engine who answers, but somebody who passes on.
-        let rootless = has("rootless") || (by_somebody && !elsewhere);
+        let rootless = has("rootless") || (peer.by_somebody && !elsewhere);
         // Version 1 of control groups is root's alone. Podman says that it has them, and leaves the limits out.
         let groups = !(rootless && info.cgroup_version == Some(SystemInfoCgroupVersionEnum::_1));
         let known = [
@@ -97,6 +106,7 @@ impl Engine {
             podman,
             rootless,
             elsewhere,
+            groups: if rootless || elsewhere || !peer.has_our_groups { None } else { Groups::of(info.cgroup_driver) },
             root: info.docker_root_dir.as_ref().filter(|root| root.starts_with('/')).map(PathBuf::from),
             architecture: version.arch.clone().unwrap_or_default(),
             holds: known.into_iter().filter(|(_, held)| *held).map(|(name, _)| name.to_owned()).collect(),
@@ -114,12 +124,22 @@ impl Engine {
     }
 }
 
+/// Who answers at a socket.
+#[derive(Debug, Clone, Copy)]
+struct Peer {
+    /// Not root.
+    by_somebody: bool,
+    has_our_groups: bool,
+}
+
 fn connect(socket: &Path, version: &ClientVersion) -> Result<Docker, bollard::errors::Error> {
     Docker::connect_with_unix(&socket.to_string_lossy(), PATIENCE, version)
 }
 
 #[cfg(test)]
 mod tests {
+    use bollard::models::SystemInfoCgroupDriverEnum;
+
     use super::*;
 
     fn found(chosen: Option<&str>, variables: &[(&str, &str)]) -> Result<PathBuf, EngineError> {
@@ -142,9 +162,12 @@ mod tests {
                 memory_limit: Some(true),
                 cgroup_version: Some(version),
                 kernel_version: Some(kernel.to_owned()),
+                cgroup_driver: Some(SystemInfoCgroupDriverEnum::CGROUPFS),
                 ..SystemInfo::default()
             };
-            let engine = Engine::of(Path::new("/x"), &SystemVersion::default(), &info, (1, 41), by_somebody);
+            let peer = Peer { by_somebody, has_our_groups: true };
+            let engine = Engine::of(Path::new("/x"), &SystemVersion::default(), &info, (1, 41), peer);
+            assert_eq!(engine.groups.is_some(), !engine.rootless && !engine.elsewhere);
             (engine.rootless, engine.holds("cgroup-memory"))
         };
         assert_eq!(asked(SystemInfoCgroupVersionEnum::_1, false, &kernel), (false, true));

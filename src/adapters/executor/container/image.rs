@@ -60,7 +60,7 @@ pub(super) async fn have(docker: &Docker, reference: &str, pull: Pull, found: Fo
     let failed = |why: String| Outcome::Infrastructure { reason: why };
     let whole = whole(reference);
     if pull != Pull::Always {
-        match docker.inspect_image(&whole).await {
+        match there(docker, &whole).await {
             Ok(there) => return Ok(of(reference, &there)),
             Err(error) if !words::is_status(&error, 404) => {
                 return Err(failed(format!("the container engine could not be asked for the image {reference}: {}", words::why(&error))));
@@ -81,12 +81,20 @@ pub(super) async fn have(docker: &Docker, reference: &str, pull: Pull, found: Fo
     pulled.map(|pulled| of(reference, &pulled)).map_err(|error| failed(&error))
 }
 
+/// One that is named by its digest may be called otherwise here by now, or by nothing else at all.
+async fn there(docker: &Docker, whole: &str) -> Result<ImageInspect, bollard::errors::Error> {
+    match (docker.inspect_image(whole).await, whole.split_once('@')) {
+        (Err(error), Some((_, digest))) if words::is_status(&error, 404) => docker.inspect_image(digest).await,
+        (found, _) => found,
+    }
+}
+
 /// Whether a registry would have to be asked for it.
 pub(super) async fn is_to_be_pulled(docker: &Docker, reference: &str, pull: Pull) -> bool {
     match pull {
         Pull::Never => false,
         Pull::Always => true,
-        Pull::Missing => docker.inspect_image(&whole(reference)).await.is_err(),
+        Pull::Missing => there(docker, &whole(reference)).await.is_err(),
     }
 }
 

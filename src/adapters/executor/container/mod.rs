@@ -5,6 +5,7 @@
 
 mod adopt;
 mod bell;
+mod counted;
 mod engine;
 mod gate;
 mod image;
@@ -40,6 +41,7 @@ use crate::model::invocation::{InvocationResult, InvocationSpec};
 use crate::model::outcome::{Exit, Outcome};
 
 use adopt::Begun;
+use counted::Counter;
 use names::{Identity, Labelled};
 
 pub use engine::{Engine, EngineError, find as find_engine};
@@ -54,6 +56,9 @@ pub(super) const NAME: &str = "container";
 pub(super) struct Setup {
     engine: Engine,
     identity: Identity,
+    /// What it is called after where that is not its run: an invocation that is done once more beside it.
+    #[serde(default)]
+    aside: Option<RunId>,
     pull: Pull,
     /// Whether the image's own files can not be changed.
     read_only: bool,
@@ -71,6 +76,11 @@ impl Setup {
     pub(super) fn is_begun(&self) -> bool {
         self.begun.is_some()
     }
+
+    /// Whose it is in the engine.
+    fn run_of<'a>(&'a self, spec: &'a InvocationSpec) -> &'a RunId {
+        self.aside.as_ref().unwrap_or(&spec.run)
+    }
 }
 
 #[derive(Debug)]
@@ -86,7 +96,7 @@ impl ContainerExecutor {
     /// `state`: the state folder, which `store` is in.
     pub fn new(state: &Path, store: Store, engine: Engine, pull: Pull) -> io::Result<Self> {
         let (identity, credentials) = (Identity::of(state)?, Found::default());
-        let setup = Setup { engine, identity, pull, read_only: false, credentials, service_credentials: Vec::new(), begun: None };
+        let setup = Setup { engine, identity, aside: None, pull, read_only: false, credentials, service_credentials: Vec::new(), begun: None };
         let way = Way::of(Choice::Container, true, Isolation::Full);
         Ok(Self { desk: Desk::new(state, store, NAME), way, setup, keyring: Keyring::default() })
     }
@@ -120,7 +130,9 @@ impl ContainerExecutor {
     pub async fn tidy(&self) -> Result<usize, EngineError> {
         let silent = |error| EngineError::Silent { socket: self.setup.engine.socket.clone(), why: words::why(&error) };
         let docker = self.setup.engine.connect().map_err(silent)?;
-        reaper::sweep(&docker, &self.setup.identity, &self.desk).await.map_err(silent)
+        let removed = reaper::sweep(&docker, &self.setup.identity, &self.desk).await.map_err(silent);
+        counted::sweep(&self.setup.engine, &self.setup.identity, &self.desk);
+        removed
     }
 }
 
@@ -147,11 +159,22 @@ impl ContainerExecutor {
             // What can not be removed now is found by the next sweep.
             let whose = Labelled { run: run.clone(), node: node.clone(), attempt };
             let _ = reaper::clear(&docker, &self.setup.identity, &whose).await;
+            Counter::of(self.setup.engine.groups, &self.setup.identity, self.desk.place(run, node, attempt).path()).remove();
         }
     }
 }
 
 impl ContainerExecutor {
+    /// Runs what has run before once more, outside of its run: its record and all that it has in the engine is called otherwise, and it ends when nobody follows
+    /// it any more.
+    pub async fn invoke_aside(&self, name: &RunId, spec: InvocationSpec, log: &Path, watcher: Watcher) -> InvocationResult {
+        let place = self.desk.place(name, &spec.node, spec.attempt);
+        let result = self.invoke_as(Some(name), self.way.clone(), spec, log, watcher, (0, Duration::ZERO)).await;
+        // What can not be removed now is swept later.
+        let _ = place.remove();
+        result
+    }
+
     /// `said`: bytes that are in its log already; `took`: how much of its time is over.
     pub(super) async fn invoke_by(
         &self,
@@ -161,6 +184,18 @@ impl ContainerExecutor {
         watcher: Watcher,
         said: u64,
         took: Duration,
+    ) -> InvocationResult {
+        self.invoke_as(None, way, spec, log, watcher, (said, took)).await
+    }
+
+    async fn invoke_as(
+        &self,
+        aside: Option<&RunId>,
+        way: Way,
+        spec: InvocationSpec,
+        log: &Path,
+        watcher: Watcher,
+        (said, took): (u64, Duration),
     ) -> InvocationResult {
         let Some(image) = &spec.image else {
             let reason = "it has no `image`, and --executor container runs steps in images only: add `image: …` to it, or leave the option out";
@@ -183,14 +218,15 @@ impl ContainerExecutor {
             Ok(found) => found,
             Err(error) => return self.desk.without(infrastructure(error), false),
         };
-        let home = Home::Container(Box::new(Setup { credentials, service_credentials, ..self.setup.clone() }));
-        let (run, node, attempt) = (spec.run.clone(), spec.node.clone(), spec.attempt);
+        let setup = Setup { credentials, service_credentials, aside: aside.cloned(), ..self.setup.clone() };
+        let (run, node, attempt) = (setup.run_of(&spec).clone(), spec.node.clone(), spec.attempt);
+        let home = Home::Container(Box::new(setup));
         let place = self.desk.place(&run, &node, attempt);
         let lock = match self.desk.admit(&place) {
             Ok(lock) => lock,
             Err(refused) => return *refused,
         };
-        let asked = Asked { spec, home, way, said, took, for_followers: false, warm: false };
+        let asked = Asked { spec, home, way, said, took, for_followers: aside.is_some(), warm: false };
         let result = self.desk.invoke(place, lock, asked, log, watcher).await;
         self.clear(&run, &node, attempt, &result).await;
         result

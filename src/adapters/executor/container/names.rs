@@ -61,10 +61,24 @@ impl Identity {
         format!("{invocation}.{service}")
     }
 
-    pub(super) fn labels(&self, spec: &InvocationSpec) -> HashMap<String, String> {
+    /// The name of the control group that an invocation's container is counted in, by its record: so that whoever has the records knows whose groups live. Not as
+    /// those of sandboxes are called, which are swept by the processes in their names.
+    pub(super) fn group(&self, place: &Path) -> String {
+        let names: Vec<_> = place.iter().rev().take(2).collect();
+        let digest = Sha256::digest(format!("{} {names:?}", self.0));
+        format!("{}{}", self.groups(), hex(&digest[..16]))
+    }
+
+    /// What the names of all of these begin with.
+    pub(super) fn groups(&self) -> String {
+        format!("tidegate.{}_", &self.0[..8])
+    }
+
+    /// `run`: whose it is, which may be another one's than the step's that is done.
+    pub(super) fn labels(&self, run: &RunId, spec: &InvocationSpec) -> HashMap<String, String> {
         [
             (STATE, self.0.clone()),
-            (RUN, spec.run.to_string()),
+            (RUN, run.to_string()),
             (NODE, spec.node.to_string()),
             (ATTEMPT, spec.attempt.to_string()),
             (INVOCATION, spec.id.as_str().to_owned()),
@@ -74,8 +88,8 @@ impl Identity {
         .into()
     }
 
-    pub(super) fn labels_of_service(&self, spec: &InvocationSpec, service: &str) -> HashMap<String, String> {
-        let mut labels = self.labels(spec);
+    pub(super) fn labels_of_service(&self, run: &RunId, spec: &InvocationSpec, service: &str) -> HashMap<String, String> {
+        let mut labels = self.labels(run, spec);
         labels.insert(SERVICE.to_owned(), service.to_owned());
         labels
     }
@@ -124,6 +138,9 @@ mod tests {
         assert_eq!(ours.whose(&format!("{name}.db"), &labels), None);
         assert_eq!(ours.whose(&ours.name(&run, &node, 1), &labels), None);
         assert_eq!(theirs.whose(&name, &labels), None);
+        let group = ours.group(Path::new("/state/invocations/r1/build.2"));
+        assert!(group.starts_with(&ours.groups()) && group == ours.group(Path::new("/elsewhere/r1/build.2")));
+        assert!(group != ours.group(Path::new("/state/invocations/r2/build.2")) && group != theirs.group(Path::new("/state/invocations/r1/build.2")));
         assert_eq!(theirs.whose(&theirs.name(&run, &node, 2), &labels), None);
     }
 

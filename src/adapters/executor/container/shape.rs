@@ -29,6 +29,8 @@ pub(super) struct Shape<'a> {
     /// Who the step is, as the engine counts users.
     pub(super) user: String,
     pub(super) read_only: bool,
+    /// The control group that its own is made in.
+    pub(super) group: Option<String>,
     /// A first process that reaps, and that a signal ends.
     pub(super) init: bool,
 }
@@ -76,6 +78,7 @@ impl Shape<'_> {
             network_mode: Some(if open { "bridge" } else { "none" }.to_owned()),
             sysctls: (!self.spec.services.is_empty()).then(|| HashMap::from([low_ports])),
             readonly_rootfs: Some(self.read_only),
+            cgroup_parent: self.group.clone(),
             mounts: Some(self.mounts()),
             ..walls(self.limits, self.init, self.spec.limits.log)
         }

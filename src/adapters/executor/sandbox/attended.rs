@@ -3,8 +3,9 @@
 
 use std::os::fd::BorrowedFd;
 
-use super::SandboxExecutor;
 use super::surroundings::Surroundings;
+use super::{SandboxExecutor, Setup};
+use crate::adapters::image::{Lease, Progress};
 use crate::adapters::sandbox::{self, Isolation, Running};
 use crate::model::invocation::InvocationSpec;
 use crate::model::limits::Network;
@@ -22,6 +23,8 @@ pub enum Whence {
 pub struct Attended {
     running: Running,
     _surroundings: Surroundings,
+    /// Nobody removes the image that it stands on.
+    _lease: Option<Lease>,
 }
 
 impl std::fmt::Debug for Attended {
@@ -43,20 +46,29 @@ impl Attended {
 
 impl SandboxExecutor {
     /// `terminal`: the end of a pair that was made for it, never the person's own: who has a terminal can read what is typed there. `term`: what it is like.
-    pub async fn attend(&self, spec: &InvocationSpec, from: Whence, term: &str, terminal: BorrowedFd<'_>) -> Result<Attended, String> {
+    /// `progress`: is told of an image that has to be pulled.
+    pub async fn attend(
+        &self,
+        spec: &InvocationSpec,
+        from: Whence,
+        (term, terminal): (&str, BorrowedFd<'_>),
+        progress: Progress<'_>,
+    ) -> Result<Attended, String> {
         if self.setup.isolation == Isolation::None {
             return Err("a shell without isolation would be one on this machine: leave out --allow-unisolated, or open one yourself".to_owned());
         }
-        if spec.image.is_some() || !spec.services.is_empty() || matches!(spec.network, Network::Only(_) | Network::Learn) {
-            return Err("not supported yet: a shell for a step with `image`, `services` or a network of certain hosts".to_owned());
+        if !spec.services.is_empty() || matches!(spec.network, Network::Only(_) | Network::Learn) {
+            return Err("not supported yet: a shell for a step with `services` or a network of certain hosts".to_owned());
         }
+        let (image, lease) = self.image_of(spec, progress).await.map_err(|error| error.to_string())?.unzip();
         let name = self.store.fresh_name();
-        let mut surroundings = Surroundings::make(&self.store, &name, spec, None, &self.setup.host_tools, self.setup.isolation, &self.setup.required)
-            .map_err(|error| error.to_string())?;
+        let Setup { host_tools, isolation, required, .. } = &self.setup;
+        let mut surroundings =
+            Surroundings::make(&self.store, &name, spec, image.as_ref(), host_tools, *isolation, required).map_err(|error| error.to_string())?;
         let from = if from == Whence::TheBeginning { "beginning" } else { "stop" };
         surroundings.run_instead(include_str!("attended.sh"), &[from, &plain(term)]).map_err(|error| error.to_string())?;
         let running = sandbox::spawn_on_terminal(&surroundings.sandbox, terminal).await.map_err(|error| error.to_string())?;
-        Ok(Attended { running, _surroundings: surroundings })
+        Ok(Attended { running, _surroundings: surroundings, _lease: lease })
     }
 }
 

@@ -1,18 +1,18 @@
 //! The image that a step leaves (`build:`): made when the step is dead, and put into its workspace as if the step had written it. The time that it takes is the
 //! step's, and whoever stops the step stops it.
 
-use std::cell::{Cell, RefCell};
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use super::super::supervisor::ending::{Patience, Stopped};
 use super::super::supervisor::followers::Followers;
 use super::super::supervisor::infrastructure;
 use super::super::supervisor::log::Log;
+use super::super::supervisor::wish::Wish;
 use super::surroundings::Surroundings;
-use crate::adapters::image::{Blueprint, Halt, Image, Limits, Material, NotBuilt};
+use crate::adapters::image::{Blueprint, Image, Limits, Material, NotBuilt};
+use crate::adapters::workspace::Halt;
 use crate::model::build::ImageBuild;
 use crate::model::invocation::InvocationSpec;
 use crate::model::outcome::{Exit, Outcome};
@@ -40,16 +40,11 @@ pub(super) fn make(
     fs::create_dir(&aside).map_err(infrastructure)?;
     let time = spec.env.get(TIME).map_or(Ok(0), |text| text.parse()).map_err(|_| failed(format!("${TIME} is no number of seconds since 1970")))?;
     let archive = aside.join("archive");
-    let watch = Watch {
-        followers: RefCell::new(followers),
-        deadline: patience.deadline,
-        next: Cell::new(Instant::now()),
-        stopped: Cell::new(Stopped::ByItself),
-    };
-    let halt = || watch.is_over();
+    let wish = Wish::until(followers, patience.deadline);
+    let halt = || wish.is_over();
     let material =
         Material { upper: &root.upper, aside: &aside, time, bytes: spec.limits.outputs, entries: Limits::default().entries, halt: Halt(&halt) };
-    let left_out = blueprint.make(material, &archive).map_err(|error| outcome(error, watch.stopped.get(), spec))?;
+    let left_out = blueprint.make(material, &archive).map_err(|error| outcome(error, wish.stopped(), spec))?;
     if left_out > 0 {
         log.write(format!("[tidegate: left {left_out} sockets, FIFOs or devices out of the image]\n").as_bytes());
     }
@@ -57,32 +52,6 @@ pub(super) fn make(
     put(&archive, &surroundings.places.upper, wanted)?;
     // Its layer is in the archive.
     fs::remove_dir_all(&aside).map_err(infrastructure)
-}
-
-/// Looks now and then whether there is a reason to stop.
-struct Watch<'a> {
-    followers: RefCell<&'a mut Followers>,
-    deadline: Option<Instant>,
-    next: Cell<Instant>,
-    stopped: Cell<Stopped>,
-}
-
-/// Between two looks: each is a few system calls.
-const PAUSE: Duration = Duration::from_millis(20);
-
-impl Watch<'_> {
-    fn is_over(&self) -> bool {
-        let now = Instant::now();
-        if now >= self.next.get() {
-            self.next.set(now + PAUSE);
-            if self.followers.borrow_mut().hear() {
-                self.stopped.set(Stopped::Cancelled);
-            } else if self.deadline.is_some_and(|deadline| deadline <= now) {
-                self.stopped.set(Stopped::TimedOut);
-            }
-        }
-        self.stopped.get() != Stopped::ByItself
-    }
 }
 
 /// In the place of whatever the step has there.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::super::{LogSink, Watcher};
 use super::{SandboxExecutor, infrastructure};
-use crate::adapters::image::{Image, ImageError, Images, Lease};
+use crate::adapters::image::{Image, ImageError, Images, Lease, Progress};
 use crate::adapters::sandbox::{self, Isolation};
 use crate::model::invocation::InvocationSpec;
 use crate::model::outcome::Outcome;
@@ -67,16 +67,21 @@ impl SandboxExecutor {
     }
 
     async fn obtain_all(&self, images: &Images, spec: &InvocationSpec, mut progress: impl FnMut(String) + Send) -> Result<Obtained, ImageError> {
-        let mut obtained = Obtained::default();
-        if let Some(wanted) = &spec.image {
-            obtained.image = Some(images.obtain(wanted, self.pull, &mut progress).await?);
-        }
+        let mut obtained = Obtained { image: self.image_of(spec, &mut progress).await?, ..Obtained::default() };
         for service in &spec.services {
             let (image, lease) = images.obtain(&service.image, self.pull, &mut progress).await?;
             let image = if let Some(user) = &service.user { image.as_user(user)? } else { image };
             obtained.services.push((image, lease));
         }
         Ok(obtained)
+    }
+
+    /// The step's own.
+    pub(super) async fn image_of(&self, spec: &InvocationSpec, progress: Progress<'_>) -> Result<Option<(Image, Lease)>, ImageError> {
+        match &spec.image {
+            Some(wanted) => self.images()?.obtain(wanted, self.pull, progress).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     fn images(&self) -> Result<&Images, ImageError> {

@@ -10,11 +10,11 @@
 use std::time::Instant;
 
 use super::super::supervisor::around::DISK;
-use super::super::supervisor::collect::{self, Collected, NotCollected};
+use super::super::supervisor::collect::Collected;
 use super::super::supervisor::disk::{self, Quota};
 use super::super::supervisor::ending::{Patience, Stopped};
 use super::super::supervisor::request::Request;
-use super::super::supervisor::{Work, hints, infrastructure, left, limits};
+use super::super::supervisor::{Work, hints, infrastructure, left, limits, taking};
 use super::Setup;
 use super::build;
 use super::services::Services;
@@ -23,9 +23,8 @@ use super::watch::{self, Course};
 use crate::adapters::executor::proxy::Proxy;
 use crate::adapters::image::Image;
 use crate::adapters::sandbox::{self, SandboxError, Standing, Waiting};
-use crate::adapters::workspace::{Scratch, Store, WorkspaceError};
 use crate::model::egress::Policy;
-use crate::model::invocation::{Discarded, ImageRecord, InvocationSpec};
+use crate::model::invocation::ImageRecord;
 use crate::model::outcome::{Exit, Outcome};
 
 /// Runs the step, to its end.
@@ -92,11 +91,11 @@ fn try_to(work: Work<'_>, setup: &Setup, waiting: Option<Waiting>) -> Result<Out
         record.unheld = limits::unheld(&surroundings.sandbox.limits, policy.is_some(), &record.isolation);
         record.phases.run_us = ended.run_us;
     }
-    record.cpu_user_us = ended.cpu_user_us;
-    record.cpu_system_us = ended.cpu_system_us;
-    record.peak_memory_bytes = ended.peak_memory_bytes;
-    record.read_bytes = ended.read_bytes;
-    record.written_bytes = ended.written_bytes;
+    record.cpu_user_us = Some(ended.cpu_user_us);
+    record.cpu_system_us = Some(ended.cpu_system_us);
+    record.peak_memory_bytes = Some(ended.peak_memory_bytes);
+    record.read_bytes = Some(ended.read_bytes);
+    record.written_bytes = Some(ended.written_bytes);
 
     let collecting = Instant::now();
     let limits = &surroundings.sandbox.limits;
@@ -111,7 +110,11 @@ fn try_to(work: Work<'_>, setup: &Setup, waiting: Option<Waiting>) -> Result<Out
     };
     let wrong = wrong.or_else(|| image_build.and_then(|planned| build::make(&planned, spec, &surroundings, log, followers, patience).err()));
     left::take(store, &surroundings.places.answers, &spec.limits, record);
-    let (outcome, found, discarded) = put_away(store, spec, surroundings, wrong);
+    let (outcome, found) = match wrong {
+        Some(wrong) => (wrong, Collected::default()),
+        None => taking::take(store, spec, &surroundings.places, log, followers, taking::until(patience.deadline)),
+    };
+    let discarded = surroundings.discard(found.taken);
     *collected = found;
     let (discarded, scratch) = discarded.map_err(infrastructure)?;
     record.discarded = discarded;
@@ -125,23 +128,4 @@ fn why(exit: Exit, tail: &[u8], setup: &Setup, host_path: &str) -> String {
         Some(image) => hints::why_in_image(exit, tail, &image.reference),
         None => hints::why(exit, tail, &setup.host_tools, host_path),
     }
-}
-
-/// Takes what the step leaves, unless something was wrong with it, and removes the rest.
-fn put_away(
-    store: &Store,
-    spec: &InvocationSpec,
-    surroundings: Surroundings,
-    wrong: Option<Outcome>,
-) -> (Outcome, Collected, Result<(Discarded, Scratch), WorkspaceError>) {
-    let (outcome, collected) = match wrong {
-        Some(wrong) => (wrong, Collected::default()),
-        None => match collect::all(store, spec, &surroundings.places) {
-            Ok(found) => (Outcome::Succeeded, found),
-            Err(NotCollected::Step(reason)) => (Outcome::Failed { exit: Exit::None, reason }, Collected::default()),
-            Err(NotCollected::Ours(reason)) => (infrastructure(reason), Collected::default()),
-        },
-    };
-    let discarded = surroundings.discard(collected.taken);
-    (outcome, collected, discarded)
 }

@@ -11,15 +11,11 @@ use super::around::Places;
 use super::merged::{Found, Merged};
 use super::values;
 use super::verify::{artifact_line, file_line, folder_line, link_line};
-use crate::adapters::workspace::{Scratch, Store, WorkspaceError};
+use super::weigh::{DEPTH, Room};
+use crate::adapters::workspace::{Halt, Scratch, Store, WorkspaceError};
 use crate::model::artifact::{Artifact, ArtifactKind};
 use crate::model::id::Digest;
 use crate::model::invocation::{Discarded, InvocationSpec, OutputDeclaration};
-
-/// Files in all outputs of a step together.
-const FILES: u64 = 1_000_000;
-/// Folders in folders.
-const DEPTH: usize = 128;
 
 #[derive(Debug, Default)]
 pub(in super::super) struct Collected {
@@ -33,33 +29,32 @@ pub(in super::super) struct Collected {
 }
 
 /// Why not, by whose fault.
-pub(in super::super) enum NotCollected {
+pub(super) enum NotCollected {
     Step(String),
     Ours(String),
+    /// Nobody wanted it any more, or it was too late.
+    Halted,
 }
 
 impl From<WorkspaceError> for NotCollected {
     fn from(error: WorkspaceError) -> Self {
-        Self::Ours(error.to_string())
+        match error {
+            WorkspaceError::Halted => Self::Halted,
+            other => Self::Ours(other.to_string()),
+        }
     }
 }
 
-pub(in super::super) fn all(store: &Store, spec: &InvocationSpec, places: &Places) -> Result<Collected, NotCollected> {
+pub(super) fn all(store: &Store, spec: &InvocationSpec, places: &Places, halt: Halt<'_>) -> Result<Collected, NotCollected> {
     let values = read_values(&places.answers.join("values"), spec.limits.values)?;
     if spec.outputs.is_empty() {
         return Ok(Collected { values, ..Collected::default() });
     }
     store.make_folder(&places.collecting)?;
     let merged = Merged::new(&places.upper, &places.lower);
-    let mut collection = Collection {
-        store,
-        merged,
-        layer: places.collecting.clone(),
-        files_left: FILES,
-        bytes_left: spec.limits.outputs,
-        limit: spec.limits.outputs,
-        taken: Discarded::default(),
-    };
+    let room = Room::of(spec.limits.outputs);
+    weigh(&merged, &spec.outputs, room, halt)?;
+    let mut collection = Collection { store, halt, merged, layer: places.collecting.clone(), room, taken: Discarded::default() };
     let mut artifacts = Vec::new();
     let mut whole = Sha256::new();
     for declared in &spec.outputs {
@@ -69,6 +64,20 @@ pub(in super::super) fn all(store: &Store, spec: &InvocationSpec, places: &Place
     }
     let layer = store.keep_layer(&collection.layer, &Digest::from_sha256(whole.finalize().into()))?;
     Ok(Collected { artifacts, values, layer: Some(layer), taken: collection.taken, rubbish: None })
+}
+
+/// Before anything is read.
+fn weigh(merged: &Merged, outputs: &[OutputDeclaration], mut room: Room, halt: Halt<'_>) -> Result<(), NotCollected> {
+    for declared in outputs {
+        if let Some(relative) = plain(&declared.path) {
+            room.weigh(merged, &relative, halt).map_err(|error| named(error, |why| refused(declared, &why)))?;
+        }
+    }
+    Ok(())
+}
+
+fn refused(declared: &OutputDeclaration, why: &str) -> NotCollected {
+    NotCollected::Step(format!("output {} ({}) {why}", declared.name, declared.path))
 }
 
 fn read_values(file: &Path, limit: u64) -> Result<std::collections::BTreeMap<String, String>, NotCollected> {
@@ -91,19 +100,18 @@ fn read_values(file: &Path, limit: u64) -> Result<std::collections::BTreeMap<Str
 
 struct Collection<'a> {
     store: &'a Store,
+    halt: Halt<'a>,
     merged: Merged,
     /// Where the layer grows.
     layer: PathBuf,
-    files_left: u64,
-    bytes_left: u64,
-    limit: u64,
+    room: Room,
     taken: Discarded,
 }
 
 impl Collection<'_> {
     /// The output, and whether it is executable.
     fn output(&mut self, declared: &OutputDeclaration) -> Result<(Artifact, bool), NotCollected> {
-        let refuse = |why: String| NotCollected::Step(format!("output {} ({}) {why}", declared.name, declared.path));
+        let refuse = |why: String| refused(declared, &why);
         let relative = plain(&declared.path).ok_or_else(|| refuse("leaves the workspace: name a path inside, without `..`".to_owned()))?;
         let (digest, size, kind, executable) = match self.look(&relative)? {
             Found::Nothing => return Err(refuse(self.missing(&relative))),
@@ -131,20 +139,13 @@ impl Collection<'_> {
 
     /// One file into the store and the layer; its digest and whether it is executable.
     fn file(&mut self, relative: &Path, at: &Path, meta: &fs::Metadata, own: bool) -> Result<(Digest, bool), NotCollected> {
-        let limit = self.limit;
-        self.files_left =
-            self.files_left.checked_sub(1).ok_or_else(|| NotCollected::Step(format!("has more than {FILES} files: pack them into one")))?;
-        // By its length, not by what it takes on disk: a file of holes would be written out by whoever reads it.
-        self.bytes_left = self
-            .bytes_left
-            .checked_sub(meta.len())
-            .ok_or_else(|| NotCollected::Step(format!("makes the outputs larger than their limit of {limit} bytes")))?;
+        self.room.take(meta.len())?;
         let target = self.layer.join(relative);
         if fs::symlink_metadata(&target).is_ok() {
             // Declared twice, or as part of another output.
-            return Ok(self.store.digest_of(&target)?);
+            return Ok(self.store.digest_of(&target, self.halt)?);
         }
-        let stored = self.store.take_in(at, own)?;
+        let stored = self.store.take_in(at, own, self.halt)?;
         self.store.lay_out(&stored, &target)?;
         if own {
             self.taken.files += 1;
@@ -161,7 +162,7 @@ impl Collection<'_> {
         let ours = |error: std::io::Error| NotCollected::Ours(error.to_string());
         self.make_folder(&self.layer.join(&relative))?;
         let mut size = 0;
-        let names = self.merged.list(&relative, self.files_left).map_err(|error| NotCollected::Step(format!("can not be listed: {error}")))?;
+        let names = self.merged.list(&relative, self.room.files).map_err(|error| NotCollected::Step(format!("can not be listed: {error}")))?;
         for (name, found) in names {
             let (path, inner) = (relative.join(&name), below.join(&name));
             let line = match found {
@@ -237,7 +238,7 @@ impl Collection<'_> {
 fn named(error: NotCollected, refuse: impl FnOnce(String) -> NotCollected) -> NotCollected {
     match error {
         NotCollected::Step(why) => refuse(why),
-        ours @ NotCollected::Ours(_) => ours,
+        other => other,
     }
 }
 

@@ -119,6 +119,11 @@ impl Desk {
         place::sweep(&self.state, runs)
     }
 
+    /// The places of all invocations of which something lives.
+    pub(in super::super) fn held(&self) -> Vec<PathBuf> {
+        place::held(&self.state).unwrap_or_default()
+    }
+
     /// Lets a supervisor be born, and asks it. From here on the invocation is its own.
     fn ask(&self, place: &Place, lock: File, asked: Asked, scratch_name: &str, log: &Path) -> io::Result<UnixStream> {
         let asked_us = sandbox::monotonic_us();

@@ -30,10 +30,10 @@ impl Followers {
 
     /// There is something new. Whoever has not read the last such word yet will see this with it.
     pub(in super::super) fn tell(&mut self) {
-        self.streams.retain_mut(|stream| match stream.write(&[1]) {
-            Ok(_) => true,
-            Err(error) => matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
-        });
+        for stream in &mut self.streams {
+            // Who has gone stays among the descriptors: that is how `hear` comes to know of it, which may be a reason to stop.
+            let _ = stream.write(&[1]);
+        }
     }
 
     /// Lets in who is at the door, forgets who has gone, and answers whether somebody wants it to stop.
@@ -53,5 +53,29 @@ impl Followers {
             Err(error) => matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
         });
         stop || (self.needed && self.streams.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::event::{PollFd, PollFlags, poll};
+
+    use super::*;
+
+    #[test]
+    fn somebody_who_has_gone_while_being_told_is_missed_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let (near, far) = UnixStream::pair().unwrap();
+        let door = UnixListener::bind(folder.path().join("door")).unwrap();
+        let mut followers = Followers::new(near, door, true).unwrap();
+        assert!(!followers.hear());
+        drop(far);
+        followers.tell();
+        let is_heard = {
+            let mut polled: Vec<PollFd<'_>> =
+                followers.descriptors().collect::<Vec<_>>().into_iter().map(|one| PollFd::from_borrowed_fd(one, PollFlags::IN)).collect();
+            poll(&mut polled, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap() > 0
+        };
+        assert!(is_heard && followers.hear(), "nobody is left for whom it is done");
     }
 }

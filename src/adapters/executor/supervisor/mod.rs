@@ -24,8 +24,11 @@ pub(super) mod log;
 mod merged;
 pub(super) mod place;
 pub(super) mod request;
+pub(super) mod taking;
 mod values;
 mod verify;
+mod weigh;
+pub(super) mod wish;
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;

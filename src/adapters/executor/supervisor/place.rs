@@ -198,6 +198,12 @@ pub(in super::super) fn recorded(state: &Path) -> io::Result<Vec<String>> {
     Ok(folders(&state.join("invocations"))?.iter().filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect())
 }
 
+/// The folders of all records whose lock somebody holds.
+pub(in super::super) fn held(state: &Path) -> io::Result<Vec<PathBuf>> {
+    let places = folders(&state.join("invocations"))?.into_iter().flat_map(|run| folders(&run).unwrap_or_default()).map(Place::at);
+    Ok(places.filter(Place::is_held).map(|place| place.path).collect())
+}
+
 /// Removes the records of these runs' invocations, but of those that live: it answers how many.
 pub(in super::super) fn sweep(state: &Path, runs: &[String]) -> io::Result<usize> {
     let mut living = 0;
@@ -288,6 +294,7 @@ mod tests {
         let mut runs = recorded(state.path()).unwrap();
         runs.sort();
         assert_eq!(runs, ["dead", "living", "wanted"]);
+        assert_eq!(held(state.path()).unwrap(), [at("living").path()]);
         assert_eq!(sweep(state.path(), &runs[..2]).unwrap(), 1);
         assert!(at("wanted").path().exists() && at("living").path().exists() && !state.path().join("invocations/dead").exists());
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::adapters::workspace::Store;
+use crate::adapters::workspace::{Halt, Store};
 use crate::model::artifact::{Artifact, ArtifactKind};
 use crate::model::id::Digest;
 
@@ -80,7 +80,7 @@ fn file(store: &Store, path: &Path) -> Result<(Digest, bool), Tampered> {
     if !meta.is_file() || meta.mode() & 0o7000 != 0 {
         return Err(Tampered::Unreadable { path: path.to_owned(), why: "it is not a plain file".to_owned() });
     }
-    store.digest_of(path).map_err(|error| Tampered::Unreadable { path: path.to_owned(), why: error.to_string() })
+    store.digest_of(path, Halt::NEVER).map_err(|error| Tampered::Unreadable { path: path.to_owned(), why: error.to_string() })
 }
 
 fn folder(store: &Store, top: &Path, below: &Path, listing: &mut Sha256) -> Result<(), Tampered> {

@@ -189,6 +189,7 @@ fn button(action: Action) -> Button {
         Action::Rerun => ("Run again", "All of it, for the same commit"),
         Action::RerunFailed => ("Run failed again", "Only what did not succeed"),
         Action::Approve => ("Approve", "Let it run, for exactly this commit"),
+        Action::Reject => ("Reject", "Do not let it run"),
         Action::Promote => ("Promote", "Give the new release all traffic now"),
         Action::RollBack => ("Roll back", "Give the stable release all traffic"),
         Action::Cancel => ("Cancel", "End it now"),

@@ -16,7 +16,8 @@ use sha2::{Digest as _, Sha256};
 use tar::{Builder, EntryType, Header};
 
 use super::super::layer::bad;
-use super::{Blob, Counted, Halt, Material, shown};
+use super::{Blob, Counted, Material, shown};
+use crate::adapters::workspace::Halt;
 
 pub(super) struct Made {
     pub(super) blob: Blob,

@@ -13,7 +13,8 @@ use super::super::platform;
 use super::super::reference::ImageName;
 use super::super::registry::digest_of;
 use super::super::store::{Image, Kept};
-use super::{Blob, Halt, Material};
+use super::{Blob, Material};
+use crate::adapters::workspace::Halt;
 use crate::model::build::ImageBuild;
 
 /// The new image's configuration: that of the one below, with what `build:` says.

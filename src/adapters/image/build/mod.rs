@@ -11,7 +11,7 @@ mod layer;
 mod layout;
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -22,6 +22,7 @@ use super::error::said;
 use super::layer::Bad;
 use super::reference::ImageName;
 use super::store::{ARCHIVE, Image, Kept};
+use crate::adapters::workspace::{Halt, is_halted};
 use crate::model::build::ImageBuild;
 
 /// Everything that is known before the step has begun, and has been looked at.
@@ -58,44 +59,6 @@ pub struct Material<'a> {
     pub halt: Halt<'a>,
 }
 
-/// Whether nobody wants it any more: asked again and again, as an image may take minutes.
-#[derive(Clone, Copy)]
-pub struct Halt<'a>(pub &'a dyn Fn() -> bool);
-
-impl std::fmt::Debug for Halt<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Halt")
-    }
-}
-
-/// What stops the making of an image, as an error among those of files.
-#[derive(Debug, thiserror::Error)]
-#[error("it was stopped")]
-struct Halted;
-
-impl<'a> Halt<'a> {
-    fn check(self) -> io::Result<()> {
-        if (self.0)() { Err(io::Error::other(Halted)) } else { Ok(()) }
-    }
-
-    /// The same bytes, as long as somebody wants them.
-    fn reading<R: Read>(self, inner: R) -> impl Read + use<'a, R> {
-        Wanted { inner, halt: self }
-    }
-}
-
-struct Wanted<'a, R> {
-    inner: R,
-    halt: Halt<'a>,
-}
-
-impl<R: Read> Read for Wanted<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.halt.check()?;
-        self.inner.read(buffer)
-    }
-}
-
 /// A file that a layout holds under its digest.
 #[derive(Debug, Clone)]
 struct Blob {
@@ -124,7 +87,7 @@ impl Image {
         if blueprint.archives().all(|archive| archive.is_file()) {
             return Ok(blueprint);
         }
-        let again = "remove it (`tidegate images prune --keep 0`) and get it again";
+        let again = "remove it (`tidegate images prune --keep 1MiB`) and get it again";
         Err(NotBuilt::Ours(format!("{} was taken in without the archives of its layers: {again}", self.reference)))
     }
 }
@@ -137,7 +100,7 @@ impl Blueprint {
     /// Makes the archive, at a place that is not there yet. Answers how many files were left out that no image can hold.
     pub fn make(&self, material: Material<'_>, to: &Path) -> Result<u64, NotBuilt> {
         self.try_to_make(material, to).map_err(|error| match error.get_ref() {
-            Some(inner) if inner.is::<Halted>() => NotBuilt::Halted,
+            _ if is_halted(&error) => NotBuilt::Halted,
             Some(inner) if let Some(bad) = inner.downcast_ref::<Bad>() => NotBuilt::Step(bad.0.clone()),
             _ => NotBuilt::Ours(error.to_string()),
         })

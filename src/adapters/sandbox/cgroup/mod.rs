@@ -6,6 +6,7 @@
 //! Nobody is ever moved into a group by somebody else: the kernel then waits until no processor looks at any process any more, for ten milliseconds and more. A
 //! sandbox's first process is born in its group (version 2), or goes in by itself before it does anything else (version 1).
 
+mod above;
 mod delegated;
 mod places;
 mod sweep;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::sys;
 use places::{Controller, Parent};
 
+pub use above::{GroupAbove, Tally, has_our_groups};
 pub use sweep::sweep as sweep_groups;
 
 /// What the processes of one sandbox may take together.

@@ -112,17 +112,17 @@ fn enabled_below(folder: &Path) -> Vec<Controller> {
 }
 
 #[derive(Debug)]
-struct Mount {
+pub(super) struct Mount {
     /// What of the hierarchy is mounted, and where.
-    root: PathBuf,
-    at: PathBuf,
-    version: u8,
-    options: Vec<String>,
+    pub(super) root: PathBuf,
+    pub(super) at: PathBuf,
+    pub(super) version: u8,
+    pub(super) options: Vec<String>,
 }
 
 impl Mount {
     /// A line of `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
-    fn parse(line: &str) -> Option<Self> {
+    pub(super) fn parse(line: &str) -> Option<Self> {
         let (before, after) = line.split_once(" - ")?;
         let mut before = before.split(' ').skip(3);
         let (root, at) = (before.next()?, before.next()?);

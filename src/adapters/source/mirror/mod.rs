@@ -4,11 +4,19 @@
 //! STATE/mirrors/REPOSITORY/        bare; refs/tidegate/… only, so that nothing fetched is ever mistaken for something of ours
 //! STATE/mirrors/REPOSITORY.lock    locked while something is fetched into it
 //! STATE/mirrors/REPOSITORY.json    what the forge says of it
+//! STATE/mirrors/REPOSITORY.packing/  packs that become one; REPOSITORY.tidying is locked meanwhile
 //! ```
 //! A commit that is here already is taken without asking anybody. Knows nothing of forges: an address and a token are handed in.
 
+mod address;
 mod http;
 mod known;
+mod older;
+mod packs;
+mod room;
+mod rounds;
+mod tidy;
+mod together;
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -21,6 +29,7 @@ use crate::model::id::CommitId;
 use crate::model::secret::Secret;
 
 pub use known::Known;
+pub use tidy::{Limits, Tidied};
 
 #[derive(Debug, thiserror::Error)]
 pub enum MirrorError {
@@ -88,29 +97,28 @@ impl Mirrors {
             let commit = commit.clone();
             return Ok((source, commit));
         }
-        let parsed = http::checked(url).map_err(fetch)?;
-        let token = token.filter(|_| http::is_private(&parsed));
+        let parsed = address::checked(url).map_err(fetch)?;
+        let token = token.filter(|_| address::is_private(&parsed));
         let mut references: Vec<&str> = wanted.reference.iter().chain(&wanted.also).map(String::as_str).collect();
         references.sort_unstable();
         references.dedup();
-        let refspecs: Vec<String> = references.iter().filter(|name| is_reference(name)).map(|name| format!("+{name}:{}", ours(name))).collect();
+        references.retain(|name| is_reference(name));
+        source.make_room(&references, &parsed, token).map_err(|error| fetch(super::clean(&error.to_string())))?;
+        let refspecs: Vec<String> = references.iter().map(|name| format!("+{name}:{}", ours(name))).collect();
+        let is_gone = |error: &git2::Error| error.code() == git2::ErrorCode::NotFound;
         let mut fetched = if refspecs.is_empty() { Ok(()) } else { source.fetch(&parsed, &refspecs, token) };
         // One that is gone must not keep the others away.
-        if let (Err(error), true) = (&fetched, refspecs.len() > 1)
-            && error.code() == git2::ErrorCode::NotFound
-        {
-            let mut each = refspecs.iter().map(|one| source.fetch(&parsed, std::slice::from_ref(one), token)).collect::<Vec<_>>();
-            // All of them were asked for; it went well if one did.
-            let good = each.iter().position(Result::is_ok);
-            fetched = each.swap_remove(good.unwrap_or(0));
+        if fetched.as_ref().is_err_and(is_gone) {
+            let mut each = refspecs.iter().map(|one| source.fetch(&parsed, std::slice::from_ref(one), token));
+            fetched = each.find(|one| one.as_ref().is_err_and(|error| !is_gone(error))).unwrap_or(Ok(()));
         }
-        fetched.or_else(|error| if wanted.commit.is_some() { Ok(()) } else { Err(fetch(super::clean(error.message()))) })?;
+        // A commit may be had by its name, but what must be fresh is not what was fetched some time ago.
+        fetched.or_else(|error| if wanted.commit.is_some() && !wanted.fresh { Ok(()) } else { Err(fetch(super::clean(error.message()))) })?;
         match (&wanted.commit, &wanted.reference) {
             (Some(commit), _) => {
-                if !source.has(commit) {
+                if !source.has(commit) && is_whole(commit) {
                     // Forced away since: forges give a commit by its name as long as they have it.
-                    let spec = format!("+{commit}:refs/tidegate/commits/{commit}");
-                    source.fetch(&parsed, &[spec], token).map_err(|error| fetch(super::clean(error.message())))?;
+                    source.fetch(&parsed, &[commit.to_string()], token).map_err(|error| fetch(super::clean(error.message())))?;
                 }
                 if !source.has(commit) {
                     return Err(MirrorError::Gone { repository: repository.to_owned(), what: format!("commit {}", commit.short()) });
@@ -148,18 +156,11 @@ impl Mirrors {
         then: impl FnOnce(&[git2::RemoteHead<'_>]) -> T,
     ) -> Result<T, MirrorError> {
         let failed = |why: String| MirrorError::Fetch { repository: repository.to_owned(), why };
-        let parsed = http::checked(url).map_err(failed)?;
-        let token = token.filter(|_| http::is_private(&parsed));
+        let parsed = address::checked(url).map_err(failed)?;
+        let token = token.filter(|_| address::is_private(&parsed));
         let _lock = self.lock(repository)?;
         let source = self.open_or_make(repository)?;
-        let listed = http::with_access(token, || {
-            let mut remote = source.repository.remote_anonymous(parsed.as_str())?;
-            remote.connect(git2::Direction::Fetch)?;
-            let found = then(remote.list()?);
-            remote.disconnect()?;
-            Ok(found)
-        });
-        listed.map_err(|error| failed(super::clean(error.message())))
+        source.listed(&parsed, token, then).map_err(|error| failed(super::clean(error.message())))
     }
 
     /// Where a reference pointed to when it was fetched last.
@@ -191,9 +192,8 @@ impl Mirrors {
 /// A new one. A commit stays whatever becomes of its branch, as nothing is ever pruned: a reference for each would be offered to the other side with every fetch,
 /// which so would take the longer the more there are.
 fn make(at: &std::path::Path) -> Result<(), git2::Error> {
-    let mut settings = Git::init_bare(at)?.config()?;
-    settings.set_str("gc.auto", "0")?;
-    settings.set_str("gc.pruneExpire", "never")
+    Git::init_bare(at)?;
+    older::settle(at)
 }
 
 /// Under which name a reference of theirs is kept.
@@ -206,6 +206,11 @@ fn is_reference(name: &str) -> bool {
     name.starts_with("refs/") && !name.contains([':', '*', '+', '^']) && git2::Reference::is_valid_name(name)
 }
 
+/// Means nothing else in a refspec either.
+fn is_whole(commit: &CommitId) -> bool {
+    commit.as_str().len() == 40 && commit.as_str().bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 impl Source {
     fn fetch(&self, url: &url::Url, refspecs: &[String], token: Option<&Secret>) -> Result<(), git2::Error> {
         http::with_access(token, || {
@@ -214,6 +219,32 @@ impl Source {
             options.download_tags(AutotagOption::None).update_fetchhead(false).proxy_options(ProxyOptions::new());
             self.repository.remote_anonymous(url.as_str())?.fetch(refspecs, Some(&mut options), None)
         })
+    }
+
+    /// What is made of all references that the other side has.
+    fn listed<T>(&self, url: &url::Url, token: Option<&Secret>, then: impl FnOnce(&[git2::RemoteHead<'_>]) -> T) -> Result<T, git2::Error> {
+        http::with_access(token, || {
+            let mut remote = self.repository.remote_anonymous(url.as_str())?;
+            remote.connect(git2::Direction::Fetch)?;
+            let found = then(remote.list()?);
+            remote.disconnect()?;
+            Ok(found)
+        })
+    }
+
+    /// For references of these names, if they are there. Only for who holds the lock.
+    fn make_room(&self, references: &[&str], url: &url::Url, token: Option<&Secret>) -> Result<(), git2::Error> {
+        let mut narrow = Vec::new();
+        for name in references {
+            room::unlock(&self.root, &ours(name)).map_err(|error| git2::Error::from_str(&error.to_string()))?;
+            let others = room::in_the_way(&self.repository, &ours(name))?;
+            narrow.extend((!others.is_empty()).then_some((*name, others)));
+        }
+        if narrow.is_empty() {
+            return Ok(());
+        }
+        let there = self.listed(url, token, |heads| heads.iter().map(|head| head.name().to_owned()).collect::<std::collections::HashSet<_>>())?;
+        narrow.iter().filter(|(name, _)| there.contains(*name)).try_for_each(|(_, others)| room::remove(&self.repository, others))
     }
 
     fn has(&self, commit: &CommitId) -> bool {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `/tidegate run [PIPELINE] [KEY=VALUE …]` | run |
 //! | `/tidegate approve [COMMIT] [[--environment] NAME]` | approve; a word of 7 to 40 hex digits is a commit, but for one behind `--environment` |
+//! | `/tidegate reject …` | reject: the same words as with approve |
 //! | `/tidegate cancel` | cancel |
 //! | `/tidegate promote [ROLLOUT]`, `/tidegate rollback [ROLLOUT]` | promote, roll back |
 
@@ -34,7 +35,8 @@ fn command(line: &str) -> Option<Command> {
     let words: Vec<&str> = words.collect();
     Some(match (verb, words.as_slice()) {
         ("run", words) => run(words)?,
-        ("approve", words) => approve(words)?,
+        ("approve", words) => about(words).map(|(commit, environment)| Command::Approve { commit, environment })?,
+        ("reject", words) => about(words).map(|(commit, environment)| Command::Reject { commit, environment })?,
         ("cancel", []) => Command::Cancel,
         ("promote", words) => Command::Promote { rollout: at_most_one(words)? },
         ("rollback", words) => Command::Rollback { rollout: at_most_one(words)? },
@@ -59,7 +61,8 @@ fn run(words: &[&str]) -> Option<Command> {
     Some(Command::Run { pipeline, params })
 }
 
-fn approve(words: &[&str]) -> Option<Command> {
+/// A commit and an environment.
+fn about(words: &[&str]) -> Option<(Option<String>, Option<String>)> {
     let (commit, environment) = match words {
         [] => (None, None),
         [OPTION, name] => (None, Some(*name)),
@@ -73,7 +76,7 @@ fn approve(words: &[&str]) -> Option<Command> {
     if environment.is_some_and(|name| name.starts_with('-')) {
         return None;
     }
-    Some(Command::Approve { commit: commit.map(str::to_ascii_lowercase), environment: environment.map(str::to_owned) })
+    Some((commit.map(str::to_ascii_lowercase), environment.map(str::to_owned)))
 }
 
 fn is_commit(word: &str) -> bool {
@@ -99,6 +102,9 @@ mod tests {
     fn approve(commit: Option<&str>, environment: Option<&str>) -> Option<Command> {
         Some(Command::Approve { commit: commit.map(str::to_owned), environment: environment.map(str::to_owned) })
     }
+    fn reject(commit: Option<&str>, environment: Option<&str>) -> Option<Command> {
+        Some(Command::Reject { commit: commit.map(str::to_owned), environment: environment.map(str::to_owned) })
+    }
     fn unknown(said: &str) -> Option<Command> {
         Some(Command::Unknown { said: said.to_owned() })
     }
@@ -119,6 +125,9 @@ mod tests {
             ("/tidegate approve --environment production 6DCB09B", approve(Some("6dcb09b"), Some("production"))),
             ("/tidegate approve 6dcb09b --environment production", approve(Some("6dcb09b"), Some("production"))),
             ("/tidegate approve --environment 6dcb09b", approve(None, Some("6dcb09b"))),
+            ("/tidegate reject 6DCB09B", reject(Some("6dcb09b"), None)),
+            ("/tidegate reject 6dcb09b --environment production", reject(Some("6dcb09b"), Some("production"))),
+            ("/tidegate reject production", reject(None, Some("production"))),
             ("/tidegate cancel", Some(Command::Cancel)),
             ("/tidegate promote", Some(Command::Promote { rollout: None })),
             ("/tidegate rollback r-17", Some(Command::Rollback { rollout: Some("r-17".to_owned()) })),
@@ -142,6 +151,8 @@ mod tests {
             ("/tidegate approve --environment --all", "approve --environment --all"),
             ("/tidegate approve 6dcb09b --environment", "approve 6dcb09b --environment"),
             ("/tidegate approve --environment production staging", "approve --environment production staging"),
+            ("/tidegate reject production now", "reject production now"),
+            ("/tidegate reject --all", "reject --all"),
             ("/tidegate approve \u{202e}6dcb09b", "approve \u{fffd}6dcb09b"),
             ("/tidegate cancel\x1b[2J", "cancel\u{fffd}[2J"),
         ] {

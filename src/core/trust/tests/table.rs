@@ -96,9 +96,11 @@ fn who_may_run_what_is_what_the_document_says() {
 fn commands_are_what_the_document_says() {
     let permissions = [Nothing, Read, Triage, Write, Maintain, Admin];
     let rows = rows("## Commands");
-    assert_eq!(rows.len(), Deed::ALL.len());
+    // What is a word of its own and no right of its own.
+    let same = |word: &str| if word == "reject" { "approve".to_owned() } else { word.to_owned() };
+    assert_eq!(rows.len(), Deed::ALL.len() + 1);
     for cells in rows {
-        let deed = Deed::ALL.into_iter().find(|deed| deed.word() == cells[0]).unwrap_or_else(|| panic!("no deed {}", cells[0]));
+        let deed = Deed::ALL.into_iter().find(|deed| deed.word() == same(&cells[0])).unwrap_or_else(|| panic!("no deed {}", cells[0]));
         let least = Permission::named(&cells[1]).unwrap_or_else(|| panic!("no permission {}", cells[1]));
         for permission in permissions {
             assert_eq!(may(&Policy::default(), deed, &actor("mary"), permission).is_ok(), permission >= least, "{} by {permission:?}", cells[0]);

@@ -88,7 +88,12 @@ fn written(text: &str) -> Vec<String> {
         approval: Some(text.to_owned()),
         again: None,
     };
-    let dropped = [Dropped::Failed { why: text.to_owned() }, Dropped::Void { because: text.to_owned() }, Dropped::Cancelled { by: text.to_owned() }];
+    let dropped = [
+        Dropped::Failed { why: text.to_owned() },
+        Dropped::Void { because: text.to_owned() },
+        Dropped::Cancelled { by: text.to_owned() },
+        Dropped::Rejected { by: text.to_owned() },
+    ];
     let endings = dropped.into_iter().map(|why| vec![(at(0), asked.clone()), (at(1), RequestFact::Dropped { why })]);
     for request in endings.chain([vec![(at(0), asked.clone())]]) {
         let said = Tale { request, ..Tale::default() }.said();

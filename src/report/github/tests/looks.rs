@@ -155,6 +155,7 @@ fn what_has_not_begun() {
         told(vec![asked(Some("ada has not contributed before")), approved]),
         told(vec![asked(None), dropped(Dropped::Superseded { by: RunId::new("01990b") })]),
         told(vec![asked(None), dropped(Dropped::Cancelled { by: "grace".to_owned() })]),
+        told(vec![asked(Some("it comes from a fork")), dropped(Dropped::Rejected { by: "grace".to_owned() })]),
         told(vec![asked(None), dropped(Dropped::Void { because: "the pull request has another head".to_owned() })]),
         told(vec![asked(None), dropped(Dropped::Failed { why: "the commit is not there any more".to_owned() })]),
     ];

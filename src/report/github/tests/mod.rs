@@ -180,8 +180,10 @@ fn ended(node: &str, outcome: Outcome) -> RunFact {
 
 fn record() -> InvocationRecord {
     let phases = Phases { queued_us: 100, workspace_us: 900, setup_us: 2_400, exec_us: 700, run_us: 1_150_000, collect_us: 2_000 };
-    let (cpu_user_us, peak_memory_bytes) = (900_000, 12 << 20);
-    InvocationRecord { started: true, executor: "sandbox".to_owned(), phases, cpu_user_us, peak_memory_bytes, ..InvocationRecord::default() }
+    let (cpu_user_us, cpu_system_us, peak_memory_bytes) = (Some(900_000), Some(0), Some(12 << 20));
+    let (executor, read_bytes, written_bytes) = ("sandbox".to_owned(), Some(0), Some(0));
+    let measured = InvocationRecord { cpu_user_us, cpu_system_us, peak_memory_bytes, read_bytes, written_bytes, ..InvocationRecord::default() };
+    InvocationRecord { started: true, executor, phases, ..measured }
 }
 
 fn blocked(host: &str) -> Egress {

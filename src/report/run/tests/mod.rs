@@ -83,9 +83,9 @@ fn record() -> InvocationRecord {
         image: None,
         executor: "sandbox".to_owned(),
         phases,
-        cpu_user_us: 900_000,
-        cpu_system_us: 120_000,
-        peak_memory_bytes: 12 << 20,
+        cpu_user_us: Some(900_000),
+        cpu_system_us: Some(120_000),
+        peak_memory_bytes: Some(12 << 20),
         discarded: Discarded { files: 3, bytes: 1300 },
         ..InvocationRecord::default()
     }

@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use super::super::super::supervisor::around::limits_of;
-use super::super::super::supervisor::collect::{self, Collected, NotCollected};
+use super::super::super::supervisor::collect::Collected;
 use super::super::super::supervisor::ending::Stopped;
-use super::super::super::supervisor::{Work, hints, infrastructure, left, limits};
+use super::super::super::supervisor::{Work, hints, infrastructure, left, limits, taking};
 use super::super::gate::Gate;
 use super::super::remove::remove;
 use super::super::surroundings::Surroundings;
@@ -17,7 +17,7 @@ use crate::model::outcome::{Exit, Outcome};
 
 impl Stay<'_> {
     fn wrong_with(&self, stayed: &Stayed, trouble: &str) -> Option<Outcome> {
-        let Stayed { course, out_of_memory, excess, quota } = stayed;
+        let Stayed { course, out_of_memory, excess, quota, .. } = stayed;
         let spec = &self.work.request.spec;
         let code = match &course.ended {
             Ended::Code(code) => *code,
@@ -66,10 +66,14 @@ impl Stay<'_> {
             Err(outcome) => Some(outcome.clone()),
         };
         self.work.record.services = self.services.end(self.docker).await;
+        if self.work.record.started {
+            self.counter.note(self.work.record);
+        }
         // What can not be removed now is found by the next sweep; the outcome stands.
         let _ = self.remove().await;
+        self.counter.remove();
         self.work.record.egress = self.gate.take().and_then(Gate::end).unwrap_or_default();
-        put_away(self.work, self.surroundings, wrong)
+        put_away(self.work, self.surroundings, wrong, stayed.ok().and_then(|stayed| stayed.deadline))
     }
 
     /// Everything of it that is in the engine.
@@ -79,16 +83,12 @@ impl Stay<'_> {
 }
 
 /// Takes what the step leaves, unless something was wrong with it, and removes the rest.
-fn put_away(work: Work<'_>, surroundings: Surroundings, wrong: Option<Outcome>) -> Result<Outcome, Outcome> {
+fn put_away(work: Work<'_>, surroundings: Surroundings, wrong: Option<Outcome>, deadline: Option<Instant>) -> Result<Outcome, Outcome> {
     let collecting = Instant::now();
     left::take(work.store, &surroundings.places.answers, &work.request.spec.limits, work.record);
     let (outcome, found) = match wrong {
         Some(wrong) => (wrong, Collected::default()),
-        None => match collect::all(work.store, &work.request.spec, &surroundings.places) {
-            Ok(found) => (Outcome::Succeeded, found),
-            Err(NotCollected::Step(reason)) => (Outcome::Failed { exit: Exit::None, reason }, Collected::default()),
-            Err(NotCollected::Ours(reason)) => (infrastructure(reason), Collected::default()),
-        },
+        None => taking::take(work.store, &work.request.spec, &surroundings.places, work.log, work.followers, taking::until(deadline)),
     };
     let discarded = surroundings.discard(found.taken);
     *work.collected = found;

@@ -13,6 +13,7 @@ use bollard::Docker;
 
 use super::super::supervisor::{Work, infrastructure};
 use super::adopt::{self, Begun};
+use super::counted::Counter;
 use super::gate::Gate;
 use super::image::{self, Image};
 use super::services::Services;
@@ -60,9 +61,9 @@ async fn try_to(mut work: Work<'_>, setup: &Setup, gate: Option<Gate>) -> Result
     let surroundings = Surroundings::make(work.store, &work.request.scratch, spec).map_err(infrastructure)?;
     work.record.phases.workspace_us = sandbox::monotonic_us().saturating_sub(work.request.asked_us);
 
-    let name = setup.identity.name(&spec.run, &spec.node, spec.attempt);
-    let services = Services::none();
-    let mut stay = Stay { docker: &docker, setup, work, image: &image, beside, name: &name, surroundings, gate, services, init: true };
+    let name = setup.identity.name(setup.run_of(spec), &spec.node, spec.attempt);
+    let (services, counter) = (Services::none(), Counter::of(setup.engine.groups, &setup.identity, work.place.path()));
+    let mut stay = Stay { docker: &docker, setup, work, image: &image, beside, name: &name, surroundings, gate, services, counter, init: true };
     let stayed = stay.run().await;
     stay.end(stayed).await
 }
@@ -70,14 +71,15 @@ async fn try_to(mut work: Work<'_>, setup: &Setup, gate: Option<Gate>) -> Result
 /// Goes on with what another supervisor has begun.
 async fn take_over(docker: &Docker, mut work: Work<'_>, setup: &Setup, begun: &Begun) -> Result<Outcome, Outcome> {
     let spec = &work.request.spec;
-    let name = setup.identity.name(&spec.run, &spec.node, spec.attempt);
+    let name = setup.identity.name(setup.run_of(spec), &spec.node, spec.attempt);
     let surroundings = Surroundings::again(work.store, &work.request.scratch, spec, begun.overlay);
     work.record.image = Some(begun.image.used.clone());
     let found = adopt::find(docker, &name, &mut work).await;
     // What the other one has written there may have been lost with it.
     let gate = surroundings.gate.as_ref().map(|_| Gate::without_proxy());
     let services = Services::again(docker, spec, &name, &begun.services, &work.request.log);
-    let mut stay = Stay { docker, setup, work, image: &begun.image, beside: Vec::new(), name: &name, surroundings, gate, services, init: begun.init };
+    let (beside, counter) = (Vec::new(), Counter::of(setup.engine.groups, &setup.identity, work.place.path()));
+    let mut stay = Stay { docker, setup, work, image: &begun.image, beside, name: &name, surroundings, gate, services, counter, init: begun.init };
     let stayed = match found {
         Ok(()) => stay.go_on(Voice::again(docker, &name), begun.left()).await,
         Err(outcome) => Err(outcome),

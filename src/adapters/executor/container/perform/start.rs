@@ -14,7 +14,8 @@ use crate::adapters::sandbox::{self, Limits};
 use crate::model::outcome::Outcome;
 
 impl Stay<'_> {
-    /// Makes and starts it. What an engine lacks is done without, where that is possible: an overlay in its volumes, a first process that reaps.
+    /// Makes and starts it. What an engine lacks is done without, where that is possible: an overlay in its volumes, a first process that reaps,
+    /// a control group of our choice.
     pub(super) async fn start(&mut self, limits: &Limits, asked: Instant) -> Result<Voice, Outcome> {
         if self.setup.engine.rootless || !rustix::process::geteuid().is_root() {
             self.surroundings.copy_instead(sandbox::outer_uid()).map_err(infrastructure)?;
@@ -29,6 +30,8 @@ impl Stay<'_> {
                 self.init = false;
             } else if self.surroundings.overlay.is_some() && why.contains("mount") && (why.contains("overlay") || why.contains(self.name)) {
                 self.surroundings.copy_instead(sandbox::outer_uid()).map_err(infrastructure)?;
+            } else if self.counter.parent().is_some() && why.contains("cgroup") {
+                self.counter.give_up();
             } else {
                 return Err(words::not_started(&error, &self.image.used.reference, doing));
             }
@@ -38,7 +41,7 @@ impl Stay<'_> {
 
     async fn try_to_start(&mut self, limits: &Limits, asked: Instant) -> Result<Output, (&'static str, bollard::errors::Error)> {
         let spec = &self.work.request.spec;
-        let labels = self.setup.identity.labels(spec);
+        let labels = self.setup.identity.labels(self.setup.run_of(spec), spec);
         if let Some(volume) = shape::volume(self.name, labels.clone(), &self.surroundings) {
             self.docker.create_volume(volume).await.map_err(|error| ("making the workspace's volume", error))?;
         }
@@ -53,6 +56,7 @@ impl Stay<'_> {
             name: self.name,
             user: self.user(),
             read_only: self.setup.read_only,
+            group: self.counter.parent(),
             init: self.init,
         };
         let named = CreateContainerOptionsBuilder::default().name(self.name).build();

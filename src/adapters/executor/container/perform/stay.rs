@@ -9,6 +9,7 @@ use super::super::super::supervisor::disk::{self, Quota};
 use super::super::super::supervisor::ending::{Patience, Stopped};
 use super::super::super::supervisor::{Work, infrastructure, limits};
 use super::super::adopt::{self, Begun};
+use super::super::counted::Counter;
 use super::super::gate::Gate;
 use super::super::image::Image;
 use super::super::services::{Around, Meanwhile, Services};
@@ -33,6 +34,7 @@ pub(super) struct Stay<'a> {
     /// What it waits for, where it does.
     pub(super) gate: Option<Gate>,
     pub(super) services: Services,
+    pub(super) counter: Counter,
     pub(super) init: bool,
 }
 
@@ -41,6 +43,8 @@ pub(super) struct Stayed {
     pub(super) out_of_memory: bool,
     pub(super) excess: Option<disk::Excess>,
     pub(super) quota: Quota,
+    /// `None`: further away than the clock reaches.
+    pub(super) deadline: Option<Instant>,
 }
 
 impl Stay<'_> {
@@ -59,9 +63,9 @@ impl Stay<'_> {
     /// It runs, and waits until they are ready.
     async fn stand_services(&mut self, limits: &Limits, begun: Instant, voice: &mut Voice) -> Result<(), Outcome> {
         let request = self.work.request;
-        let (spec, identity, engine) = (&request.spec, &self.setup.identity, &self.setup.engine);
+        let (spec, identity, engine, run) = (&request.spec, &self.setup.identity, &self.setup.engine, self.setup.run_of(&request.spec));
         let Some(hosts) = &self.surroundings.hosts else { return Err(infrastructure("the names of its services are missing")) };
-        let labels = |service: &str| identity.labels_of_service(spec, service);
+        let labels = |service: &str| identity.labels_of_service(run, spec, service);
         let around = Around { docker: self.docker, spec, step: self.name, labels: &labels, hosts, limits, log: &request.log, named: engine.podman };
         self.services.begin(&around, &self.beside).await?;
         let patience = Patience { deadline: begun.checked_add(spec.timeout), grace: spec.grace };
@@ -106,7 +110,7 @@ impl Stay<'_> {
         self.work.record.phases.run_us = micros(begun);
         let excess = if let Stopped::TooMuch(excess) = course.stopped { Some(excess) } else { disk.measure() };
         let out_of_memory = self.look_again(&mut course).await;
-        Ok(Stayed { course, out_of_memory, excess, quota })
+        Ok(Stayed { course, out_of_memory, excess, quota, deadline: patience.deadline })
     }
 
     async fn watch_disk(&self, quota: Quota) -> disk::Watch {
