@@ -44,7 +44,9 @@ pub(super) fn known(answer: &[u8]) -> Known {
             return Known::Nothing;
         }
         let Some(digits) = rest.get(..4) else { return Known::NotYet };
-        let length = std::str::from_utf8(digits).ok().and_then(|digits| usize::from_str_radix(digits, 16).ok());
+        // A sign would be taken as well.
+        let digits = std::str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let length = digits.and_then(|digits| usize::from_str_radix(digits, 16).ok());
         let Some(length) = length.filter(|length| *length > 4) else { return Known::Nothing };
         let Some(line) = rest.get(4..length) else { return Known::NotYet };
         let words: Vec<&[u8]> = line.trim_ascii_end().split(|byte| *byte == b' ').collect();
