@@ -31,7 +31,7 @@ async fn whoever_is_killed_in_the_middle_of_it_has_damaged_nothing() {
     copy("counted").0.tidy(SHOP, &few(), &|| asked.fetch_add(1, Ordering::SeqCst) < usize::MAX).expect("tidied");
     let all = asked.into_inner();
     // The last ones are asked between the removals of old packs.
-    let moments = [1, 8, 20, all / 3, all / 2, all - 40, all - 12, all - 8, all - 4];
+    let moments = [1, 8, 20, all / 3, all / 2, all.saturating_sub(40), all.saturating_sub(12), all.saturating_sub(8), all.saturating_sub(4)];
     let mut killed = 0;
     for at in moments {
         let (mirrors, state) = copy(&format!("killed-{at}"));

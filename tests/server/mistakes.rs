@@ -53,6 +53,17 @@ struct House {
     _owner: Owner,
 }
 
+/// The port was left a while ago: a connection of somebody else may have it for a moment.
+async fn bound(address: std::net::SocketAddr) -> tokio::net::TcpListener {
+    for _ in 0..600 {
+        if let Ok(listener) = tokio::net::TcpListener::bind(address).await {
+            return listener;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{address} is taken");
+}
+
 impl House {
     fn open(town: &Town, own_action: OwnAction) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
@@ -84,7 +95,7 @@ impl House {
         let words = Words { journal, state: state.clone(), letters };
         let intake = Intake { deliveries: deliveries.clone(), asking: asking.clone(), words, hub: hub.clone(), signs: Signs::default() };
         let hooks = webhook::router(deliveries, vec![SecretSource::File(town.world.path("secret"))], webhook::Limits::default());
-        let listener = runtime.block_on(tokio::net::TcpListener::bind(town.server)).expect("the port");
+        let listener = runtime.block_on(bound(town.server));
         let (open, closing) = watch::channel(false);
         runtime.spawn(listen::serve(listener, hooks, listen::Limits::default(), closing));
         runtime.spawn(deciding.run());

@@ -10,6 +10,8 @@ use crate::town::{SHOP, Town};
 /// As many as are made at once.
 const AT_ONCE: usize = 16;
 const FLOOD: usize = 60;
+/// As long as the server waits for GitHub, and a little less.
+const PATIENCE: Duration = Duration::from_secs(25);
 const PIPELINE: &str = "name: shop\non: { pull_request: {} }\nsteps:\n  build: { run: echo built }\n";
 
 struct Scene {
@@ -34,10 +36,22 @@ impl Scene {
     }
 
     /// While GitHub takes its time with these; answers how many at once it was asked at most. At least so many as are wanted are seen, however slow this machine is.
-    fn flood(&mut self, who: &str, (method, path): (&str, &str)) -> usize {
+    fn flood(&mut self, who: &str, what: (&str, &str)) -> usize {
+        for _ in 0..5 {
+            let begun = Instant::now();
+            let most = self.flood_once(who, what);
+            // Whoever is held longer gives up, and the next one comes before that is heard here: then it says nothing how many there were.
+            if begun.elapsed() < PATIENCE {
+                return most;
+            }
+        }
+        panic!("this machine is too slow for it");
+    }
+
+    fn flood_once(&mut self, who: &str, (method, path): (&str, &str)) -> usize {
         self.town.github.fail(method, path, usize::MAX, Fault::Held);
-        self.say(who, FLOOD);
         let begun = Instant::now();
+        self.say(who, FLOOD);
         while self.town.github.held().1 < AT_ONCE {
             assert!(begun.elapsed() < Duration::from_secs(180), "GitHub was asked for {:?}\n{}", self.town.github.held(), self.town.server_log());
             self.say(who, 5);
@@ -50,6 +64,7 @@ impl Scene {
         let (_, most) = self.town.github.held();
         self.town.github.heal();
         self.town.until("nothing that is held", || (self.town.github.held().0 == 0).then_some(()));
+        self.town.github.count_held_anew();
         most
     }
 

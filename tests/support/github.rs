@@ -141,6 +141,12 @@ impl Github {
         (held.now, held.most)
     }
 
+    /// From here on the most is counted anew.
+    pub fn count_held_anew(&self) {
+        let mut held = self.shared.held.lock().expect("two numbers");
+        held.most = held.now;
+    }
+
     pub fn requests(&self) -> Vec<Asked> {
         self.world().asked.clone()
     }

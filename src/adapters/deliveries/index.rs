@@ -12,6 +12,7 @@ use super::reader::signed;
 use super::writer::Trouble;
 use crate::model::delivery::{Delivery, Handled};
 use crate::model::id::DeliveryId;
+use crate::model::time::Timestamp;
 
 /// Pages of 4 KiB after which the database's log is written back into its file: an id is random, so that each row touches a page of its own.
 const WRITE_BACK: i64 = 4000;
@@ -51,6 +52,7 @@ pub(super) struct Stands {
     pub number: i64,
     pub segment: u64,
     pub place: u64,
+    pub received: Timestamp,
     bytes: u64,
     /// It can not be done. With a body that can be read again it may.
     failed: bool,
@@ -58,11 +60,13 @@ pub(super) struct Stands {
 
 /// Of one whose body is kept.
 pub(super) fn stands(connection: &Connection, id: &DeliveryId) -> rusqlite::Result<Option<Stands>> {
-    let mut statement = connection.prepare_cached("SELECT number, segment, place, bytes, handled FROM deliveries WHERE id = ?1 AND kept = 1")?;
+    let mut statement =
+        connection.prepare_cached("SELECT number, segment, place, bytes, handled, received FROM deliveries WHERE id = ?1 AND kept = 1")?;
     let row = |row: &Row<'_>| {
         let handled: Option<String> = row.get(4)?;
         let failed = handled.is_some_and(|how| matches!(serde_json::from_str(&how), Ok(Handled::Failed { .. })));
-        Ok(Stands { number: row.get(0)?, segment: row.get(1)?, place: row.get(2)?, bytes: row.get(3)?, failed })
+        let received = Timestamp::from_micros(row.get(5)?);
+        Ok(Stands { number: row.get(0)?, segment: row.get(1)?, place: row.get(2)?, received, bytes: row.get(3)?, failed })
     };
     statement.query_row([id.as_str()], row).optional()
 }
@@ -117,12 +121,18 @@ fn read_on(connection: &mut Connection, folder: &Path) -> Result<u64, Trouble> {
 
 /// Whether a delivery of the log is one that came again as its body was damaged, which the index has forgotten.
 fn mended(connection: &Connection, folder: &Path, delivery: &Delivery, here: End) -> rusqlite::Result<bool> {
-    let Some(stands) = stands(connection, &delivery.id)?.filter(|stands| stands.segment > 0) else { return Ok(false) };
-    let whole = log::read(folder, stands.segment, stands.place).ok().flatten().is_some_and(|found| found.delivery.id == delivery.id);
-    if !whole {
+    let Some(stands) = stands(connection, &delivery.id)? else { return Ok(false) };
+    let damaged = is_damaged(folder, &delivery.id, &stands);
+    if damaged {
         mend(connection, &stands, here)?;
     }
-    Ok(!whole)
+    Ok(damaged)
+}
+
+/// Whether nobody can read a body that stands in a log.
+pub(super) fn is_damaged(folder: &Path, id: &DeliveryId, stands: &Stands) -> bool {
+    let whole = || log::read(folder, stands.segment, stands.place).ok().flatten().is_some_and(|found| found.delivery.id == *id);
+    stands.segment > 0 && !whole()
 }
 
 fn known(connection: &Connection) -> rusqlite::Result<Vec<u64>> {

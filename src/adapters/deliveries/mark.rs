@@ -1,9 +1,11 @@
 //! What became of a delivery, written into its row.
 
+use std::path::Path;
+
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::Replayed;
 use super::reader::signed;
+use super::{Replayed, index};
 use crate::model::delivery::Handled;
 use crate::model::id::DeliveryId;
 use crate::model::time::Timestamp;
@@ -13,6 +15,12 @@ pub(super) fn handled(connection: &Connection, id: &DeliveryId, at: Timestamp, h
     let sql = "UPDATE deliveries SET waiting = 0, attempts = attempts + 1, missed = NULL, handled_at = ?2, handled = ?3 WHERE id = ?1";
     connection.prepare_cached(sql)?.execute(params![id.as_str(), signed(at.as_micros()), how])?;
     Ok(())
+}
+
+/// It has failed for that; unless its body has come again since it was read, and it waits for whoever reads that.
+pub(super) fn damaged(connection: &Connection, folder: &Path, id: &DeliveryId, at: Timestamp, why: &str) -> rusqlite::Result<()> {
+    let mended = index::stands(connection, id)?.is_some_and(|stands| !index::is_damaged(folder, id, &stands));
+    if mended { Ok(()) } else { handled(connection, id, at, &Handled::Failed { why: why.to_owned() }) }
 }
 
 /// It goes on waiting.

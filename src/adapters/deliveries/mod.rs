@@ -183,6 +183,12 @@ impl Deliveries {
         self.writer.ask(|answer| Ask::Handled { id, at, how, answer }).await?
     }
 
+    /// It has failed, as nobody can read its body: unless that has come again since it was [loaded](Self::load). On disk when it returns.
+    pub async fn mark_damaged(&self, id: &DeliveryId, at: Timestamp, why: String) -> Result<(), DeliveriesError> {
+        let id = id.clone();
+        self.writer.ask(|answer| Ask::Damaged { id, at, why, answer }).await?
+    }
+
     /// It could not be handled this time: it goes on waiting.
     pub async fn mark_missed(&self, id: &DeliveryId, why: String) -> Result<(), DeliveriesError> {
         let id = id.clone();

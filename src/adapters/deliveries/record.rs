@@ -35,9 +35,9 @@ pub(super) struct Found {
 }
 
 impl Record {
-    /// `None` of what is longer than a record can say.
-    pub fn of(delivery: &Delivery, chain: u32) -> Option<Self> {
-        let Delivery { id, event, received, body } = delivery;
+    /// `None` of what is longer than a record can say. It was received when it came first, as runs are called after that.
+    pub fn of(delivery: &Delivery, received: Timestamp, chain: u32) -> Option<Self> {
+        let Delivery { id, event, body, .. } = delivery;
         let mut head = vec![0; 4];
         head.extend(chain.to_le_bytes());
         head.extend(received.as_micros().to_le_bytes());

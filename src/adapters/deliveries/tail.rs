@@ -44,17 +44,22 @@ impl<'a> Tail<'a> {
         if self.kept >= keep.bytes.saturating_mul(2) {
             return Ok(if let Some(Seen::Is(stored)) = self.seen(delivery)? { Said::Stored(stored) } else { Said::Full });
         }
-        let Some(record) = Record::of(delivery, self.end.chain) else { return Ok(Said::TooLong) };
-        let stored = if index::insert(self.connection, delivery, self.end)? {
-            Stored::New
+        if u32::try_from(delivery.body.len()).is_err() {
+            return Ok(Said::TooLong);
+        }
+        let (stored, received) = if index::insert(self.connection, delivery, self.end)? {
+            (Stored::New, delivery.received)
         } else {
             match self.seen(delivery)? {
-                Some(Seen::Damaged(stands)) => index::mend(self.connection, &stands, self.end)?,
+                Some(Seen::Damaged(stands)) => {
+                    index::mend(self.connection, &stands, self.end)?;
+                    (Stored::AlreadyThere, stands.received)
+                }
                 Some(Seen::Is(stored)) => return Ok(Said::Stored(stored)),
                 None => return Ok(Said::Stored(Stored::Taken)),
             }
-            Stored::AlreadyThere
         };
+        let Some(record) = Record::of(delivery, received, self.end.chain) else { return Ok(Said::TooLong) };
         self.end = self.end.behind((record.head.len() + delivery.body.len()) as u64, record.sum);
         self.kept += delivery.body.len() as u64;
         self.new.push((record, delivery));

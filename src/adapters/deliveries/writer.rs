@@ -23,10 +23,32 @@ type Answer<T> = oneshot::Sender<Result<T, DeliveriesError>>;
 /// What is asked of the writer.
 #[derive(Debug)]
 pub(super) enum Ask {
-    Store { delivery: Delivery, answer: Answer<Stored> },
-    Handled { id: DeliveryId, at: Timestamp, how: Handled, answer: Answer<()> },
-    Missed { id: DeliveryId, why: String, answer: Answer<()> },
-    Replay { id: DeliveryId, answer: Answer<Replayed> },
+    Store {
+        delivery: Delivery,
+        answer: Answer<Stored>,
+    },
+    Handled {
+        id: DeliveryId,
+        at: Timestamp,
+        how: Handled,
+        answer: Answer<()>,
+    },
+    /// Nobody can read its body.
+    Damaged {
+        id: DeliveryId,
+        at: Timestamp,
+        why: String,
+        answer: Answer<()>,
+    },
+    Missed {
+        id: DeliveryId,
+        why: String,
+        answer: Answer<()>,
+    },
+    Replay {
+        id: DeliveryId,
+        answer: Answer<Replayed>,
+    },
 }
 
 /// What it got, to be said when it is on disk.
@@ -149,6 +171,11 @@ impl Desk {
                     mark::handled(&transaction, id, *at, how)?;
                     Said::Done
                 }
+                Ask::Damaged { id, at, why, .. } => {
+                    self.now = self.now.max(*at);
+                    mark::damaged(&transaction, &self.folder, id, *at, why)?;
+                    Said::Done
+                }
                 Ask::Missed { id, why, .. } => {
                     mark::missed(&transaction, id, why)?;
                     Said::Done
@@ -192,7 +219,9 @@ fn answer(batch: Vec<Ask>, done: Result<Vec<Said>, DeliveriesError>) {
                 Some(Said::TooLong) => Err(DeliveriesError::Write("it has 4 GiB or more".to_owned())),
                 _ => Err(failed()),
             })),
-            Ask::Handled { answer, .. } | Ask::Missed { answer, .. } => drop(answer.send(one.map(|_| ()).ok_or_else(failed))),
+            Ask::Handled { answer, .. } | Ask::Damaged { answer, .. } | Ask::Missed { answer, .. } => {
+                drop(answer.send(one.map(|_| ()).ok_or_else(failed)))
+            }
             Ask::Replay { answer, .. } => drop(answer.send(match one {
                 Some(Said::Replayed(replayed)) => Ok(replayed),
                 _ => Err(failed()),

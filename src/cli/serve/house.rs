@@ -147,6 +147,13 @@ impl House {
     }
 }
 
+/// It is waited for once, by who closes.
+async fn finished(task: &JoinHandle<()>) {
+    while !task.is_finished() {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+}
+
 /// A server at work.
 #[derive(Debug)]
 pub struct Opened {
@@ -160,7 +167,10 @@ pub struct Opened {
 impl Opened {
     /// Until a part of it has ended that never should: which, and why.
     pub async fn broken(&mut self) -> String {
-        self.at_work.ended().await
+        tokio::select! {
+            why = self.at_work.ended() => why,
+            () = finished(&self.door) => "the part that takes connections has ended".to_owned(),
+        }
     }
 
     /// Requests under way are answered; nothing else begins any more. What runs is left to the next process, which finds it as it is.

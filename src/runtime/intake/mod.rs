@@ -209,15 +209,14 @@ impl Intake {
     /// The error is one that may pass.
     async fn one(&self, known: &Known) -> Result<(), String> {
         let passing = |error: DeliveriesError| error.to_string();
-        let lost = match self.deliveries.load(&known.id).await {
-            Ok(Some(delivery)) => Ok(delivery),
-            Ok(None) => Err("its body is not kept any more".to_owned()),
-            Err(DeliveriesError::Damaged(why)) => Err(why),
+        let failed = |why: &str| Handled::Failed { why: why.to_owned() };
+        let delivery = match self.deliveries.load(&known.id).await {
+            Ok(Some(delivery)) => delivery,
+            Ok(None) => {
+                return self.deliveries.mark_handled(&known.id, clock::now(), failed("its body is not kept any more")).await.map_err(passing);
+            }
+            Err(DeliveriesError::Damaged(why)) => return self.deliveries.mark_damaged(&known.id, clock::now(), why).await.map_err(passing),
             Err(error) => return Err(passing(error)),
-        };
-        let delivery = match lost {
-            Ok(delivery) => delivery,
-            Err(why) => return self.deliveries.mark_handled(&known.id, clock::now(), Handled::Failed { why }).await.map_err(passing),
         };
         let how = match github::understand(&delivery) {
             Err(why) => Handled::Failed { why: why.to_string() },

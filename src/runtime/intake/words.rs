@@ -14,7 +14,7 @@ use crate::model::policy::{Deed, Policy, Verdict};
 use crate::model::trigger::{About, Command, Repository};
 use crate::model::trust::{Approval, Permission};
 use crate::runtime::asking::{AskError, Asking, Authority, Repeat, Seed};
-use crate::runtime::dispatcher::{Meant, Which};
+use crate::runtime::dispatcher::{ControlError, Meant, Which};
 
 /// What words are obeyed with.
 #[derive(Debug, Clone)]
@@ -214,8 +214,11 @@ impl Words {
         let no = Approval { by: actor.login.clone(), commit: trust::named(said, &commits).cloned().map_err(AskError::Refused)? };
         let mut turned_down = Vec::new();
         for asked in requests.into_iter().filter(|asked| asked.waits && asked.event.commit == no.commit) {
-            if asking.dispatcher.turn_down(asked.run.clone(), no.clone()).await.is_ok() {
-                turned_down.push(asked.run);
+            match asking.dispatcher.turn_down(asked.run.clone(), no.clone()).await {
+                Ok(()) => turned_down.push(asked.run),
+                Err(ControlError::Journal(error)) => return Err(error.into()),
+                // It does not wait any more.
+                Err(_) => {}
             }
         }
         if turned_down.is_empty() {

@@ -127,21 +127,24 @@ async fn a_damaged_body_that_comes_again_is_whole_again() {
     for delivery in [one.clone(), delivery("c", "{}")] {
         store.store(delivery).await.expect("stored");
     }
-    let failed = || Handled::Failed { why: "its body is damaged".to_owned() };
     for fails in [false, true] {
         let at = place(folder.path(), "{\"is\":\"b\"}");
         log(folder.path()).write_all_at(b"[", at).expect("written");
         assert!(matches!(store.load(&id).await, Err(DeliveriesError::Damaged(_))));
         if fails {
-            store.mark_handled(&id, Timestamp::EPOCH, failed()).await.expect("written");
+            store.mark_damaged(&id, Timestamp::EPOCH, "its body is damaged".to_owned()).await.expect("written");
+            assert_eq!(ids(&store.waiting(10).await.expect("read")), ["c"]);
         }
         assert_eq!(store.store(delivery("b", "{\"is\":\"x\"}")).await, Ok(Stored::AlreadyThere), "who can say that it was not so?");
         assert_eq!(store.load(&id).await, Ok(Some(delivery("b", "{\"is\":\"x\"}"))));
         let at = place(folder.path(), "{\"is\":\"x\"}");
         log(folder.path()).write_all_at(b"[", at).expect("written");
-        assert_eq!(store.store(one.clone()).await, Ok(Stored::AlreadyThere));
-        assert_eq!(store.store(one.clone()).await, Ok(Stored::AlreadyThere), "and it is not stored twice");
-        assert_eq!(store.load(&id).await, Ok(Some(one.clone())));
+        let again = || Delivery { received: Timestamp::from_micros(7), ..one.clone() };
+        assert_eq!(store.store(again()).await, Ok(Stored::AlreadyThere));
+        assert_eq!(store.store(again()).await, Ok(Stored::AlreadyThere), "and it is not stored twice");
+        assert_eq!(store.load(&id).await, Ok(Some(one.clone())), "received when it came first: its runs are called after that");
+        // Whoever had read the damaged one before is late.
+        store.mark_damaged(&id, Timestamp::EPOCH, "its body is damaged".to_owned()).await.expect("written");
         assert_eq!(ids(&store.waiting(10).await.expect("read")), ["b", "c"], "one that failed waits again");
     }
 }

@@ -16,7 +16,7 @@ fn append(folder: &Path, at: End, all: &[Delivery]) -> End {
     let records: Vec<(Record, &[u8])> = all
         .iter()
         .map(|one| {
-            let record = Record::of(one, end.chain).expect("short");
+            let record = Record::of(one, one.received, end.chain).expect("short");
             end = end.behind((record.head.len() + one.body.len()) as u64, record.sum);
             (record, one.body.as_slice())
         })

@@ -49,15 +49,18 @@ impl Groups {
         }
     }
 
-    /// When nothing is in it any more.
-    fn remove(self, folder: &str) {
+    /// When nothing is in it any more; whether that is so. A slice is never stopped before, as that would kill what is in it.
+    fn remove(self, folder: &str) -> bool {
+        let above = GroupAbove::at(Path::new(folder));
         match self {
-            Self::Folders => {
-                let above = GroupAbove::at(Path::new(folder));
-                // What watched a container ends a moment after it. What is not empty then is found by the next sweep.
-                let _ = (0..TRIES).any(|_| above.remove() || wait());
+            Self::Folders => above.remove(),
+            Self::Slices => {
+                let empty = above.is_empty();
+                if empty {
+                    stop(folder);
+                }
+                empty
             }
-            Self::Slices => stop(folder),
         }
     }
 }
@@ -111,10 +114,11 @@ impl Counter {
         self.groups = None;
     }
 
-    /// When the container is gone.
+    /// When the container is gone. What watched it ends a moment after it. What is not empty then is found by the next sweep.
     pub(super) fn remove(&self) {
         if let Some(groups) = self.groups {
-            groups.remove(&groups.folder(&self.group));
+            let folder = groups.folder(&self.group);
+            let _ = (0..TRIES).any(|_| groups.remove(&folder) || wait());
         }
     }
 }
@@ -126,8 +130,12 @@ pub(super) fn sweep(engine: &Engine, identity: &Identity, desk: &Desk) {
     if left.is_empty() {
         return;
     }
-    let held: Vec<String> = desk.held().iter().map(|place| groups.folder(&identity.group(place))).collect();
-    left.iter().filter(|folder| !held.contains(folder)).for_each(|folder| groups.remove(folder));
+    // Who can not say who lives removes nothing.
+    let Ok(held) = desk.held() else { return };
+    let held: Vec<String> = held.iter().map(|place| groups.folder(&identity.group(place))).collect();
+    for folder in left.iter().filter(|folder| !held.contains(folder)) {
+        groups.remove(folder);
+    }
 }
 
 #[cfg(test)]

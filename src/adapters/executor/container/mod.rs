@@ -130,9 +130,10 @@ impl ContainerExecutor {
     pub async fn tidy(&self) -> Result<usize, EngineError> {
         let silent = |error| EngineError::Silent { socket: self.setup.engine.socket.clone(), why: words::why(&error) };
         let docker = self.setup.engine.connect().map_err(silent)?;
-        let removed = reaper::sweep(&docker, &self.setup.identity, &self.desk).await.map_err(silent);
+        // An engine that did not answer to the end may have containers yet that are to be gone on with.
+        let removed = reaper::sweep(&docker, &self.setup.identity, &self.desk).await.map_err(silent)?;
         counted::sweep(&self.setup.engine, &self.setup.identity, &self.desk);
-        removed
+        Ok(removed)
     }
 }
 
@@ -159,7 +160,8 @@ impl ContainerExecutor {
             // What can not be removed now is found by the next sweep.
             let whose = Labelled { run: run.clone(), node: node.clone(), attempt };
             let _ = reaper::clear(&docker, &self.setup.identity, &whose).await;
-            Counter::of(self.setup.engine.groups, &self.setup.identity, self.desk.place(run, node, attempt).path()).remove();
+            let counter = Counter::of(self.setup.engine.groups, &self.setup.identity, self.desk.place(run, node, attempt).path());
+            let _ = tokio::task::spawn_blocking(move || counter.remove()).await;
         }
     }
 }

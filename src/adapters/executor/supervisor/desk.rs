@@ -120,8 +120,8 @@ impl Desk {
     }
 
     /// The places of all invocations of which something lives.
-    pub(in super::super) fn held(&self) -> Vec<PathBuf> {
-        place::held(&self.state).unwrap_or_default()
+    pub(in super::super) fn held(&self) -> io::Result<Vec<PathBuf>> {
+        place::held(&self.state)
     }
 
     /// Lets a supervisor be born, and asks it. From here on the invocation is its own.

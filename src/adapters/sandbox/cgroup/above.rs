@@ -68,6 +68,12 @@ impl GroupAbove {
         }
     }
 
+    /// Whether there is no group in it any more, in no hierarchy.
+    pub fn is_empty(&self) -> bool {
+        let below = |folder: &PathBuf| fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok).any(|entry| entry.path().is_dir());
+        !self.folders.iter().any(|(folder, ..)| below(folder))
+    }
+
     /// Where nothing is in it any more. False where something is.
     pub fn remove(&self) -> bool {
         // All of them, whatever the first says.
@@ -186,7 +192,7 @@ mod tests {
         fs::create_dir_all(folder.path().join("conmon")).unwrap();
         fs::create_dir_all(folder.path().join("libpod/with")).unwrap();
         fs::write(folder.path().join("libpod/with/a process"), "").unwrap();
-        assert!(!group.remove());
+        assert!(!group.remove() && !group.is_empty());
         assert!(!folder.path().join("conmon").exists() && folder.path().join("libpod/with").exists());
         fs::remove_file(folder.path().join("libpod/with/a process")).unwrap();
         assert!(group.remove() && group.remove(), "what is gone is removed");

@@ -83,10 +83,8 @@ impl Mirrors {
     fn tidy_until(&self, repository: &str, limits: &Limits, go_on: &(dyn Fn() -> bool + Sync)) -> Result<Tidied, MirrorError> {
         let failed = |error: &dyn std::fmt::Display| unusable(repository, super::super::clean(&error.to_string()));
         let own = File::create(self.path(repository, ".tidying")).map_err(|error| failed(&error))?;
-        match own.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(Tidied::Nothing),
-            Err(TryLockError::Error(error)) => return Err(failed(&error)),
+        if !taken(&own).map_err(|error| failed(&error))? {
+            return Ok(Tidied::Nothing);
         }
         let mirror = self.path(repository, "");
         {
@@ -152,4 +150,16 @@ fn aside<T: Send>(work: impl FnOnce() -> T + Send) -> T {
         work()
     };
     std::thread::scope(|scope| scope.spawn(last).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+}
+
+/// A program that is begun while it is held holds it as well, for a moment.
+fn taken(lock: &File) -> std::io::Result<bool> {
+    for _ in 0..50 {
+        match lock.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(std::time::Duration::from_millis(2)),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Ok(false)
 }
