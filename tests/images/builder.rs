@@ -1,6 +1,7 @@
 //! Images made by hand, good and bad: layers entry by entry, their digests, their configuration.
 
 use std::io::Write as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -74,6 +75,12 @@ pub fn busybox() -> Layer {
     let base = Layer::default().folder("bin").program("bin/busybox", std::fs::read("/bin/busybox").expect("busybox-static"));
     let base = programs.split(' ').fold(base, |layer, name| layer.link(&format!("bin/{name}"), "busybox"));
     base.folder("etc").file("etc/passwd", "root:x:0:0:root:/root:/bin/sh\napp:x:1234:1234::/home/app:/bin/sh\n").folder("tmp").folder("root")
+}
+
+/// The same, as nobody else has it. An engine keeps a layer once, and Podman may take away, with somebody else's image, what it is about to use.
+pub fn own_busybox() -> Layer {
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    busybox().file("etc/made", format!("{} {}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed)))
 }
 
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {

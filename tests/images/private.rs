@@ -17,7 +17,7 @@ use base64::engine::general_purpose::STANDARD;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tidegate::adapters::executor::Engine;
 
-use crate::builder::{Layer, busybox, image};
+use crate::builder::{Layer, image, own_busybox};
 use crate::engines;
 use crate::registry::{Registry, registry};
 use crate::support::{Seen, World};
@@ -191,7 +191,7 @@ fn seen(mut command: Command) -> Seen {
 async fn a_private_image_is_for_who_has_the_password_and_says_what_to_do_to_others() {
     let test = "private::a_private_image_is_for_who_has_the_password_and_says_what_to_do_to_others";
     let Some(open) = registry(test) else { return };
-    let digest = open.push("own/app:1", &image(&[busybox(), Layer::default().file("which", "private\n")])).await;
+    let digest = open.push("own/app:1", &image(&[own_busybox(), Layer::default().file("which", "private\n")])).await;
     for home in Home::all(test) {
         let closed = home.closed(&open);
         let (host, name) = (closed.host(), closed.name("own/app:1"));
@@ -251,7 +251,7 @@ async fn a_private_image_is_for_who_has_the_password_and_says_what_to_do_to_othe
 async fn while_it_runs_nobody_can_read_the_password_from_processes_or_from_the_engine() {
     let test = "private::while_it_runs_nobody_can_read_the_password_from_processes_or_from_the_engine";
     let Some(open) = registry(test) else { return };
-    open.push("own/slow:1", &image(&[busybox()])).await;
+    open.push("own/slow:1", &image(&[own_busybox()])).await;
     for (home, named) in Home::all(test).into_iter().flat_map(|home| [(home.clone(), false), (home, true)]) {
         let closed = home.closed(&open);
         let name = closed.name("own/slow:1");

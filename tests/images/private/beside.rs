@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Home, PASSWORD, USER, basic, configuration, holding, nowhere, seen, tells, wait_for};
-use crate::builder::{Made, busybox, image};
+use crate::builder::{Made, image, own_busybox};
 use crate::registry::registry;
 use crate::support::{Seen, World};
 
@@ -12,7 +12,7 @@ pub(super) const OTHER: &str = "an0ther one";
 pub(super) const OTHER_HTPASSWD: &str = "ada:$2y$05$bcdefghijklmnopqrstuvu/YFiABrW5h2uZ8xY5qhd3jcotivax.C\n";
 
 fn standing() -> Made {
-    image(&[busybox()]).with("Cmd", serde_json::json!(["/bin/sh", "-c", "touch /tmp/stands; sleep 300"]))
+    image(&[own_busybox()]).with("Cmd", serde_json::json!(["/bin/sh", "-c", "touch /tmp/stands; sleep 300"]))
 }
 
 fn world(image: &str, beside: &str, script: &str) -> World {
@@ -44,7 +44,7 @@ fn files_with(folder: &Path, text: &str) -> Vec<std::path::PathBuf> {
 async fn a_service_is_pulled_with_what_is_known_for_its_own_registry() {
     let test = "private::beside::a_service_is_pulled_with_what_is_known_for_its_own_registry";
     let Some(open) = registry(test) else { return };
-    open.push("own/app:1", &image(&[busybox()])).await;
+    open.push("own/app:1", &image(&[own_busybox()])).await;
     let digest = open.push("own/beside:1", &standing()).await;
     for home in Home::all(test) {
         let (steps, services) = (home.closed(&open), home.closed_to(&open, OTHER_HTPASSWD));
@@ -83,7 +83,7 @@ async fn a_service_is_pulled_with_what_is_known_for_its_own_registry() {
 async fn while_a_step_with_services_runs_no_file_has_a_password() {
     let test = "private::beside::while_a_step_with_services_runs_no_file_has_a_password";
     let Some(open) = registry(test) else { return };
-    open.push("own/app:1", &image(&[busybox()])).await;
+    open.push("own/app:1", &image(&[own_busybox()])).await;
     open.push("own/beside:1", &standing()).await;
     for home in Home::all(test) {
         let (steps, services) = (home.closed(&open), home.closed_to(&open, OTHER_HTPASSWD));

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::beside::{OTHER, OTHER_HTPASSWD};
 use super::{Home, PASSWORD, USER, auths, basic, configuration, nowhere, seen, settings, world};
-use crate::builder::{Layer, busybox, image};
+use crate::builder::{Layer, image, own_busybox};
 use crate::registry::{Log, registry, spec};
 use crate::support::{Seen, World};
 
@@ -31,7 +31,7 @@ fn with(home: &Home, world: &World, settings: &Path, docker: &str, environment: 
 async fn the_settings_name_a_password_which_comes_before_what_docker_knows() {
     let test = "private::named::the_settings_name_a_password_which_comes_before_what_docker_knows";
     let Some(open) = registry(test) else { return };
-    open.push("own/app:1", &image(&[busybox(), Layer::default().file("which", "private\n")])).await;
+    open.push("own/app:1", &image(&[own_busybox(), Layer::default().file("which", "private\n")])).await;
     for home in Home::all(test) {
         let closed = home.closed(&open);
         let (host, name) = (closed.host(), closed.name("own/app:1"));
@@ -81,7 +81,7 @@ async fn the_settings_name_a_password_which_comes_before_what_docker_knows() {
 async fn an_image_that_is_built_on_a_private_one_and_one_that_is_pulled_by_hand_are_had_with_it() {
     let test = "private::named::an_image_that_is_built_on_a_private_one_and_one_that_is_pulled_by_hand_are_had_with_it";
     let Some(open) = registry(test) else { return };
-    let digest = open.push("own/base:1", &image(&[busybox()])).await;
+    let digest = open.push("own/base:1", &image(&[own_busybox()])).await;
     let home = Home::Sandbox;
     let closed = home.closed(&open);
     let name = closed.name("own/base:1");
@@ -103,7 +103,7 @@ async fn an_image_that_is_built_on_a_private_one_and_one_that_is_pulled_by_hand_
 async fn a_password_that_is_changed_between_two_pulls_is_the_one_of_the_second() {
     let test = "private::named::a_password_that_is_changed_between_two_pulls_is_the_one_of_the_second";
     let Some(open) = registry(test) else { return };
-    open.push("own/app:1", &image(&[busybox()])).await;
+    open.push("own/app:1", &image(&[own_busybox()])).await;
     for home in Home::all(test) {
         let closed = home.closed(&open);
         let name = closed.name("own/app:1");
