@@ -27,13 +27,16 @@ impl Masker {
         let bytes = text.as_bytes();
         let mut masked: Vec<u8> = Vec::with_capacity(bytes.len());
         let mut at = 0;
-        for hit in self.matcher.hits("log", bytes) {
-            if hit.start < at {
+        let mut hits: Vec<(usize, usize)> = self.matcher.hits("log", bytes).into_iter().map(|hit| (hit.start, hit.end)).collect();
+        hits.extend(rest_of_key(bytes));
+        hits.sort_unstable();
+        for (start, stop) in hits {
+            if start < at {
                 continue;
             }
-            masked.extend_from_slice(bytes.get(at..hit.start).unwrap_or_default());
+            masked.extend_from_slice(bytes.get(at..start).unwrap_or_default());
             masked.extend_from_slice(MASK.as_bytes());
-            at = end(bytes, hit.start, hit.end);
+            at = end(bytes, start, stop);
         }
         masked.extend_from_slice(bytes.get(at..).unwrap_or_default());
         String::from_utf8_lossy(&masked).into_owned()
@@ -46,7 +49,23 @@ fn end(text: &[u8], start: usize, end: usize) -> usize {
         return end;
     }
     let rest = &text[end..text.len().min(end + LONGEST_KEY)];
-    end + rest.windows(8).position(|eight| eight == b"-----END").unwrap_or(rest.len().min(SHORT_KEY))
+    let there = rest.windows(8).position(|eight| eight == b"-----END");
+    // Where it is cut off, all that looks like one.
+    let looks = || rest.iter().position(|byte| !is_of_key(*byte)).unwrap_or(rest.len());
+    end + there.unwrap_or_else(|| rest.len().min(SHORT_KEY).max(looks()))
+}
+
+/// The end of a key whose beginning a text does not have, as where only the end of a log is shown.
+fn rest_of_key(text: &[u8]) -> Option<(usize, usize)> {
+    let text = &text[..text.len().min(LONGEST_KEY)];
+    let dashes = text.windows(5).position(|five| five == b"-----")?;
+    let last = text[dashes..].starts_with(b"-----END") && text[dashes..].iter().take_while(|byte| **byte != b'\n').count() > 8;
+    let start = text[..dashes].iter().rposition(|byte| !is_of_key(*byte)).map_or(0, |at| at + 1);
+    (last && start < dashes).then_some((start, dashes))
+}
+
+fn is_of_key(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"+/=\r\n".contains(&byte)
 }
 
 #[cfg(test)]
@@ -61,6 +80,10 @@ mod tests {
         assert_eq!(masked, "the key is\n***-----END PRIVATE KEY-----\nand that was it");
         let cut = &body[..3000];
         assert_eq!(masker.mask(&format!("the key is\n{begin}{cut}")), "the key is\n***");
+        assert_eq!(masker.mask(&format!("the key is\n{begin}{body}")), "the key is\n***", "however long");
+        // Nor where its beginning is.
+        let rest = format!("that is it:\n{cut}\n-----END PRIVATE KEY-----\nand that was it\n-----END\n");
+        assert_eq!(masker.mask(&rest), "that is it:***-----END PRIVATE KEY-----\nand that was it\n-----END\n");
     }
 
     /// Each of them would be held against all others, if they were not in order.
