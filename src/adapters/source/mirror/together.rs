@@ -56,7 +56,7 @@ pub(super) fn choose(git: &Git, beside: &Path, packs: Vec<Pack>, loose: Vec<Loos
             break;
         }
         let Ok((size, kind)) = odb.read_header(one.id) else { continue };
-        if size <= limits.object {
+        if size <= limits.object && odb.read(one.id).is_ok() {
             bytes += one.bytes;
             chosen.objects.push((kind, one.id));
             chosen.loose.push(one);
@@ -68,7 +68,7 @@ pub(super) fn choose(git: &Git, beside: &Path, packs: Vec<Pack>, loose: Vec<Loos
         if bytes + pack.bytes > limits.bytes || seen.len() >= OBJECTS || chosen.packs.len() == PACKS || !go_on() {
             break;
         }
-        let Ok(mut objects) = of_one(&pack, &beside.join(number.to_string()), limits)? else { continue };
+        let Ok(mut objects) = of_one(&pack, &beside.join(number.to_string()), limits, go_on)? else { continue };
         objects.retain(|(_, id)| seen.insert(*id));
         bytes += pack.bytes;
         of_packs.push((pack.since, objects));
@@ -86,8 +86,9 @@ pub(super) fn choose(git: &Git, beside: &Path, packs: Vec<Pack>, loose: Vec<Loos
     Ok(chosen)
 }
 
-/// What a pack has, read without the others. The inner error is that it is to stay as it is.
-fn of_one(pack: &Pack, alone: &Path, limits: &Limits) -> Result<Result<Vec<(ObjectType, Oid)>, git2::Error>, Failed> {
+/// What a pack has, read without the others. The inner error is that it is to stay as it is. Each object is read as a whole: one that is damaged would let the new pack
+/// fail, in the next round again, and for ever.
+fn of_one(pack: &Pack, alone: &Path, limits: &Limits, go_on: GoOn<'_>) -> Result<Result<Vec<(ObjectType, Oid)>, git2::Error>, Failed> {
     let folder = alone.join("pack");
     fs::create_dir_all(&folder)?;
     for ending in ["pack", "idx"] {
@@ -106,6 +107,10 @@ fn of_one(pack: &Pack, alone: &Path, limits: &Limits) -> Result<Result<Vec<(Obje
             if size > limits.object {
                 return Err(git2::Error::from_str("it has an object that is too large"));
             }
+            if !go_on() {
+                return Err(git2::Error::from_str("it was not to go on"));
+            }
+            odb.read(*id)?;
             *kind = found;
         }
         Ok(objects)
@@ -121,17 +126,19 @@ fn database(folder: &Path) -> Result<Odb<'static>, Failed> {
 }
 
 /// Objects that had the same name in some folder are alike: so they are compared with each other.
-fn names(git: &Git, objects: &[(ObjectType, Oid)]) -> Result<HashMap<Oid, String>, git2::Error> {
+fn names(git: &Git, objects: &[(ObjectType, Oid)]) -> HashMap<Oid, String> {
     let mut names = HashMap::new();
     for (_, id) in objects.iter().filter(|(kind, _)| *kind == ObjectType::Tree) {
-        for entry in &git.find_tree(*id)? {
+        // One that nobody can make sense of is packed as well.
+        let Ok(tree) = git.find_tree(*id) else { continue };
+        for entry in &tree {
             names.entry(entry.id()).or_insert_with(|| String::from_utf8_lossy(entry.name_bytes()).into_owned());
         }
         if names.len() > OBJECTS {
             break;
         }
     }
-    Ok(names)
+    names
 }
 
 /// Beside the mirror, and on disk when it returns.
@@ -139,7 +146,7 @@ pub(super) fn write<'a>(git: &'a Git, beside: &Path, of: Chosen, go_on: GoOn<'a>
     let new = beside.join("new");
     let folder = new.join("pack");
     fs::create_dir_all(&folder)?;
-    let names = names(git, &of.objects)?;
+    let names = names(git, &of.objects);
     let mut builder = git.packbuilder()?;
     builder.set_progress_callback(move |_, _, _| go_on())?;
     for (_, id) in &of.objects {
