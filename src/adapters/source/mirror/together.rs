@@ -50,16 +50,20 @@ pub(super) struct Written {
 pub(super) fn choose(git: &Git, beside: &Path, packs: Vec<Pack>, loose: Vec<Loose>, limits: &Limits, go_on: GoOn<'_>) -> Result<Chosen, Failed> {
     let mut chosen = Chosen::default();
     let mut bytes = 0;
-    let odb = git.odb()?;
+    let whole = alone(git, beside)?;
+    let odb = whole.odb()?;
     for one in loose {
         if bytes + one.bytes > limits.bytes || chosen.objects.len() == OBJECTS || !go_on() {
             break;
         }
-        let Ok((size, kind)) = odb.read_header(one.id) else { continue };
-        if size <= limits.object && odb.read(one.id).is_ok() {
-            bytes += one.bytes;
-            chosen.objects.push((kind, one.id));
-            chosen.loose.push(one);
+        let link = link_loose(&whole, &one)?;
+        match odb.read_header(one.id) {
+            Ok((size, kind)) if size <= limits.object && odb.read(one.id).is_ok() => {
+                bytes += one.bytes;
+                chosen.objects.push((kind, one.id));
+                chosen.loose.push(one);
+            }
+            _ => fs::remove_file(link)?,
         }
     }
     let mut of_packs = Vec::new();
@@ -68,7 +72,13 @@ pub(super) fn choose(git: &Git, beside: &Path, packs: Vec<Pack>, loose: Vec<Loos
         if bytes + pack.bytes > limits.bytes || seen.len() >= OBJECTS || chosen.packs.len() == PACKS || !go_on() {
             break;
         }
-        let Ok(mut objects) = of_one(&pack, &beside.join(number.to_string()), limits, go_on)? else { continue };
+        let alone = beside.join(number.to_string());
+        let Ok(mut objects) = of_one(&pack, &alone, limits, go_on)? else { continue };
+        for ending in ["pack", "idx"] {
+            let file = pack.file(ending);
+            let name = file.file_name().unwrap_or_default();
+            fs::rename(alone.join("pack").join(name), whole.path().join("objects/pack").join(name))?;
+        }
         objects.retain(|(_, id)| seen.insert(*id));
         bytes += pack.bytes;
         of_packs.push((pack.since, objects));
@@ -84,6 +94,25 @@ pub(super) fn choose(git: &Git, beside: &Path, packs: Vec<Pack>, loose: Vec<Loos
         _ => 3,
     });
     Ok(chosen)
+}
+
+/// A repository that has what is chosen, and nothing else: what is damaged in a pack that stays would be found as well as what is whole.
+fn alone(git: &Git, beside: &Path) -> Result<Git, Failed> {
+    let made = Git::init_bare(whole(beside))?;
+    fs::copy(git.path().join("config"), made.path().join("config"))?;
+    Ok(made)
+}
+
+fn whole(beside: &Path) -> PathBuf {
+    beside.join("whole")
+}
+
+fn link_loose(whole: &Git, one: &Loose) -> io::Result<PathBuf> {
+    let id = one.id.to_string();
+    let link = whole.path().join("objects").join(&id[..2]).join(&id[2..]);
+    fs::create_dir_all(link.with_file_name(""))?;
+    fs::hard_link(&one.path, &link)?;
+    Ok(link)
 }
 
 /// What a pack has, read without the others. The inner error is that it is to stay as it is. Each object is read as a whole: one that is damaged would let the new pack
@@ -142,11 +171,12 @@ fn names(git: &Git, objects: &[(ObjectType, Oid)]) -> HashMap<Oid, String> {
 }
 
 /// Beside the mirror, and on disk when it returns.
-pub(super) fn write<'a>(git: &'a Git, beside: &Path, of: Chosen, go_on: GoOn<'a>) -> Result<Written, Failed> {
+pub(super) fn write(beside: &Path, of: Chosen, go_on: GoOn<'_>) -> Result<Written, Failed> {
+    let git = Git::open_bare(whole(beside))?;
     let new = beside.join("new");
     let folder = new.join("pack");
     fs::create_dir_all(&folder)?;
-    let names = names(git, &of.objects);
+    let names = names(&git, &of.objects);
     let mut builder = git.packbuilder()?;
     builder.set_progress_callback(move |_, _, _| go_on())?;
     for (_, id) in &of.objects {
