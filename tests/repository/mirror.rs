@@ -255,6 +255,47 @@ async fn what_must_be_fresh_is_not_what_was_fetched_before() {
     assert_eq!(scene.fetch(gone, Some("hunter2-token")).await.expect("by its name"), commit);
 }
 
+/// A branch that is renamed would be what it was for ever, and so would its policy.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_gone_is_not_what_was_fetched_before() {
+    let scene = Scene::new().await;
+    let main = scene.commit("oak", "refs/heads/main");
+    let push = |what: &str| git(&scene.place.path().join("work"), &["push", "-q", "origin", what]);
+    for name in ["refs/heads/topic", "refs/tags/v1"] {
+        let wanted = |fresh| Wanted { reference: Some(name.to_owned()), also: vec!["refs/heads/main".to_owned()], fresh, ..Wanted::default() };
+        push(&format!("HEAD:{name}"));
+        assert_eq!(scene.fetch(wanted(true), None).await.expect("fetched"), main);
+        push(&format!(":{name}"));
+        for fresh in [true, false] {
+            let asked = scene.git.requests();
+            let error = scene.fetch(wanted(fresh), None).await.expect_err("it was deleted");
+            assert_eq!(error.to_string(), format!("acme/shop has no {name} (any more)"));
+            assert!(!error.is_passing());
+            assert_eq!(scene.git.requests() - asked, 1);
+        }
+        assert_eq!(scene.mirrors.resolve("acme/shop", name), None);
+        assert_eq!(scene.mirrors.resolve("acme/shop", "refs/heads/main"), Some(main.clone()), "the others stay");
+    }
+    // The default branch is called something else now, and at last nothing is there.
+    let ash = scene.commit("ash", "refs/heads/trunk");
+    let served = scene.place.path().join("served/acme/shop.git");
+    git(&served, &["update-ref", "-d", "refs/heads/main"]);
+    let fresh = |commit: Option<&CommitId>| Wanted { commit: commit.cloned(), fresh: true, ..main_branch() };
+    let trunk = Wanted { reference: Some("refs/heads/trunk".to_owned()), also: vec!["refs/heads/main".to_owned()], ..fresh(Some(&ash)) };
+    assert_eq!(scene.fetch(trunk, None).await.expect("fetched"), ash);
+    assert_eq!(scene.mirrors.resolve("acme/shop", "refs/heads/main"), None);
+    git(&served, &["update-ref", "-d", "refs/heads/trunk"]);
+    for wanted in [main_branch(), fresh(None), Wanted { reference: Some("refs/heads/trunk".to_owned()), ..fresh(None) }] {
+        let error = scene.fetch(wanted, None).await.expect_err("nothing is there");
+        assert!(!error.is_passing() && error.to_string().contains("(any more)"), "{error}");
+    }
+    // What they led to stays.
+    assert_eq!(scene.fetch(fresh(Some(&ash)), None).await.expect("by its name"), ash);
+    let asked = scene.git.requests();
+    assert_eq!(scene.fetch(at(&main), None).await.expect("it is here"), main);
+    assert_eq!(scene.git.requests(), asked, "nobody was asked");
+}
+
 /// Whatever a mirror has by now: one request for what is there, and one for what is wanted.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fetch_is_two_requests_however_much_is_there_already() {

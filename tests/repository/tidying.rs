@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tidegate::adapters::source::Revision;
 use tidegate::adapters::source::mirror::{Limits, MirrorError, Mirrors, Tidied};
@@ -160,6 +160,43 @@ async fn packs_that_are_large_damaged_or_wanted_by_somebody_stay_as_they_are() {
     assert_eq!(tidy(&scene.mirrors, &few()).expect("tidied"), Tidied::Nothing);
 }
 
+/// They would be gone over again and again, and never become one.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_is_damaged_keeps_only_its_own_pack_as_it_is() {
+    let (scene, _, commits) = grown(9).await;
+    let mirror = folder(&scene.mirrors);
+    let holds = |pack: &Path| git(&mirror, &["verify-pack", "-v", pack.to_str().expect("UTF-8")]).contains(&commits[4]);
+    let damaged = packs::packs(&mirror).into_iter().find(|pack| holds(pack)).expect("a pack");
+    // What will be damaged there is whole in another one, which is older.
+    let again = format!("git rev-list --objects {} | git pack-objects -q objects/pack/pack", commits[4]);
+    assert!(Command::new("sh").current_dir(&mirror).args(["-c", &again]).output().expect("git").status.success());
+    let before = packs::packs(&mirror);
+    let file = damaged.with_extension("pack");
+    let mut bytes = fs::read(&file).expect("a pack");
+    bytes[30] ^= 0xff;
+    fs::remove_file(&file).expect("removed");
+    fs::write(&file, bytes).expect("damaged");
+    let newest = SystemTime::now() + Duration::from_secs(3_600);
+    File::options().append(true).open(&file).and_then(|file| file.set_modified(newest)).expect("touched");
+    // No tree, whatever it says; and no object, whatever its name says.
+    fs::write(mirror.join("odd"), "no tree").expect("written");
+    let odd = git(&mirror, &["hash-object", "-w", "-t", "tree", "--literally", "odd"]);
+    let path = |id: &str| mirror.join("objects").join(&id[..2]).join(&id[2..]);
+    let wrong = odd.chars().rev().collect::<String>();
+    fs::create_dir_all(path(&wrong).parent().expect("a folder")).expect("made");
+    fs::copy(path(&odd), path(&wrong)).expect("copied");
+    let packed = tidy(&scene.mirrors, &few()).expect("tidied");
+    assert!(matches!(packed, Tidied::Packed { packs, .. } if packs == before.len() - 1), "{packed:?}");
+    let left = packs::packs(&mirror);
+    assert!(left.len() == 2 && left.contains(&damaged), "{left:?}");
+    assert!(!path(&odd).exists() && path(&wrong).exists());
+    assert_eq!(git(&mirror, &["cat-file", "-t", &odd]), "tree");
+    for (number, commit) in commits.iter().enumerate().filter(|(number, _)| *number != 4) {
+        assert_eq!(door(&scene.mirrors, commit), format!("door {number} of 9\n"));
+    }
+    assert_eq!(tidy(&scene.mirrors, &few()).expect("tidied"), Tidied::Nothing);
+}
+
 /// Also when something fails: they would read for ever.
 struct End<'a>(&'a AtomicBool);
 
@@ -224,7 +261,7 @@ async fn a_fetch_waits_for_nobody_who_writes_packs_and_one_process_does_it() {
     let mirror = folder(&scene.mirrors);
     let (reached, wait) = sync_channel(1);
     let (say, go) = sync_channel(1);
-    let stop = Arc::new(Stop { at: 40, asked: AtomicUsize::new(0), reached, go: Mutex::new(go) });
+    let stop = Arc::new(Stop { at: 85, asked: AtomicUsize::new(0), reached, go: Mutex::new(go) });
     let (mirrors, asked) = (scene.mirrors.clone(), stop.clone());
     let tidying = tokio::task::spawn_blocking(move || mirrors.tidy(SHOP, &few(), &|| asked.go_on()));
     tokio::task::spawn_blocking(move || wait.recv()).await.expect("it returns").expect("it is reached");
@@ -249,7 +286,7 @@ async fn it_stops_when_it_is_told_to_and_when_it_takes_too_long() {
     let (scene, ..) = grown(12).await;
     let mirror = folder(&scene.mirrors);
     let before = (packs::packs(&mirror), packs::objects(&mirror));
-    for at in [1, 5, 40] {
+    for at in [1, 5, 40, 85] {
         let asked = AtomicUsize::new(0);
         let stopped = scene.mirrors.tidy(SHOP, &few(), &|| asked.fetch_add(1, Ordering::SeqCst) + 1 < at);
         assert_eq!(stopped.expect("no error"), Tidied::Stopped);

@@ -21,7 +21,7 @@ mod together;
 use std::fs::File;
 use std::path::PathBuf;
 
-use git2::{AutotagOption, FetchOptions, Oid, ProxyOptions, Repository as Git};
+use git2::{AutotagOption, FetchOptions, FetchPrune, Oid, ProxyOptions, Repository as Git};
 
 use super::{Source, SourceError};
 use crate::adapters::state::{StateError, StateFolder, file_name};
@@ -105,13 +105,7 @@ impl Mirrors {
         references.retain(|name| is_reference(name));
         source.make_room(&references, &parsed, token).map_err(|error| fetch(super::clean(&error.to_string())))?;
         let refspecs: Vec<String> = references.iter().map(|name| format!("+{name}:{}", ours(name))).collect();
-        let is_gone = |error: &git2::Error| error.code() == git2::ErrorCode::NotFound;
-        let mut fetched = if refspecs.is_empty() { Ok(()) } else { source.fetch(&parsed, &refspecs, token) };
-        // One that is gone must not keep the others away.
-        if fetched.as_ref().is_err_and(is_gone) {
-            let mut each = refspecs.iter().map(|one| source.fetch(&parsed, std::slice::from_ref(one), token));
-            fetched = each.find(|one| one.as_ref().is_err_and(|error| !is_gone(error))).unwrap_or(Ok(()));
-        }
+        let fetched = if refspecs.is_empty() { Ok(()) } else { source.fetch(&parsed, &refspecs, token) };
         // A commit may be had by its name, but what must be fresh is not what was fetched some time ago.
         fetched.or_else(|error| if wanted.commit.is_some() && !wanted.fresh { Ok(()) } else { Err(fetch(super::clean(error.message()))) })?;
         match (&wanted.commit, &wanted.reference) {
@@ -217,6 +211,8 @@ impl Source {
             let mut options = FetchOptions::new();
             // No proxy of the environment, no tags that nobody asked for, no reference log.
             options.download_tags(AutotagOption::None).update_fetchhead(false).proxy_options(ProxyOptions::new());
+            // To libgit2 a name that the other side has not got is no error. Of those asked for it is gone here as well then: nobody takes what was for what is.
+            options.prune(FetchPrune::On);
             self.repository.remote_anonymous(url.as_str())?.fetch(refspecs, Some(&mut options), None)
         })
     }

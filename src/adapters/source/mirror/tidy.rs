@@ -139,7 +139,7 @@ fn written(mirror: &Path, beside: &Path, limits: &Limits, go_on: &dyn Fn() -> bo
     if !go_on() || chosen.packs.len() + chosen.loose.len() < 2 {
         return Ok(None);
     }
-    together::write(&git, beside, chosen, go_on).map(Some)
+    together::write(beside, chosen, go_on).map(Some)
 }
 
 /// On a thread of its own, which everything else goes before. Whoever holds a lock that others wait for must not be on it.

@@ -50,16 +50,20 @@ pub(super) struct Written {
 pub(super) fn choose(git: &Git, beside: &Path, packs: Vec<Pack>, loose: Vec<Loose>, limits: &Limits, go_on: GoOn<'_>) -> Result<Chosen, Failed> {
     let mut chosen = Chosen::default();
     let mut bytes = 0;
-    let odb = git.odb()?;
+    let whole = alone(git, beside)?;
+    let odb = whole.odb()?;
     for one in loose {
         if bytes + one.bytes > limits.bytes || chosen.objects.len() == OBJECTS || !go_on() {
             break;
         }
-        let Ok((size, kind)) = odb.read_header(one.id) else { continue };
-        if size <= limits.object {
-            bytes += one.bytes;
-            chosen.objects.push((kind, one.id));
-            chosen.loose.push(one);
+        let link = link_loose(&whole, &one)?;
+        match odb.read_header(one.id) {
+            Ok((size, kind)) if size <= limits.object && odb.read(one.id).is_ok() => {
+                bytes += one.bytes;
+                chosen.objects.push((kind, one.id));
+                chosen.loose.push(one);
+            }
+            _ => fs::remove_file(link)?,
         }
     }
     let mut of_packs = Vec::new();
@@ -68,7 +72,13 @@ pub(super) fn choose(git: &Git, beside: &Path, packs: Vec<Pack>, loose: Vec<Loos
         if bytes + pack.bytes > limits.bytes || seen.len() >= OBJECTS || chosen.packs.len() == PACKS || !go_on() {
             break;
         }
-        let Ok(mut objects) = of_one(&pack, &beside.join(number.to_string()), limits)? else { continue };
+        let alone = beside.join(number.to_string());
+        let Ok(mut objects) = of_one(&pack, &alone, limits, go_on)? else { continue };
+        for ending in ["pack", "idx"] {
+            let file = pack.file(ending);
+            let name = file.file_name().unwrap_or_default();
+            fs::rename(alone.join("pack").join(name), whole.path().join("objects/pack").join(name))?;
+        }
         objects.retain(|(_, id)| seen.insert(*id));
         bytes += pack.bytes;
         of_packs.push((pack.since, objects));
@@ -86,8 +96,28 @@ pub(super) fn choose(git: &Git, beside: &Path, packs: Vec<Pack>, loose: Vec<Loos
     Ok(chosen)
 }
 
-/// What a pack has, read without the others. The inner error is that it is to stay as it is.
-fn of_one(pack: &Pack, alone: &Path, limits: &Limits) -> Result<Result<Vec<(ObjectType, Oid)>, git2::Error>, Failed> {
+/// A repository that has what is chosen, and nothing else: what is damaged in a pack that stays would be found as well as what is whole.
+fn alone(git: &Git, beside: &Path) -> Result<Git, Failed> {
+    let made = Git::init_bare(whole(beside))?;
+    fs::copy(git.path().join("config"), made.path().join("config"))?;
+    Ok(made)
+}
+
+fn whole(beside: &Path) -> PathBuf {
+    beside.join("whole")
+}
+
+fn link_loose(whole: &Git, one: &Loose) -> io::Result<PathBuf> {
+    let id = one.id.to_string();
+    let link = whole.path().join("objects").join(&id[..2]).join(&id[2..]);
+    fs::create_dir_all(link.with_file_name(""))?;
+    fs::hard_link(&one.path, &link)?;
+    Ok(link)
+}
+
+/// What a pack has, read without the others. The inner error is that it is to stay as it is. Each object is read as a whole: one that is damaged would let the new pack
+/// fail, in the next round again, and for ever.
+fn of_one(pack: &Pack, alone: &Path, limits: &Limits, go_on: GoOn<'_>) -> Result<Result<Vec<(ObjectType, Oid)>, git2::Error>, Failed> {
     let folder = alone.join("pack");
     fs::create_dir_all(&folder)?;
     for ending in ["pack", "idx"] {
@@ -106,6 +136,10 @@ fn of_one(pack: &Pack, alone: &Path, limits: &Limits) -> Result<Result<Vec<(Obje
             if size > limits.object {
                 return Err(git2::Error::from_str("it has an object that is too large"));
             }
+            if !go_on() {
+                return Err(git2::Error::from_str("it was not to go on"));
+            }
+            odb.read(*id)?;
             *kind = found;
         }
         Ok(objects)
@@ -121,25 +155,28 @@ fn database(folder: &Path) -> Result<Odb<'static>, Failed> {
 }
 
 /// Objects that had the same name in some folder are alike: so they are compared with each other.
-fn names(git: &Git, objects: &[(ObjectType, Oid)]) -> Result<HashMap<Oid, String>, git2::Error> {
+fn names(git: &Git, objects: &[(ObjectType, Oid)]) -> HashMap<Oid, String> {
     let mut names = HashMap::new();
     for (_, id) in objects.iter().filter(|(kind, _)| *kind == ObjectType::Tree) {
-        for entry in &git.find_tree(*id)? {
+        // One that nobody can make sense of is packed as well.
+        let Ok(tree) = git.find_tree(*id) else { continue };
+        for entry in &tree {
             names.entry(entry.id()).or_insert_with(|| String::from_utf8_lossy(entry.name_bytes()).into_owned());
         }
         if names.len() > OBJECTS {
             break;
         }
     }
-    Ok(names)
+    names
 }
 
 /// Beside the mirror, and on disk when it returns.
-pub(super) fn write<'a>(git: &'a Git, beside: &Path, of: Chosen, go_on: GoOn<'a>) -> Result<Written, Failed> {
+pub(super) fn write(beside: &Path, of: Chosen, go_on: GoOn<'_>) -> Result<Written, Failed> {
+    let git = Git::open_bare(whole(beside))?;
     let new = beside.join("new");
     let folder = new.join("pack");
     fs::create_dir_all(&folder)?;
-    let names = names(git, &of.objects)?;
+    let names = names(&git, &of.objects);
     let mut builder = git.packbuilder()?;
     builder.set_progress_callback(move |_, _, _| go_on())?;
     for (_, id) in &of.objects {
