@@ -3,7 +3,8 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
 use std::time::Duration;
 
 use crate::adapters::source::mirror::{Limits, Mirrors, Tidied};
@@ -18,29 +19,35 @@ const TURN: usize = 10;
 #[derive(Debug)]
 pub struct Tidying {
     stopped: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
+    /// Dropped, it wakes the thread.
+    _alive: Sender<()>,
 }
 
 impl Tidying {
     pub fn start(mirrors: Mirrors) -> io::Result<Self> {
-        let stopped = Arc::new(AtomicBool::new(false));
+        let (stopped, (alive, gone)) = (Arc::new(AtomicBool::new(false)), mpsc::channel());
         let told = stopped.clone();
-        let thread = thread::Builder::new().name("mirrors".to_owned()).spawn(move || {
+        thread::Builder::new().name("mirrors".to_owned()).spawn(move || {
             let go_on = || !told.load(Ordering::Relaxed);
-            while go_on() {
-                round(&mirrors, &go_on);
-                // It may wake early: then this round is.
-                thread::park_timeout(EVERY);
-            }
+            now_and_then(&gone, EVERY, || round(&mirrors, &go_on));
         })?;
-        Ok(Self { stopped, thread })
+        Ok(Self { stopped, _alive: alive })
     }
 }
 
 impl Drop for Tidying {
     fn drop(&mut self) {
         self.stopped.store(true, Ordering::Relaxed);
-        self.thread.thread().unpark();
+    }
+}
+
+/// Until whoever wants it is gone. A parked thread would be woken by the end of those that a round has begun, and do nothing but rounds.
+fn now_and_then(gone: &Receiver<()>, every: Duration, round: impl Fn()) {
+    loop {
+        round();
+        if !matches!(gone.recv_timeout(every), Err(RecvTimeoutError::Timeout)) {
+            return;
+        }
     }
 }
 
@@ -59,5 +66,26 @@ fn round(mirrors: &Mirrors, go_on: &(dyn Fn() -> bool + Sync)) {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_that_wakes_its_own_thread_is_followed_by_no_other_one() {
+        let ((alive, gone), (done, rounds)) = (mpsc::channel(), mpsc::channel());
+        let tidying = thread::spawn(move || {
+            now_and_then(&gone, EVERY, || {
+                thread::scope(|scope| drop(scope.spawn(|| {})));
+                thread::current().unpark();
+                done.send(()).expect("somebody counts");
+            });
+        });
+        rounds.recv().expect("the first one");
+        drop(alive);
+        tidying.join().expect("it ends");
+        assert_eq!(rounds.iter().count(), 0);
     }
 }
