@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::Duration;
 
@@ -20,12 +20,12 @@ const TURN: usize = 10;
 pub struct Tidying {
     stopped: Arc<AtomicBool>,
     /// Dropped, it wakes the thread.
-    _alive: Sender<()>,
+    _alive: SyncSender<()>,
 }
 
 impl Tidying {
     pub fn start(mirrors: Mirrors) -> io::Result<Self> {
-        let (stopped, (alive, gone)) = (Arc::new(AtomicBool::new(false)), mpsc::channel());
+        let (stopped, (alive, gone)) = (Arc::new(AtomicBool::new(false)), mpsc::sync_channel(0));
         let told = stopped.clone();
         thread::Builder::new().name("mirrors".to_owned()).spawn(move || {
             let go_on = || !told.load(Ordering::Relaxed);
@@ -75,12 +75,12 @@ mod tests {
 
     #[test]
     fn a_round_that_wakes_its_own_thread_is_followed_by_no_other_one() {
-        let ((alive, gone), (done, rounds)) = (mpsc::channel(), mpsc::channel());
+        let ((alive, gone), (done, rounds)) = (mpsc::sync_channel(0), mpsc::sync_channel(16));
         let tidying = thread::spawn(move || {
             now_and_then(&gone, EVERY, || {
                 thread::scope(|scope| drop(scope.spawn(|| {})));
                 thread::current().unpark();
-                done.send(()).expect("somebody counts");
+                let _ = done.try_send(());
             });
         });
         rounds.recv().expect("the first one");
